@@ -1,0 +1,145 @@
+"""
+Retrain when the data have moved, ask a person, promote.
+
+**When.** Weekly, early on Monday. By hand with `as_of` (default: the end of the newest landed day) and, to retrain
+although nothing has drifted, `force` with a `reason`; both are recorded.
+
+**If this fails.** The champion has not moved and lists go on being made with it. A red `promote_model` after an answer
+means that the challenger was rejected, or that nobody answered in time; the log names the person and the reason.
+A skipped tail is a result: no drift, or a challenger that is not good enough, with the reasons in the log.
+
+**Safe to re-run.** Always; clearing `approve` asks again.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import (
+    Asset,
+    CronDataIntervalTimetable,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    dag,
+    task,
+)
+
+
+def _schedule() -> Any:
+    from pipelines.schedule import read_schedule
+
+    return read_schedule()
+
+
+_SCHEDULE = _schedule()
+_MODEL = ("training_set", "run_id", "model_id", "digest")
+"""What the steps that judge a model need of the receipt of the one that trained it."""
+
+
+@dag(
+    dag_id="retrain",
+    schedule=CronDataIntervalTimetable("0 3 * * 1", timezone="UTC"),
+    start_date=_SCHEDULE.start,
+    end_date=_SCHEDULE.end,
+    catchup=False,
+    max_active_runs=1,
+    tags=["refit", "model"],
+    doc_md=__doc__,
+    default_args={
+        "owner": "data-science",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "execution_timeout": timedelta(hours=6),
+        "retry_policy": ExceptionRetryPolicy(
+            [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
+        ),
+    },
+    params={
+        "as_of": Param(
+            None, type=["null", "string"], format="date", description="Nothing at or after this day is read."
+        ),
+        "force": Param(False, type="boolean", description="Retrain although nothing has drifted."),
+        "reason": Param("", type="string", maxLength=500, description="Why it is forced; asked for with force."),
+    },
+)
+def retrain() -> None:
+    from pipelines.schedule import CHAMPION
+
+    @task
+    def check_drift(as_of: str, force: bool, reason: str, requested_by: str) -> dict[str, Any]:
+        from pipelines.process import run_step
+
+        return run_step("check_drift", as_of=as_of, force=force, reason=reason, requested_by=requested_by)
+
+    @task.short_circuit
+    def worth_retraining(drift: dict[str, Any]) -> bool:
+        return drift["retrain"]
+
+    @task
+    def build_training_set(drift: dict[str, Any]) -> dict[str, Any]:
+        from pipelines.process import run_step
+
+        return run_step("build_training_set", as_of=drift["as_of"])
+
+    @task
+    def train_model(data: dict[str, Any]) -> dict[str, Any]:
+        from pipelines.process import run_step
+
+        return run_step("train_model", training_set=data["training_set"])
+
+    @task
+    def evaluate_model(model: dict[str, Any]) -> dict[str, Any]:
+        from pipelines.process import run_step
+
+        return run_step("evaluate_model", **{key: model[key] for key in _MODEL})
+
+    @task
+    def register_model(model: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
+        from pipelines.process import run_step
+
+        return run_step("register_model", **{key: model[key] for key in _MODEL}, evaluation=evaluation)
+
+    @task.short_circuit
+    def worth_asking(challenger: dict[str, Any]) -> bool:
+        return challenger["proposed"]
+
+    @task(outlets=[Asset(CHAMPION)])
+    def promote_model(challenger: dict[str, Any], model: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        from pipelines.process import run_step
+
+        return run_step("promote_model", version=challenger["version"], digest=model["digest"], answer=answer)
+
+    drift = check_drift(
+        as_of="{{ params.as_of or (data_interval_end | ds if dag_run.run_type != 'manual' else '') }}",
+        force="{{ params.force }}",
+        reason="{{ params.reason }}",
+        requested_by="{{ dag_run.triggering_user_name or '' }}",
+    )
+    data = build_training_set(drift)
+    model = train_model(data)
+    challenger = register_model(model, evaluate_model(model))
+    approve = HITLOperator(
+        task_id="approve",
+        subject="Make challenger {{ ti.xcom_pull(task_ids='register_model')['version'] }} the champion of "
+        + _SCHEDULE.shop
+        + "?",
+        body="{{ ti.xcom_pull(task_ids='register_model')['summary'] }}",
+        options=["Approve", "Reject"],
+        defaults=["Reject"],
+        response_timeout=_SCHEDULE.approval,
+        params={"reason": Param("", type="string", description="Kept with the model version.")},
+        retries=0,
+        execution_timeout=None,
+    )
+
+    drift >> worth_retraining(drift) >> data
+    challenger >> worth_asking(challenger) >> approve
+    promote_model(challenger, model, approve.output)
+
+
+retrain()

@@ -1,0 +1,124 @@
+"""
+The command line: `python -m pipelines STEP name=value ...` runs one step, with the code that Airflow runs.
+
+The receipt is printed as JSON, or written to the file named by `--out`. Exit code 0: done; 2: refused, with one
+sentence on standard error that says what to do, and trying again changes nothing; 1: an accident, worth another try.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import logging
+import os
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from refit.errors import ConfigurationError, RefitError, TransientError
+
+STEPS = (
+    "simulate_shop",
+    "land_interactions",
+    "check_drift",
+    "build_training_set",
+    "train_model",
+    "evaluate_model",
+    "register_model",
+    "promote_model",
+    "score_users",
+    "publish_recommendations",
+    "pseudonym",
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the step that *arguments* name and return the exit code."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    for noisy in ("py4j", "botocore", "urllib3", "great_expectations", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    out = None
+    if "--out" in arguments:
+        place = arguments.index("--out")
+        out = Path(arguments[place + 1])
+        arguments = arguments[:place] + arguments[place + 2 :]
+    try:
+        if not arguments or arguments[0] in {"-h", "--help"}:
+            print(_overview())
+            return 0
+        step = _step(arguments[0])
+        if {"-h", "--help"} & set(arguments[1:]):
+            print(_usage(arguments[0], step))
+            return 0
+        receipt = step(**_values(arguments[0], step, arguments[1:]))
+    except RefitError as error:
+        print(f"{arguments[0]}: {error}", file=sys.stderr)
+        return 1 if isinstance(error, TransientError) else 2
+    text = json.dumps(receipt, indent=2, ensure_ascii=False)
+    if out is None:
+        print(text)
+    else:
+        # The reader must never see half a receipt.
+        part = out.with_suffix(".part")
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, out)
+    return 0
+
+
+def _step(name: str) -> Callable[..., dict[str, Any]]:
+    if name not in STEPS:
+        raise ConfigurationError(f"there is no step {name!r}; the steps are {', '.join(STEPS)}")
+    step: Callable[..., dict[str, Any]] = importlib.import_module(f"pipelines.{name}").main
+    return step
+
+
+def _values(name: str, step: Callable[..., Any], arguments: list[str]) -> dict[str, Any]:
+    hints = typing.get_type_hints(step, include_extras=True)
+    parameters: Mapping[str, inspect.Parameter] = inspect.signature(step).parameters
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals or key not in parameters:
+            raise ConfigurationError(f"{argument!r} is no parameter; {_usage(name, step)}")
+        if not text and parameters[key].default is not inspect.Parameter.empty:
+            continue  # an empty template of a DAG means that nobody gave the parameter
+        adapter = TypeAdapter[Any](hints[key])
+        structured = text.startswith("{") or text == "null"
+        try:
+            values[key] = adapter.validate_json(text) if structured else adapter.validate_python(text)
+        except ValidationError as error:
+            raise ConfigurationError(f"{key}={text!r} does not parse: {error.errors()[0]['msg']}") from error
+    missing = [
+        key
+        for key, parameter in parameters.items()
+        if parameter.default is inspect.Parameter.empty and key not in values
+    ]
+    if missing:
+        raise ConfigurationError(f"{', '.join(missing)} must be given; {_usage(name, step)}")
+    return values
+
+
+def _usage(name: str, step: Callable[..., Any]) -> str:
+    words = [
+        f"{key}=..." if parameter.default is inspect.Parameter.empty else f"[{key}=...]"
+        for key, parameter in inspect.signature(step).parameters.items()
+    ]
+    return f"usage: python -m pipelines {name} {' '.join(words)}".rstrip()
+
+
+def _overview() -> str:
+    lines = ["usage: python -m pipelines STEP name=value ... [--out FILE]", "", "steps:"]
+    for name in STEPS:
+        module = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+        title = next(line for line in module.splitlines() if line.startswith("Step: ")).removeprefix("Step: ")
+        lines.append(f"  {name:<26}{title}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

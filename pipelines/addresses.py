@@ -1,0 +1,63 @@
+"""Every name and path that a step may use; when the warehouse or the bucket is rearranged, only this file changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LAKE_CATALOG = "catalog.json"
+"""Which landed version of each day is current; the one mutable object of the lake."""
+PROFILE_FILE = "profile.json"
+"""The drift profile, one of the files of a model."""
+VERDICT_FILE = "promotion_verdict.json"
+"""The promotion verdict, a file of the challenger's run."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """The places of one shop."""
+
+    shop: str
+    lake: str
+    bucket: str
+
+    @property
+    def lake_root(self) -> str:
+        """Folder of the shop's clean data."""
+        return f"{self.lake}/{self.shop}"
+
+    def landing(self, table: str, landing: str) -> str:
+        """Folder, relative to the lake root, that one landing of one table writes."""
+        return f"{table}/landing={landing}"
+
+    def training_set(self, digest: str) -> str:
+        """Folder, relative to the lake root, of one training set."""
+        return f"training_sets/{digest[:16]}"
+
+    @property
+    def lists(self) -> str:
+        """Where readers find the published lists."""
+        return f"s3://{self.bucket}/{self.shop}"
+
+    @property
+    def mlflow_artifacts(self) -> str:
+        """Where MLflow keeps the files of this shop's runs and models."""
+        return f"s3://{self.bucket}/mlflow/{self.shop}"
+
+    @property
+    def experiment(self) -> str:
+        """MLflow experiment of the shop."""
+        return f"refit-{self.shop}"
+
+    @property
+    def challengers(self) -> str:
+        """Registered model to which training writes."""
+        return f"{self.shop}-challengers"
+
+    @property
+    def champions(self) -> str:
+        """Registered model to which only promotion writes."""
+        return self.shop
+
+    def batch(self, run_date: str, batch: str) -> str:
+        """Prefix, relative to `lists`, of one batch."""
+        return f"batches/run_date={run_date}/batch={batch}"

@@ -1,0 +1,86 @@
+"""
+Running a step as a process of its own: the same command that a person types.
+
+The process imports no Airflow, gives its memory back when it ends, and dies with the task that started it, taking the
+JVM along, however that task ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+_LOG = logging.getLogger("refit.step")
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+_REFUSED = 2
+_SECONDS_TO_DIE = 15
+_NOISE = ("WARNING: Using incubator modules", "netlib-blas:", "netlib-lapack:")
+"""What the JVM says on every start and nobody can act on."""
+
+
+class StepFailedError(Exception):
+    """A step ended with an unexpected error; it may be tried again."""
+
+
+class StepRefusedError(Exception):
+    """A step refused with a sentence; trying again changes nothing."""
+
+
+def run_step(name: str, **values: Any) -> dict[str, Any]:
+    """
+    Run `python -m pipelines NAME key=value ...`, stream its log, and return its receipt.
+
+    Raises:
+        StepRefusedError: the step refused; the message is its sentence.
+        StepFailedError: the step ended in any other way.
+    """
+    _die_with_parent(signal.SIGKILL)
+    with tempfile.TemporaryDirectory(prefix="refit-step-") as folder:
+        out = Path(folder) / "receipt.json"
+        words = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+        # No new session: Airflow ends a task by its process group, which must hold the step and its JVM.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines", name, *words, "--out", str(out)],
+            cwd=Path(__file__).resolve().parent.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+            preexec_fn=_die_with_parent,
+        )
+        last = ""
+        try:
+            for line in process.stdout or ():
+                if not line.startswith(_NOISE):
+                    last = line.strip() or last
+                    _LOG.info(line.rstrip())
+            code = process.wait()
+        except BaseException:  # Airflow's time limit is a BaseException, and the step must not outlive it
+            process.terminate()
+            try:
+                process.wait(_SECONDS_TO_DIE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+        if code == _REFUSED:
+            raise StepRefusedError(last)
+        if code:
+            raise StepFailedError(f"{name} ended with code {code}: {last}")
+        receipt: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+        _LOG.info("receipt: %s", json.dumps(receipt, ensure_ascii=False))
+        return receipt
+
+
+def _die_with_parent(number: int = signal.SIGTERM) -> None:
+    """Ask Linux to send *number* to this process when its parent dies; elsewhere the process group must do."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, number)

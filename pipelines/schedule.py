@@ -1,0 +1,50 @@
+"""What DAG files need to know about a shop while they are parsed; light enough to be imported every few seconds."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from pipelines.settings import read_settings
+from refit.errors import ConfigurationError
+
+INTERACTIONS = "refit_interactions"
+"""Asset: a day of interactions has been landed."""
+CHAMPION = "refit_champion"
+"""Asset: the champion has changed."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Between which instants runs are scheduled, and how long a person may think."""
+
+    shop: str
+    start: datetime
+    end: datetime | None
+    approval: timedelta
+
+
+def read_schedule() -> Schedule:
+    """Return the schedule of the shop that this deployment serves."""
+    settings = read_settings()
+    path = settings.shops / settings.shop / "shop.toml"
+    if not path.is_file():
+        raise ConfigurationError(f"there is no shop {settings.shop!r} in {settings.shops}; set REFIT_SHOP")
+    calendar = tomllib.loads(path.read_text(encoding="utf-8"))["calendar"]
+    first = _day("REFIT_SCHEDULE_FROM", settings.schedule_from) or calendar["first_day"]
+    last = _day("REFIT_SCHEDULE_UNTIL", settings.schedule_until) or calendar.get("last_day")
+    return Schedule(
+        shop=settings.shop,
+        start=datetime.combine(first, time(), tzinfo=UTC),
+        # The run that lands the last day has that day as its data interval.
+        end=datetime.combine(last, time(), tzinfo=UTC) if last else None,
+        approval=timedelta(hours=settings.approval_hours),
+    )
+
+
+def _day(name: str, text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise ConfigurationError(f"{name}={text!r} is no date; write YYYY-MM-DD") from error

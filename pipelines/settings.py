@@ -1,0 +1,61 @@
+"""The one place that reads the environment; `infra/env.example` explains every setting to the person who runs Refit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from refit.errors import ConfigurationError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """What differs between two deployments of the same shop. Behaviour lives in `shop.toml` instead."""
+
+    model_config = SettingsConfigDict(env_prefix="REFIT_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    shop: str = "simulated"
+    """Folder name of the shop that this deployment serves."""
+    shops: Path = REPOSITORY / "shops"
+    """Folder that holds one folder of configuration per shop."""
+    expectations: Path = REPOSITORY / "expectations"
+    """Folder of the validation suites."""
+    data: str = ""
+    """Where the shop's raw files lie; the sources of `shop.toml` call it {DATA}."""
+    lake: str = str(REPOSITORY / ".refit" / "lake")
+    """Folder or URI of the clean data; anything that Spark can write."""
+    bucket: str = "refit"
+    """Bucket for published lists and for the artifacts of MLflow."""
+    s3_endpoint: str | None = None
+    """Address of an S3-compatible server; empty means AWS."""
+    mlflow: str = ""
+    """Address of the MLflow server."""
+    spark_master: str = "local[2,4]"
+    """Spark master; the 4 lets a task be tried again when a Python worker dies."""
+    spark_memory: str = "2g"
+    """Memory of the Spark driver."""
+    pseudonym_key: SecretStr | None = None
+    """Key of the keyed hash that replaces user ids."""
+    pseudonym_key_version: str = "k1"
+    """Written in front of each pseudonym, so that a rotated key is told from the old one."""
+    schedule_from: str = ""
+    """First day of scheduled runs (YYYY-MM-DD); empty: the first day of the shop's calendar."""
+    schedule_until: str = ""
+    """Last day of scheduled runs (YYYY-MM-DD); empty: the last day of the shop's calendar, or no end."""
+    approval_hours: float = Field(default=72.0, gt=0)
+    """Hours that an approval may take; no answer in time is a refusal."""
+
+
+def read_settings() -> Settings:
+    """Return the settings of this process; a value that does not parse is one sentence."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "REFIT_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(
+            f"setting {name}={first['input']!r} cannot be used: {first['msg']}; see infra/env.example"
+        ) from error

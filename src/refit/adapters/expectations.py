@@ -1,0 +1,84 @@
+"""Great Expectations on Spark frames; the only file that knows it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from refit.errors import ConfigurationError
+from refit.interfaces import Check
+
+
+class GreatExpectations:
+    """Validates with suites that are built afresh from YAML, so nothing is written beside them."""
+
+    def validate(self, frame: DataFrame, suite: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[Check, ...]:
+        """Return one check per expectation of *suite*, in its order; a rule that cannot run raises."""
+        # Importing it costs seconds, and its logger announces two hundred functions.
+        logging.getLogger("great_expectations").setLevel(logging.ERROR)
+        import great_expectations as gx  # noqa: PLC0415
+
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+        built = gx.ExpectationSuite(
+            name=suite["name"],
+            expectations=[
+                {
+                    "type": rule["type"],
+                    "kwargs": rule.get("kwargs", {}),
+                    "severity": rule["severity"],
+                    "meta": {"place": place},
+                }
+                for place, rule in enumerate(suite["expectations"])
+            ],
+        )
+        if len(built.expectations) != len(suite["expectations"]):
+            # A misspelt type is otherwise dropped with only a log line.
+            known = {rule.meta["place"] for rule in built.expectations}
+            lost = [rule["type"] for place, rule in enumerate(suite["expectations"]) if place not in known]
+            raise ConfigurationError(
+                f"suite {suite['name']!r} has expectation types that do not exist: {', '.join(lost)}; correct them"
+            )
+        # persist=True, the default, would cache the frame for ever.
+        source = context.data_sources.add_spark("spark", persist=False)
+        batch = source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("whole")
+        definition = context.validation_definitions.add(
+            gx.ValidationDefinition(name=suite["name"], data=batch, suite=context.suites.add(built))
+        )
+        outcome = definition.run(
+            batch_parameters={"dataframe": frame},
+            expectation_parameters=dict(parameters),
+            result_format="SUMMARY",
+        )
+        checks = {}
+        for result in outcome.results:
+            place = result.expectation_config.meta["place"]
+            checks[place] = _check(suite, suite["expectations"][place], result.to_json_dict())
+        return tuple(checks[place] for place in sorted(checks))
+
+
+def _check(suite: Mapping[str, Any], rule: Mapping[str, Any], result: Mapping[str, Any]) -> Check:
+    trouble = result.get("exception_info") or {}
+    raised = trouble.get("raised_exception") or any(
+        isinstance(entry, Mapping) and entry.get("raised_exception") for entry in trouble.values()
+    )
+    if raised:
+        raise ConfigurationError(
+            f"rule {rule['type']} of suite {suite['name']!r} could not run on {rule.get('kwargs', {})}: "
+            f"{str(trouble)[:300]}; a rule that cannot run is not passed"
+        )
+    found = result.get("result", {})
+    observed = found.get("observed_value", found.get("partial_unexpected_list", []))
+    return Check(
+        name=rule["type"],
+        column=rule.get("kwargs", {}).get("column"),
+        severity=rule["severity"],
+        passed=bool(result["success"]),
+        unexpected=int(found.get("unexpected_count") or 0),
+        rows=int(found.get("element_count") or 0),
+        observed=str(observed)[:200],
+        why=rule["why"],
+    )

@@ -1,0 +1,81 @@
+"""Objects in a local folder, with the conditional writes that S3 has."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from refit.digests import sha256
+from refit.errors import ConflictError
+from refit.interfaces import StoredObject
+
+
+@dataclass(frozen=True)
+class FolderObjectStore:
+    """One file per object below *root*; a write is visible whole or not at all."""
+
+    root: Path
+
+    @property
+    def address(self) -> str:
+        """Where this store begins."""
+        return str(self.root)
+
+    def get(self, key: str) -> StoredObject | None:
+        """Return the object, or None when there is none."""
+        try:
+            content = (self.root / key).read_bytes()
+        except FileNotFoundError:
+            return None
+        return StoredObject(content, sha256(content))
+
+    def create(self, key: str, content: bytes) -> str:
+        """Write a new object; the same bytes again are fine, other bytes raise ConflictError."""
+        with self._locked():
+            found = self.get(key)
+            if found is not None and found.content != content:
+                raise ConflictError(f"{self.address}/{key} exists with other content; nothing was written")
+            if found is None:
+                self._write(key, content)
+        return sha256(content)
+
+    def swap(self, key: str, content: bytes, *, expected: str | None) -> str:
+        """Replace the object only if its etag is still *expected*; return the new etag."""
+        with self._locked():
+            found = self.get(key)
+            if (found.etag if found else None) != expected:
+                raise ConflictError(f"{self.address}/{key} was changed by somebody else; read it again")
+            self._write(key, content)
+        return sha256(content)
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return all keys that start with *prefix*, sorted."""
+        files = (path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith("."))
+        return sorted(key for path in files if (key := path.relative_to(self.root).as_posix()).startswith(prefix))
+
+    def _write(self, key: str, content: bytes) -> None:
+        target = self.root / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(name, target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        # The kernel drops the lock when its holder dies, so a killed writer blocks nobody.
+        with (self.root / ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

@@ -1,0 +1,216 @@
+"""MLflow: runs, models as plain data, and registered models; the only file that knows it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
+from mlflow.exceptions import MlflowException, RestException
+
+from refit.errors import NotFoundError, TransientError
+from refit.interfaces import ModelVersion
+
+CHAMPION = "champion"
+
+_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+"""MLflow answers a missing alias with the second of these."""
+
+
+class MlflowUnavailableError(TransientError):
+    """The MLflow server did not answer."""
+
+
+@contextmanager
+def _answered(address: str) -> Iterator[None]:
+    try:
+        yield
+    except RestException:
+        raise
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            raise
+        raise MlflowUnavailableError(f"MLflow at {address} does not answer: {str(error)[:200]}; is it up?") from error
+
+
+class MlflowTracker:
+    """Runs of one experiment whose files lie in an S3 folder of their own."""
+
+    def __init__(self, address: str, experiment: str, artifacts: str) -> None:
+        self._address = address
+        self._name = experiment
+        self._artifacts = artifacts
+        # Downloads of models know no address of their own and would fall back to a database in the current folder.
+        mlflow.set_tracking_uri(address)
+        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)
+        self._client = MlflowClient(tracking_uri=address, registry_uri=address)
+
+    def log_run(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        files: Mapping[str, bytes],
+    ) -> str:
+        """Write one finished run and return its id."""
+        with _answered(self._address):
+            run = self._client.create_run(self._experiment(), run_name=name, tags=dict(tags))
+            run_id = str(run.info.run_id)
+            self._client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+            self.add_to_run(run_id, metrics=metrics, files=files)
+            self._client.set_terminated(run_id, "FINISHED")
+            return run_id
+
+    def add_to_run(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
+        """Add metrics and files to a run that exists."""
+        # The one clock here is MLflow's own: it orders points of a chart and chooses no data.
+        now = int(time.time() * 1000)
+        with _answered(self._address):
+            self._client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in metrics.items()])
+            if files:
+                with _as_folder(files) as folder:
+                    self._client.log_artifacts(run_id, str(folder))
+
+    def log_model(self, run_id: str, files: Mapping[str, bytes], *, params: Mapping[str, Any]) -> str:
+        """Store *files* as one model of the run and return the model's id."""
+        with _answered(self._address):
+            model = self._client.create_logged_model(
+                self._experiment(),
+                name="item-factors",
+                source_run_id=run_id,
+                model_type="refit-item-factors",
+                params={key: str(value) for key, value in params.items()},
+            )
+            with _as_folder(files) as folder:
+                self._client.log_model_artifacts(model.model_id, str(folder))
+            self._client.finalize_logged_model(model.model_id, "READY")
+            return str(model.model_id)
+
+    def model_files(self, model_id: str) -> dict[str, bytes]:
+        """Return name and bytes of every file of a model; NotFoundError when there is none."""
+        with _answered(self._address), tempfile.TemporaryDirectory(prefix="refit-model-") as folder:
+            try:
+                self._client.get_logged_model(model_id)
+                place = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=folder))
+            except MlflowException as error:
+                if error.error_code in _ABSENT:
+                    raise NotFoundError(f"MLflow at {self._address} has no model {model_id}; train again") from error
+                raise
+            return {
+                path.relative_to(place).as_posix(): path.read_bytes() for path in place.rglob("*") if path.is_file()
+            }
+
+    def run_address(self, run_id: str) -> str:
+        """Return the page of a run, for people."""
+        return f"{self._address}/#/experiments/{self._experiment()}/runs/{run_id}"
+
+    def _experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self._name)
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            # An explicit location lets clients write to S3 themselves instead of through the server.
+            return str(self._client.create_experiment(self._name, artifact_location=self._artifacts))
+        except RestException:
+            # Two first runs at once: the other one has made it.
+            return str(self._client.get_experiment_by_name(self._name).experiment_id)
+
+
+class MlflowRegistry:
+    """Two registered models: training writes the first, only promotion writes the second."""
+
+    def __init__(self, address: str, challengers: str, champions: str) -> None:
+        self._address = address
+        self._challengers = challengers
+        self._champions = champions
+        self._client = MlflowClient(tracking_uri=address, registry_uri=address)
+
+    def champion(self) -> ModelVersion | None:
+        """Return the version that the alias names, or None before the first promotion."""
+        with _answered(self._address):
+            try:
+                return _version(self._client.get_model_version_by_alias(self._champions, CHAMPION))
+            except MlflowException as error:
+                if error.error_code in _ABSENT:
+                    return None
+                raise
+
+    def challenger(self, version: int) -> ModelVersion:
+        """Return one challenger; NotFoundError when there is none."""
+        with _answered(self._address):
+            try:
+                return _version(self._client.get_model_version(self._challengers, str(version)))
+            except MlflowException as error:
+                if error.error_code in _ABSENT:
+                    raise NotFoundError(f"there is no version {version} of {self._challengers}") from error
+                raise
+
+    def register(self, *, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+        """Register a model as challenger; the same model again returns the version that exists."""
+        with _answered(self._address):
+            return self._copy(self._challengers, model_id, run_id, tags)
+
+    def tag(self, challenger: ModelVersion, tags: Mapping[str, str]) -> ModelVersion:
+        """Add tags to a challenger and return it as it is now."""
+        with _answered(self._address):
+            for key, value in tags.items():
+                self._client.set_model_version_tag(challenger.name, str(challenger.version), key, value)
+        return self.challenger(challenger.version)
+
+    def promote(self, challenger: ModelVersion) -> ModelVersion:
+        """Copy the challenger to the champions and point the alias at the copy; again changes nothing."""
+        with _answered(self._address):
+            tags = {**challenger.tags, "challenger": str(challenger.version)}
+            copy = self._copy(self._champions, challenger.model_id, challenger.run_id, tags)
+            current = self.champion()
+            if current is None or current.version != copy.version:
+                self._client.set_registered_model_alias(self._champions, CHAMPION, str(copy.version))
+            return copy
+
+    def _copy(self, name: str, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+        try:
+            self._client.create_registered_model(name)
+        except RestException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        for known in self._client.search_model_versions(f"name = '{name}'"):
+            if known.tags.get("model_id") == model_id:
+                return _version(known)
+        wanted = {**tags, "model_id": model_id, "run_id": run_id}
+        return _version(
+            self._client.create_model_version(
+                name, f"models:/{model_id}", run_id=run_id, tags=wanted, model_id=model_id
+            )
+        )
+
+
+def _version(found: Any) -> ModelVersion:
+    tags = dict(found.tags)
+    return ModelVersion(
+        name=str(found.name),
+        version=int(found.version),
+        model_id=tags.get("model_id", ""),
+        run_id=tags.get("run_id", ""),
+        digest=tags.get("digest", ""),
+        cutoff=tags.get("cutoff", ""),
+        tags=tags,
+    )
+
+
+@contextmanager
+def _as_folder(files: Mapping[str, bytes]) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="refit-files-") as folder:
+        for name, content in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        yield Path(folder)

@@ -1,0 +1,41 @@
+"""The Spark session; the only file that knows how one is configured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+
+def open_session(name: str, *, master: str, memory: str, log_config: Path) -> SparkSession:
+    """
+    Return the Spark session of this process.
+
+    *log_config* is a log4j2 file. On a single machine everything binds to loopback; a cluster brings its own addresses.
+    """
+    builder = (
+        SparkSession.builder.appName(name)
+        .master(master)
+        .config("spark.driver.memory", memory)
+        .config("spark.driver.extraJavaOptions", f"-Dlog4j2.configurationFile={log_config.as_uri()}")
+        .config("spark.sql.session.timeZone", "UTC")
+        # Listing a few hundred folders of days here is faster than a Spark job with a task for each.
+        .config("spark.sql.sources.parallelPartitionDiscovery.threshold", "1000")
+        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+        .config("spark.sql.execution.arrow.maxRecordsPerBatch", "2048")
+        # Timestamps in nanoseconds would silently overflow in other readers.
+        .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        # Nothing is told to anybody about who runs what.
+        .config("spark.eventLog.enabled", "false")
+    )
+    if master.startswith("local"):
+        cores = master.removeprefix("local[").split("]")[0].split(",")[0]
+        builder = (
+            builder.config("spark.driver.host", "127.0.0.1")
+            .config("spark.driver.bindAddress", "127.0.0.1")
+            .config("spark.sql.shuffle.partitions", cores if cores.isdigit() else "8")
+            .config("spark.default.parallelism", cores if cores.isdigit() else "8")
+        )
+    return builder.getOrCreate()

@@ -1,0 +1,123 @@
+"""The model: the item side of a matrix factorisation, as plain data."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from refit.digests import canonical_json, digest_of_files
+from refit.errors import ModelDamagedError
+
+FORMAT = "refit-item-factors/1"
+ITEMS_FILE = "items.parquet"
+MODEL_FILE = "model.json"
+
+
+@dataclass(frozen=True, eq=False)
+class ItemFactors:
+    """Everything that is needed to rank for anybody: no person is in it."""
+
+    items: pa.Array
+    """Item ids, ascending; position = row of *factors*."""
+    factors: NDArray[np.float32]
+    """Item factors Y, items x rank."""
+    people: NDArray[np.int64]
+    """How many people of the training set touched each item."""
+    alpha: float
+    regularisation: float
+    facts: Mapping[str, Any]
+    """Training facts: cutoff, data digest, hyper-parameters, counts."""
+
+    @property
+    def rank(self) -> int:
+        """Number of latent factors."""
+        return int(self.factors.shape[1])
+
+    @cached_property
+    def gram(self) -> NDArray[np.float64]:
+        """YtY, rank x rank, in double precision."""
+        wide = self.factors.astype(np.float64)
+        return np.asarray(wide.T @ wide)
+
+    @cached_property
+    def by_popularity(self) -> NDArray[np.int64]:
+        """Item positions from most to least popular; ties in the order of ids."""
+        return np.argsort(-self.people, kind="stable")
+
+    def positions(self, items: pa.Array) -> NDArray[np.int64]:
+        """Return the position of each id, -1 for an item that the model does not know."""
+        found = pc.fill_null(pc.index_in(items, value_set=self.items), -1)
+        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+    def to_files(self) -> dict[str, bytes]:
+        """Return the model as files; equal models give equal bytes."""
+        table = pa.table(
+            {
+                "item_id": self.items,
+                "people": pa.array(self.people),
+                "factors": pa.FixedSizeListArray.from_arrays(pa.array(self.factors.ravel()), self.rank),
+            }
+        )
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        description = {
+            "format": FORMAT,
+            "rank": self.rank,
+            "items": len(self.items),
+            "alpha": self.alpha,
+            "regularisation": self.regularisation,
+            "facts": dict(self.facts),
+        }
+        return {ITEMS_FILE: sink.getvalue(), MODEL_FILE: canonical_json(description)}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> ItemFactors:
+        """
+        Return the model that *files* hold; nothing in them is executed.
+
+        Raises:
+            ModelDamagedError: a file is missing, of another format, or contradicts the other.
+        """
+        missing = {ITEMS_FILE, MODEL_FILE} - set(files)
+        if missing:
+            raise ModelDamagedError(f"the model lacks {', '.join(sorted(missing))}; register it again")
+        description = json.loads(files[MODEL_FILE])
+        if description.get("format") != FORMAT:
+            raise ModelDamagedError(f"the model has format {description.get('format')!r}, this Refit reads {FORMAT}")
+        table = pq.read_table(pa.BufferReader(files[ITEMS_FILE]))
+        column = table["factors"].combine_chunks()
+        factors = np.asarray(column.flatten().to_numpy(), dtype=np.float32).reshape(len(column), -1)
+        if factors.shape != (description["items"], description["rank"]) or not np.isfinite(factors).all():
+            raise ModelDamagedError(
+                f"the model promises {description['items']} x {description['rank']} finite factors and holds "
+                f"{factors.shape[0]} x {factors.shape[1]}, {np.isnan(factors).sum()} of them NaN; register it again"
+            )
+        return cls(
+            items=table["item_id"].combine_chunks(),
+            factors=factors,
+            people=np.asarray(table["people"].to_numpy(), dtype=np.int64),
+            alpha=description["alpha"],
+            regularisation=description["regularisation"],
+            facts=description["facts"],
+        )
+
+
+def verified(files: Mapping[str, bytes], digest: str, what: str) -> ItemFactors:
+    """Return the model in *files* after checking that they are the bytes that *digest* names."""
+    found = digest_of_files(files)
+    if found != digest:
+        raise ModelDamagedError(
+            f"{what} has digest {found[:16]}, it was judged with {digest[:16]}; "
+            "its files were changed after the judgement, so it is not used"
+        )
+    return ItemFactors.from_files(files)

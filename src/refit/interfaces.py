@@ -1,0 +1,127 @@
+"""What steps ask of the outside world, in our words; `refit.adapters` and `refit.testing` both answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """Bytes and the tag that a compare-and-swap needs."""
+
+    content: bytes
+    etag: str
+
+
+class ObjectStore(Protocol):
+    """A folder of immutable-by-convention objects with conditional writes."""
+
+    @property
+    def address(self) -> str:
+        """Where this store begins, for messages and receipts."""
+
+    def get(self, key: str) -> StoredObject | None:
+        """Return the object, or None when there is none."""
+
+    def create(self, key: str, content: bytes) -> str:
+        """Write a new object and return its etag; the same bytes again are fine, other bytes raise ConflictError."""
+
+    def swap(self, key: str, content: bytes, *, expected: str | None) -> str:
+        """
+        Replace the object only if its etag is still *expected* (None: only if there is none); return the new etag.
+
+        Raises:
+            ConflictError: somebody else wrote first.
+        """
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return all keys that start with *prefix*, sorted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """One registered version: where its files are and everything that was said about it."""
+
+    name: str
+    version: int
+    model_id: str
+    run_id: str
+    digest: str
+    cutoff: str
+    """Training cutoff (ISO 8601): nothing at or after it was seen."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class ModelRegistry(Protocol):
+    """Registered models of one shop: challengers that training writes, champions that only promotion writes."""
+
+    def champion(self) -> ModelVersion | None:
+        """Return the version that the alias names, or None before the first promotion."""
+
+    def challenger(self, version: int) -> ModelVersion:
+        """Return one challenger; NotFoundError when there is none."""
+
+    def register(self, *, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+        """Register a model as challenger; the same model again returns the version that exists."""
+
+    def tag(self, challenger: ModelVersion, tags: Mapping[str, str]) -> ModelVersion:
+        """Add tags to a challenger and return it as it is now."""
+
+    def promote(self, challenger: ModelVersion) -> ModelVersion:
+        """Copy the challenger to the champions and point the alias at the copy; again changes nothing."""
+
+
+class Tracker(Protocol):
+    """Runs with their parameters, metrics and files, and models as plain data."""
+
+    def log_run(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        files: Mapping[str, bytes],
+    ) -> str:
+        """Write one finished run and return its id."""
+
+    def add_to_run(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
+        """Add metrics and files to a run that exists."""
+
+    def log_model(self, run_id: str, files: Mapping[str, bytes], *, params: Mapping[str, Any]) -> str:
+        """Store *files* as one model of the run and return the model's id."""
+
+    def model_files(self, model_id: str) -> dict[str, bytes]:
+        """Return name and bytes of every file of a model; NotFoundError when there is none."""
+
+    def run_address(self, run_id: str) -> str:
+        """Return the page of a run, for people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """The outcome of one expectation."""
+
+    name: str
+    column: str | None
+    severity: str
+    passed: bool
+    unexpected: int
+    """Rows that broke the rule; 0 for rules about the whole table."""
+    rows: int
+    observed: str
+    """What was seen, in a few words."""
+    why: str
+    """Why the rule stands, from the suite."""
+
+
+class Validator(Protocol):
+    """Checks a frame against a suite."""
+
+    def validate(self, frame: DataFrame, suite: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[Check, ...]:
+        """Return one check per expectation of *suite*, in its order; a rule that cannot run raises."""

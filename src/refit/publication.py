@@ -1,0 +1,120 @@
+"""
+Publication: an immutable batch, a manifest that names its files, and one pointer that is swapped.
+
+Readers follow `live.json` to the manifest to the files, so they see the whole old batch or the whole new one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from refit.digests import canonical_json, sha256
+from refit.errors import ConflictError, DamagedBatchError, NotFoundError, NothingPublishedError
+from refit.interfaces import ObjectStore
+
+LIVE = "live.json"
+_FORMAT = "refit-live/1"
+_TRIES = 10
+"""Compare-and-swap is tried so often; each lost try means that another batch went live."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a batch stands after an attempt to make it live."""
+
+    live: bool
+    generation: int
+    """Of the pointer as it now is; it grows by one with each swap."""
+    run_date: str
+    """Of the batch that is live now."""
+    batch: str
+
+
+def write_commit(store: ObjectStore, prefix: str, commit: Mapping[str, Any]) -> str:
+    """Write what scoring made and return its key; a batch without it was never finished."""
+    key = f"{prefix}/commit.json"
+    store.create(key, canonical_json(commit))
+    return key
+
+
+def read_commit(store: ObjectStore, prefix: str) -> dict[str, Any]:
+    """Return what scoring made; NotFoundError when it was never finished."""
+    stored = store.get(f"{prefix}/commit.json")
+    if stored is None:
+        raise NotFoundError(f"{store.address}/{prefix} holds no finished batch; run score_users first")
+    commit: dict[str, Any] = json.loads(stored.content)
+    return commit
+
+
+def write_manifest(store: ObjectStore, prefix: str, commit: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
+    """Write the manifest of a judged batch, whatever the verdict, and return its SHA-256."""
+    manifest = {"format": "refit-manifest/1", **commit, "verdict": verdict}
+    content = canonical_json(manifest)
+    store.create(f"{prefix}/manifest.json", content)
+    return sha256(content)
+
+
+def go_live(store: ObjectStore, prefix: str, manifest_sha256: str, commit: Mapping[str, Any]) -> Published:
+    """
+    Point `live.json` at the batch, unless a batch for a later date is live: a backfill leaves the pointer alone.
+
+    The same batch again changes nothing.
+    """
+    for _ in range(_TRIES):
+        stored = store.get(LIVE)
+        live = json.loads(stored.content) if stored else None
+        if live is not None and (live["batch"] == commit["batch"] or live["run_date"] > commit["run_date"]):
+            return Published(live["batch"] == commit["batch"], live["generation"], live["run_date"], live["batch"])
+        pointer = {
+            "format": _FORMAT,
+            "generation": live["generation"] + 1 if live else 1,
+            "run_date": commit["run_date"],
+            "batch": commit["batch"],
+            "manifest": f"{prefix}/manifest.json",
+            "manifest_sha256": manifest_sha256,
+            "model": commit["model"],
+        }
+        try:
+            store.swap(LIVE, canonical_json(pointer), expected=stored.etag if stored else None)
+        except ConflictError:
+            continue
+        return Published(True, pointer["generation"], pointer["run_date"], pointer["batch"])
+    raise ConflictError(
+        f"{store.address}/{LIVE} changed {_TRIES} times while batch {commit['batch']} waited; try again"
+    )
+
+
+def read_manifest(store: ObjectStore) -> dict[str, Any]:
+    """Return the manifest of the live batch, checked against the pointer."""
+    stored = store.get(LIVE)
+    if stored is None:
+        raise NothingPublishedError(f"nothing is published at {store.address}: there is no {LIVE}")
+    live = json.loads(stored.content)
+    content = _checked(store, live["manifest"], live["manifest_sha256"])
+    manifest: dict[str, Any] = json.loads(content)
+    return manifest
+
+
+def read_live_batch(store: ObjectStore) -> pa.Table:
+    """Return the rows of the live batch, every file checked against the manifest."""
+    tables = [
+        pq.read_table(io.BytesIO(_checked(store, part["key"], part["sha256"])))
+        for part in read_manifest(store)["parts"]
+    ]
+    return pa.concat_tables(tables)
+
+
+def _checked(store: ObjectStore, key: str, expected: str) -> bytes:
+    stored = store.get(key)
+    if stored is None:
+        raise DamagedBatchError(f"{store.address}/{key} is gone although a live manifest names it; publish again")
+    if sha256(stored.content) != expected:
+        raise DamagedBatchError(f"{store.address}/{key} differs from its SHA-256 in the manifest; publish again")
+    return stored.content

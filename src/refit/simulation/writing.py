@@ -1,0 +1,116 @@
+"""Write a simulated shop to a folder: the whole of it or nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from refit.errors import ConfigurationError
+from refit.simulation import tables
+from refit.simulation.shop import SimulatedShop, SimulationFacts
+
+_PARAMETERS = "shop.json"
+_GENERATOR = 1
+"""To be raised whenever equal parameters no longer give the same rows."""
+_EVENTS_PER_TASK = 1_000_000
+
+
+def write_simulated_shop(spark: SparkSession, shop: SimulatedShop, folder: str) -> SimulationFacts:
+    """
+    Write `events/day=.../`, `products/`, `customers/` (Parquet) and `shop.json` (parameters) below *folder*.
+
+    *folder* is any address with a real rename that Spark can write to (not S3). Everything is first written
+    to a hidden sibling, so *folder* exists complete or not at all. A generation that is killed outright (not
+    one that fails) leaves that sibling, `.NAME.unfinished-...`, which nobody reads and anybody may delete.
+    The same call again does nothing; a folder that holds anything else is refused with a ConfigurationError.
+    """
+    jvm: Any = spark.sparkContext._jvm
+    target = jvm.org.apache.hadoop.fs.Path(folder)
+    files = target.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    target = files.makeQualified(target)
+    facts = SimulationFacts(
+        folder=folder,
+        events=shop.events,
+        products=shop.items,
+        customers=shop.people,
+        first_day=shop.first_day,
+        last_day=shop.last_day,
+    )
+    if _is_finished(jvm, files, target, shop):
+        return facts
+
+    hidden = f".{target.getName()}.unfinished-{uuid.uuid4().hex[:8]}"
+    unfinished = jvm.org.apache.hadoop.fs.Path(target.getParent(), hidden)
+    try:
+        _write_tables(spark, shop, unfinished.toString())
+        _write_text(jvm, files, jvm.org.apache.hadoop.fs.Path(unfinished, _PARAMETERS), _described(shop))
+        if _is_finished(jvm, files, target, shop):  # by somebody else, meanwhile
+            return facts
+        files.delete(target, False)  # an empty folder, or nothing
+        if not files.rename(unfinished, target):
+            raise ConfigurationError(f"{folder}: the finished simulation cannot be moved here; is it writable?")
+    finally:
+        files.delete(unfinished, True)
+    return facts
+
+
+def _write_tables(spark: SparkSession, shop: SimulatedShop, folder: str) -> None:
+    # A session of its own: the settings below must not change what the caller does next.
+    session = spark.newSession()
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    session.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+    # So many expressions in one generated method are more than the JIT compiles: slower by half.
+    session.conf.set("spark.sql.codegen.wholeStage", "false")
+    tasks = max(2 * session.sparkContext.defaultParallelism, math.ceil(shop.events / _EVENTS_PER_TASK))
+
+    tables.customers(session, shop).write.parquet(f"{folder}/customers")
+    tables.products(session, shop).write.parquet(f"{folder}/products")
+    tables.events(session, shop, tasks=tasks).write.partitionBy("day").parquet(f"{folder}/events")
+
+
+def _is_finished(jvm: Any, files: Any, target: Any, shop: SimulatedShop) -> bool:
+    """Return whether *target* holds exactly this shop; refuse when it holds anything else."""
+    if not files.exists(target):
+        return False
+    parameters = jvm.org.apache.hadoop.fs.Path(target, _PARAMETERS)
+    if not files.exists(parameters):
+        if files.isDirectory(target) and not files.listStatus(target):
+            return False
+        raise ConfigurationError(f"{target.toString()} exists and is no simulated shop; choose another folder")
+    found, wanted = json.loads(_read_text(jvm, files, parameters)), json.loads(_described(shop))
+    if found == wanted:
+        return True
+    there, here = ({"generator": side.get("generator"), **side.get("shop", {})} for side in (found, wanted))
+    differing = "; ".join(
+        f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
+        for name in here | there
+        if there.get(name) != here.get(name)
+    )
+    raise ConfigurationError(
+        f"{target.toString()} holds a shop simulated with other parameters ({differing}); "
+        "choose another folder or delete it"
+    )
+
+
+def _described(shop: SimulatedShop) -> str:
+    return json.dumps({"generator": _GENERATOR, "shop": shop.model_dump(mode="json")}, indent=2) + "\n"
+
+
+def _read_text(jvm: Any, files: Any, path: Any) -> str:
+    stream = files.open(path)
+    try:
+        return str(jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+    finally:
+        stream.close()
+
+
+def _write_text(jvm: Any, files: Any, path: Any, text: str) -> None:
+    stream = files.create(path, False)
+    try:
+        stream.write(text.encode())
+    finally:
+        stream.close()

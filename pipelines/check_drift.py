@@ -9,8 +9,10 @@ Re-run: safe; the same data and champion give the same verdict.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -50,12 +52,16 @@ def run(
     requested_by: str,
     *,
     shop: Shop,
-    spark: SparkSession,
+    open_spark: Callable[[], SparkSession],
     lake: Lake,
     tracker: Tracker,
     registry: ModelRegistry,
 ) -> Receipt:
-    """Decide at *as_of*; *force* needs a *reason* and is recorded with the name of *requested_by*."""
+    """
+    Decide at *as_of*; Spark is opened only if there is a champion to compare with.
+
+    *force* needs a *reason* and is recorded with the name of *requested_by*.
+    """
     if force and not reason.strip():
         raise ConfigurationError("force=true needs a reason; say why in the parameter `reason`")
     if reason.strip() and not force:
@@ -76,6 +82,7 @@ def run(
         verified(files, champion.digest, f"champion version {champion.version}")
         reference = Profile.from_json(json.loads(files[PROFILE_FILE]))
         catalogue = lake.snapshot("items", as_of)
+        spark = open_spark()
         current = current_profile(
             lake.read(spark, "interactions", lake.days("interactions", cutoff, as_of)),
             lake.read(spark, "items", [catalogue] if catalogue else []),
@@ -112,7 +119,7 @@ def main(as_of: Instant | None = None, force: bool = False, reason: str = "", re
         reason,
         requested_by,
         shop=wiring.shop(),
-        spark=wiring.spark("check_drift"),
+        open_spark=partial(wiring.spark, "check_drift"),
         lake=wiring.lake(),
         tracker=wiring.tracker(),
         registry=wiring.registry(),

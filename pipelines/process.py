@@ -45,7 +45,11 @@ def run_step(name: str, **values: Any) -> dict[str, Any]:
     _die_with_parent(signal.SIGKILL)
     with tempfile.TemporaryDirectory(prefix="refit-step-") as folder:
         out = Path(folder) / "receipt.json"
-        words = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+        # Airflow hands over instants as objects; text is what the command line takes.
+        words = [
+            f"{key}={value if isinstance(value, str) else json.dumps(value, default=str)}"
+            for key, value in values.items()
+        ]
         # No new session: Airflow ends a task by its process group, which must hold the step and its JVM.
         process = subprocess.Popen(
             [sys.executable, "-m", "pipelines", name, *words, "--out", str(out)],

@@ -46,9 +46,10 @@ def run(version: int, digest: str, answer: dict[str, Any], *, registry: ModelReg
     else:
         registry.tag(challenger, approval.as_tags())
     if not approval.approved:
+        still = f"the champion is still version {current.version}" if current else "there is still no champion"
         raise NotApprovedError(
-            f"challenger version {version} was rejected by {approval.approver} ({approval.reason or 'no reason given'}); "
-            f"the champion is still {f'version {current.version}' if current else 'none'}"
+            f"challenger version {version} was rejected by {approval.approver} "
+            f"({approval.reason or 'no reason given'}); {still}"
         )
     if challenger.tags.get("verdict") != "propose":
         raise NotApprovedError(
@@ -57,7 +58,7 @@ def run(version: int, digest: str, answer: dict[str, Any], *, registry: ModelReg
         )
     if challenger.digest != digest:
         raise NotApprovedError(
-            f"challenger version {version} has digest {challenger.digest[:16]}, the approval is for {digest[:16]}"
+            f"challenger version {version} has digest {challenger.digest[:16]}, the approval names {digest[:16]}"
         )
     verified(tracker.model_files(challenger.model_id), challenger.digest, f"challenger version {version}")
     if current is not None and current.cutoff > challenger.cutoff:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -57,14 +58,14 @@ def run(
     as_of: Instant | None,
     *,
     shop: Shop,
-    spark: SparkSession,
+    open_spark: Callable[[], SparkSession],
     lake: Lake,
     registry: ModelRegistry,
     tracker: Tracker,
     addresses: Addresses,
     open_store: Callable[[], ObjectStore],
 ) -> Receipt:
-    """Score everybody as of *as_of*; *open_store* is called once here and once in each Spark task."""
+    """Score everybody as of *as_of*; *open_store* is called here and once in each Spark task."""
     champion = registry.champion()
     if champion is None:
         return Receipt(scored=False, counts={})
@@ -76,6 +77,7 @@ def run(
         )
     model = verified(tracker.model_files(champion.model_id), champion.digest, f"champion version {champion.version}")
     days = lake.days("interactions", _EPOCH, as_of)
+    spark = open_spark()
     pairs = person_item_pairs(
         lake.read(spark, "interactions", days),
         since=as_of - shop.training.window,
@@ -132,7 +134,7 @@ def main(as_of: Instant | None = None) -> dict[str, Any]:
     receipt = run(
         as_of,
         shop=wiring.shop(),
-        spark=wiring.spark("score_users"),
+        open_spark=partial(wiring.spark, "score_users"),
         lake=wiring.lake(),
         registry=wiring.registry(),
         tracker=wiring.tracker(),

@@ -17,9 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """Give the Spark session that every test shares: starting one costs seconds."""
-    session = open_session(
-        "tests", master="local[2,4]", memory="1g", log_config=ROOT / "infra" / "log4j2.properties"
-    )
+    session = open_session("tests", master="local[2,4]", memory="1g", log_config=ROOT / "infra" / "log4j2.properties")
     yield session
     session.stop()
 

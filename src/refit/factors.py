@@ -86,15 +86,18 @@ class ItemFactors:
         Return the model that *files* hold; nothing in them is executed.
 
         Raises:
-            ModelDamagedError: a file is missing, of another format, or contradicts the other.
+            ModelDamagedError: a file is missing, unreadable, of another format, or contradicts the other.
         """
         missing = {ITEMS_FILE, MODEL_FILE} - set(files)
         if missing:
             raise ModelDamagedError(f"the model lacks {', '.join(sorted(missing))}; register it again")
-        description = json.loads(files[MODEL_FILE])
+        try:
+            description = json.loads(files[MODEL_FILE])
+            table = pq.read_table(pa.BufferReader(files[ITEMS_FILE]))
+        except ValueError as error:  # of json, and what pyarrow calls ArrowInvalid
+            raise ModelDamagedError(f"the model cannot be read: {error}; register it again") from error
         if description.get("format") != FORMAT:
             raise ModelDamagedError(f"the model has format {description.get('format')!r}, this Refit reads {FORMAT}")
-        table = pq.read_table(pa.BufferReader(files[ITEMS_FILE]))
         column = table["factors"].combine_chunks()
         factors = np.asarray(column.flatten().to_numpy(), dtype=np.float32).reshape(len(column), -1)
         if factors.shape != (description["items"], description["rank"]) or not np.isfinite(factors).all():

@@ -35,6 +35,8 @@ class ObjectStore(Protocol):
         """
         Replace the object only if its etag is still *expected* (None: only if there is none); return the new etag.
 
+        When the same bytes are already there, a lost answer may be the reason, and nothing is raised.
+
         Raises:
             ConflictError: somebody else wrote first.
         """

@@ -30,9 +30,7 @@ CALM = SimulatedShop(
     taste_share=1.0,
 )
 DRIFTING = CALM.model_copy(update={"drift_day": date(2025, 2, 1), "drift_price_factor": 1.5})
-SMALL = SimulatedShop(
-    seed=1, first_day=date(2025, 3, 1), days=10, people=20, items=30, categories=5, events=1_000
-)
+SMALL = SimulatedShop(seed=1, first_day=date(2025, 3, 1), days=10, people=20, items=30, categories=5, events=1_000)
 
 
 @dataclass(frozen=True)
@@ -213,9 +211,7 @@ def test_until_the_drift_day_the_drifting_shop_is_the_calm_one(calm: Written, dr
 
     after = ~before
     for untouched in ("event_id", "customer", "action", "happened_at", "quantity", "device"):
-        pd.testing.assert_series_equal(
-            calm.events.loc[after, untouched], drifting.events.loc[after, untouched]
-        )
+        pd.testing.assert_series_equal(calm.events.loc[after, untouched], drifting.events.loc[after, untouched])
 
 
 def test_from_the_drift_day_on_prices_are_multiplied(calm: Written, drifting: Written) -> None:
@@ -318,9 +314,7 @@ def test_a_shop_without_a_seed_is_refused() -> None:
         SimulatedShop.model_validate({"first_day": "2025-01-01", "days": 3})
 
 
-def test_the_same_call_again_changes_nothing_and_another_shop_is_refused(
-    spark: SparkSession, tmp_path: Path
-) -> None:
+def test_the_same_call_again_changes_nothing_and_another_shop_is_refused(spark: SparkSession, tmp_path: Path) -> None:
     folder = tmp_path / "shop"
     facts = write_simulated_shop(spark, SMALL, str(folder))
     files = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -334,9 +328,7 @@ def test_the_same_call_again_changes_nothing_and_another_shop_is_refused(
     assert SimulatedShop.model_validate(described["shop"]) == SMALL
 
 
-def test_a_folder_that_holds_something_else_is_refused_and_left_alone(
-    spark: SparkSession, tmp_path: Path
-) -> None:
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("ten years of work")
     with pytest.raises(ConfigurationError, match=r"is no simulated shop; choose another folder$"):
         write_simulated_shop(spark, SMALL, str(tmp_path))

@@ -17,9 +17,11 @@ class GreatExpectations:
 
     def validate(self, frame: DataFrame, suite: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[Check, ...]:
         """Return one check per expectation of *suite*, in its order; a rule that cannot run raises."""
-        # Importing it costs seconds, and its logger announces two hundred functions.
+        # Importing it costs seconds, announces two hundred functions and resets its logger.
         logging.getLogger("great_expectations").setLevel(logging.ERROR)
         import great_expectations as gx  # noqa: PLC0415
+
+        logging.getLogger("great_expectations").setLevel(logging.ERROR)
 
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False, "metric_calculations": False}
@@ -48,11 +50,18 @@ class GreatExpectations:
         definition = context.validation_definitions.add(
             gx.ValidationDefinition(name=suite["name"], data=batch, suite=context.suites.add(built))
         )
-        outcome = definition.run(
-            batch_parameters={"dataframe": frame},
-            expectation_parameters=dict(parameters),
-            result_format="SUMMARY",
-        )
+
+        def judge(result_format: str) -> Any:
+            return definition.run(
+                batch_parameters={"dataframe": frame},
+                expectation_parameters=dict(parameters),
+                result_format=result_format,
+            )
+
+        outcome = judge("BOOLEAN_ONLY")
+        if not outcome.success:
+            # Counts and examples cost a Spark job for each rule, so only what is broken pays for them.
+            outcome = judge("SUMMARY")
         checks = {}
         for result in outcome.results:
             place = result.expectation_config.meta["place"]

@@ -30,7 +30,7 @@ class FolderObjectStore:
         """Return the object, or None when there is none."""
         try:
             content = (self.root / key).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
         return StoredObject(content, sha256(content))
 
@@ -45,9 +45,11 @@ class FolderObjectStore:
         return sha256(content)
 
     def swap(self, key: str, content: bytes, *, expected: str | None) -> str:
-        """Replace the object only if its etag is still *expected*; return the new etag."""
+        """Replace the object only if its etag is still *expected*; the same bytes again are fine."""
         with self._locked():
             found = self.get(key)
+            if found is not None and found.content == content:
+                return found.etag
             if (found.etag if found else None) != expected:
                 raise ConflictError(f"{self.address}/{key} was changed by somebody else; read it again")
             self._write(key, content)

@@ -32,7 +32,9 @@ class MlflowUnavailableError(TransientError):
 def _answered(address: str) -> Iterator[None]:
     try:
         yield
-    except RestException:
+    except RestException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise NotFoundError(f"MLflow at {address}: {str(error)[:200]}") from error
         raise
     except MlflowException as error:
         if error.error_code in _ABSENT:
@@ -111,7 +113,8 @@ class MlflowTracker:
 
     def run_address(self, run_id: str) -> str:
         """Return the page of a run, for people."""
-        return f"{self._address}/#/experiments/{self._experiment()}/runs/{run_id}"
+        with _answered(self._address):
+            return f"{self._address}/#/experiments/{self._experiment()}/runs/{run_id}"
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(self._name)

@@ -13,11 +13,16 @@ def open_session(name: str, *, master: str, memory: str, log_config: Path) -> Sp
 
     *log_config* is a log4j2 file. On a single machine everything binds to loopback; a cluster brings its own addresses.
     """
+    options = [f"-Dlog4j2.configurationFile={log_config.as_uri()}"]
+    cores = master.removeprefix("local[").split("]")[0].split(",")[0] if master.startswith("local[") else ""
+    if cores in {"1", "2"}:
+        # A collector with threads of its own would only take the cores from the work.
+        options.append("-XX:+UseSerialGC")
     builder = (
         SparkSession.builder.appName(name)
         .master(master)
         .config("spark.driver.memory", memory)
-        .config("spark.driver.extraJavaOptions", f"-Dlog4j2.configurationFile={log_config.as_uri()}")
+        .config("spark.driver.extraJavaOptions", " ".join(options))
         .config("spark.sql.session.timeZone", "UTC")
         # Listing a few hundred folders of days here is faster than a Spark job with a task for each.
         .config("spark.sql.sources.parallelPartitionDiscovery.threshold", "1000")
@@ -31,7 +36,6 @@ def open_session(name: str, *, master: str, memory: str, log_config: Path) -> Sp
         .config("spark.eventLog.enabled", "false")
     )
     if master.startswith("local"):
-        cores = master.removeprefix("local[").split("]")[0].split(",")[0]
         builder = (
             builder.config("spark.driver.host", "127.0.0.1")
             .config("spark.driver.bindAddress", "127.0.0.1")

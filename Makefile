@@ -1,0 +1,128 @@
+# Relative paths only, so that a checkout may lie in a folder with spaces in its name.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Bytecode that is not kept makes every process of the stack start twice as slowly.
+unexport PYTHONDONTWRITEBYTECODE
+
+# SHOP= and DATA= on the command line; left alone, the environment and infra/.env decide.
+ifdef SHOP
+export REFIT_SHOP := $(SHOP)
+endif
+ifdef DATA
+export REFIT_DATA := $(DATA)
+endif
+ifdef APPROVE
+export APPROVE
+endif
+
+PYTHON := .venv/bin/python
+UV := .venv/bin/uv
+LOCKS := infra/requirements
+STAMP := .venv/.installed
+
+##@ Run
+
+.PHONY: run
+run: $(STAMP) ## The whole loop on one shop, from raw files to published lists (SHOP=, DATA=, APPROVE=)
+	@$(PYTHON) -m infra.run
+
+.PHONY: up
+up: $(STAMP) ## Start Airflow, MLflow and S3 for one shop and wait until they are healthy (SHOP=)
+	@$(PYTHON) -m infra.stack up
+
+.PHONY: down
+down: $(STAMP) ## End the stack of SHOP, or of every shop; what it keeps stays in .refit
+	@$(PYTHON) -m infra.stack down
+
+.PHONY: status
+status: $(STAMP) ## Say which processes run, where they listen and where they log (SHOP=)
+	@$(PYTHON) -m infra.stack status
+
+.PHONY: env
+env: $(STAMP) ## Print the settings of the running stack, for eval "$(make -s env)" (SHOP=)
+	@$(PYTHON) -m infra.stack env
+
+.PHONY: step
+step: $(STAMP) ## Run one step against the running stack: make step NAME=check_drift ARGS="as_of=2011-11-01"
+	@test -n "$(NAME)" || { echo 'make step needs NAME=, the name of a step in pipelines/' >&2; exit 1; }
+	@settings="$$($(PYTHON) -m infra.stack env)" && eval "$$settings" && \
+	exec $(PYTHON) -m pipelines $(NAME) $(ARGS)
+
+##@ Check
+
+.PHONY: lint
+lint: $(STAMP) ## Format, style, types and import rules; changes nothing
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m mypy
+	@PYTHONPATH=src:. .venv/bin/lint-imports
+
+.PHONY: format
+format: $(STAMP) ## Rewrite the code as lint wants it
+	@$(PYTHON) -m ruff check --fix-only .
+	@$(PYTHON) -m ruff format .
+
+.PHONY: test
+test: $(STAMP) java ## Every test; those marked e2e start a whole stack
+	@$(PYTHON) -m pytest
+
+.PHONY: test-fast
+test-fast: $(STAMP) ## Every test that starts no stack
+	@$(PYTHON) -m pytest -m "not e2e"
+
+.PHONY: bench
+bench: $(STAMP) java ## Measure how long the steps take on data of several sizes
+	@$(PYTHON) -m bench
+
+##@ Prepare
+
+.PHONY: install
+install: $(STAMP) ## Make .venv from the lock file; the other targets do this when it is needed
+
+.PHONY: lock
+lock: $(STAMP) ## Resolve the requirements again and write the lock files
+	@cd $(LOCKS) && uv="../../$(UV)" && \
+	"$$uv" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+	  bootstrap.in -o bootstrap.txt && \
+	"$$uv" pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+	  --override overrides.txt dev.in -o lock.txt
+
+.PHONY: clean
+clean: ## Remove caches and build files; .venv and .refit stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build
+	@rm -rf spark-warehouse metastore_db derby.log
+	@find . -path ./.venv -prune -o -path ./.refit -prune -o -name __pycache__ -type d -print0 | xargs -0r rm -rf
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*##"; print "usage: make TARGET [SHOP=name] [DATA=folder]" } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*##/ { printf "  %-10s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# Without help text: not meant to be called by hand.
+
+.PHONY: java
+java:
+	@python="$$($(FIND_PYTHON))" && PYTHONPATH=src:. "$$python" -m infra.java
+
+# Prints the first interpreter that is new enough.
+define FIND_PYTHON
+for python in .venv/bin/python python3 python3.11 python3.12 python3.13; do \
+  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$$python"; exit; fi; \
+done; \
+echo 'Refit needs Python 3.11 or newer and found none; install one (Debian, Ubuntu: apt install python3-venv)' >&2; exit 1
+endef
+
+$(STAMP): $(LOCKS)/bootstrap.txt $(LOCKS)/lock.txt
+	@$(MAKE) java
+	@echo 'installing the locked packages into .venv (a minute or two, 2.4 GB)'
+	@if ! test -x $(PYTHON); then python="$$($(FIND_PYTHON))" && "$$python" -m venv .venv; fi
+	@if ! test -x $(UV); then $(PYTHON) -m pip install -q --require-hashes -r $(LOCKS)/bootstrap.txt; fi
+	@$(UV) pip sync -q --python $(PYTHON) --require-hashes --compile-bytecode $(LOCKS)/lock.txt
+	@site="$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && \
+	printf '%s\n' "$$PWD" "$$PWD/src" > "$$site/refit.pth"
+	@touch $@

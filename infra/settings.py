@@ -1,0 +1,73 @@
+"""What a person may choose about the embedded stack; `infra/env.example` explains every setting."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipelines.settings import REPOSITORY, read_settings
+from refit.errors import ConfigurationError
+
+ENV_FILE = REPOSITORY / "infra" / ".env"
+"""Optional file of NAME=value lines; what the caller's environment says wins."""
+
+
+class StackSettings(BaseSettings):
+    """Where one shop's stack keeps its state and where it listens."""
+
+    model_config = SettingsConfigDict(env_prefix="REFIT_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    shop: str = Field(default="simulated", pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """Folder name of the shop; also the name of its state folder."""
+    data: str = ""
+    """Where the shop's raw files lie; empty: the warehouse folder of the stack's state."""
+    bucket: str = Field(default="refit", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    """Bucket that the S3 server of the stack creates."""
+    state: Path = REPOSITORY / ".refit"
+    """Folder that holds one folder of state per shop."""
+    dags: Path = REPOSITORY / "dags"
+    """Folder of the timetables that Airflow reads."""
+    airflow_port: int = Field(default=0, ge=0, le=65535)
+    """Port of Airflow; 0: a free one."""
+    mlflow_port: int = Field(default=0, ge=0, le=65535)
+    """Port of MLflow; 0: a free one."""
+    s3_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the S3 server; 0: a free one."""
+    parallelism: int = Field(default=1, ge=1)
+    """Tasks that may run at the same time; 1 keeps two trainings from sharing a small machine."""
+
+    @property
+    def root(self) -> Path:
+        """Folder of everything that this shop's stack keeps."""
+        return self.state.absolute() / self.shop
+
+
+def load_env_file(path: Path = ENV_FILE) -> None:
+    """Put the lines of *path*, if there is such a file, under the environment of this process."""
+    if not path.is_file():
+        return
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        text = line.strip().removeprefix("export ")
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise ConfigurationError(f"{path}:{number}: expected NAME=value, found {line!r}")
+        os.environ.setdefault(name.strip(), value.strip().strip("\"'"))
+
+
+def read_stack_settings() -> StackSettings:
+    """Return the settings of this stack; a value that cannot be used is one sentence."""
+    try:
+        settings = StackSettings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "REFIT_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(
+            f"setting {name}={first['input']!r} cannot be used: {first['msg']}; see infra/env.example"
+        ) from error
+    read_settings()  # otherwise a wrong value would show only when the first step runs
+    return settings

@@ -133,7 +133,7 @@ def retrain() -> None:
         defaults=["Reject"],
         response_timeout=_SCHEDULE.approval,
         params={"reason": Param("", type="string", description="Kept with the model version.")},
-        retries=0,
+        # Silence ends in the default, a refusal; only an accident is tried again, and asks again.
         execution_timeout=None,
     )
 

@@ -16,6 +16,7 @@ from infra.errors import AirflowError
 Json = dict[str, Any]
 FINISHED = frozenset({"success", "failed"})
 _POLL_SECONDS = 0.5
+_SETTLED_SECONDS = 2.0
 
 
 class AirflowApi:
@@ -104,6 +105,17 @@ class AirflowApi:
                 return str(active[0]["dag_run_id"]) if active else None
             time.sleep(_POLL_SECONDS)
 
+    def clear(self, dag_id: str, run_id: str, tasks: Collection[str]) -> None:
+        """Forget what *tasks* of a run did, so that they run again."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": list(tasks),
+            "only_failed": False,
+            "reset_dag_runs": True,
+        }
+        self._post(f"/dags/{dag_id}/clearTaskInstances", body)
+
     # --- tasks ------------------------------------------------------------------------------------
 
     def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
@@ -156,6 +168,9 @@ class AirflowApi:
     def answer(self, dag_id: str, run_id: str, task_id: str, option: str, params: Json | None = None) -> Json:
         """Answer a question; a second answer is refused (409)."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/-1/hitlDetails"
+        # Airflow 3.3 fails a task that is resumed while the process that asked is still on its way out, and a question
+        # does not tell since when it waits: asked again, it keeps the time of the first asking.
+        time.sleep(_SETTLED_SECONDS)
         body = {"chosen_options": [option], "params_input": params or {}}
         return self._request("PATCH", f"/api/v2{path}", body)
 

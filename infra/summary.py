@@ -30,7 +30,7 @@ _METRICS = ("recall", "precision", "map", "ndcg", "hit_rate")
 
 def show_summary(stack: Stack, shop: Shop, api: AirflowApi, progress: Progress) -> None:
     """Print the closing tables."""
-    console = Console(width=120, highlight=False)
+    console = Console(width=130, highlight=False, soft_wrap=True)
     places = Addresses(shop.name, stack.own_environment["REFIT_LAKE"], stack.own_environment["REFIT_BUCKET"])
     _show_metrics(console, api, shop)
     _show_people(console, stack, shop, places)
@@ -84,8 +84,9 @@ def _show_people(console: Console, stack: Stack, shop: Shop, places: Addresses) 
     events = ds.dataset(files).to_table(columns=[Columns.USER, Columns.ITEM, Columns.EVENT_TIME], filter=wanted)
     lists = read_live_batch(S3ObjectStore.connect(places.lists, endpoint=stack.s3))
     table = Table(box=box.SIMPLE_HEAD, title="Three people", show_lines=True)
-    for name in ("person", "last purchases", "recommended, because of"):
-        table.add_column(name, overflow="fold")
+    table.add_column("person", no_wrap=True)
+    table.add_column("last purchases", no_wrap=True, max_width=38)
+    table.add_column("recommended <- because of", no_wrap=True)
     for user in _people(events):
         mine = events.filter(pc.field(Columns.USER) == user).sort_by([(Columns.EVENT_TIME, "descending")])
         last = list(dict.fromkeys(mine[Columns.ITEM].to_pylist()))[:_SHOWN]

@@ -40,14 +40,16 @@ STEPS = (
 def main(arguments: list[str]) -> int:
     """Run the step that *arguments* name and return the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    for noisy in ("py4j", "botocore", "urllib3", "great_expectations", "alembic"):
+    for noisy in ("py4j", "botocore", "urllib3", "great_expectations", "alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     out = None
     if "--out" in arguments:
         place = arguments.index("--out")
-        out = Path(arguments[place + 1])
+        out = Path(*arguments[place + 1 : place + 2])
         arguments = arguments[:place] + arguments[place + 2 :]
     try:
+        if out == Path():
+            raise ConfigurationError("--out needs a file name; the receipt is written there")
         if not arguments or arguments[0] in {"-h", "--help"}:
             print(_overview())
             return 0
@@ -57,7 +59,7 @@ def main(arguments: list[str]) -> int:
             return 0
         receipt = step(**_values(arguments[0], step, arguments[1:]))
     except RefitError as error:
-        print(f"{arguments[0]}: {error}", file=sys.stderr)
+        print(f"{arguments[0] if arguments else 'pipelines'}: {error}", file=sys.stderr)
         return 1 if isinstance(error, TransientError) else 2
     text = json.dumps(receipt, indent=2, ensure_ascii=False)
     if out is None:
@@ -88,7 +90,7 @@ def _values(name: str, step: Callable[..., Any], arguments: list[str]) -> dict[s
         if not text and parameters[key].default is not inspect.Parameter.empty:
             continue  # an empty template of a DAG means that nobody gave the parameter
         adapter = TypeAdapter[Any](hints[key])
-        structured = text.startswith("{") or text == "null"
+        structured = text.startswith("{") and hints[key] is not str
         try:
             values[key] = adapter.validate_json(text) if structured else adapter.validate_python(text)
         except ValidationError as error:

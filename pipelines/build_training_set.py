@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -18,14 +18,13 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.addresses import Addresses
 from pipelines.instants import Instant, landed_as_of
+from refit.as_of import days_before
 from refit.columns import Columns
 from refit.config import Shop
 from refit.digests import canonical_json, digest_of
 from refit.histories import person_item_pairs
 from refit.lake import Lake
 from refit.training_sets import count_pairs, holdout, require_enough
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,7 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
     as_of = landed_as_of(as_of, lake, shop)
     cutoff = as_of - timedelta(days=shop.training.holdout_days)
     since = as_of - timedelta(days=shop.training.window_days)
-    days = lake.days("interactions", _EPOCH, as_of)
+    days = days_before(lake, as_of)
     ingredients = {
         "shop": shop.name,
         "since": since.isoformat(),

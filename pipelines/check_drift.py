@@ -20,9 +20,10 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.addresses import PROFILE_FILE
 from pipelines.instants import Instant, landed_as_of
+from refit.as_of import catalogue_as_of
 from refit.config import Shop
 from refit.digests import canonical_json
-from refit.drift import compare, first_training, judge_drift
+from refit.drift import compare, first_training, forced_by, judge_drift, statistics_of
 from refit.errors import ConfigurationError, NotEnoughDataError
 from refit.factors import verified
 from refit.interfaces import ModelRegistry, Tracker
@@ -57,17 +58,9 @@ def run(
     tracker: Tracker,
     registry: ModelRegistry,
 ) -> Receipt:
-    """
-    Decide at *as_of*; Spark is opened only if there is a champion to compare with.
-
-    *force* needs a *reason* and is recorded with the name of *requested_by*.
-    """
-    if force and not reason.strip():
-        raise ConfigurationError("force=true needs a reason; say why in the parameter `reason`")
-    if reason.strip() and not force:
-        raise ConfigurationError("a reason is given but force is not set; set force=true, or leave the reason out")
+    """Decide at *as_of*; *force* needs a *reason*, and only a champion to compare with opens Spark."""
+    forced = forced_by(force, reason, requested_by)
     as_of = landed_as_of(as_of, lake, shop)
-    forced = f"{requested_by or 'an unnamed person'}: {reason.strip()}" if force else None
     champion = registry.champion()
     if champion is None:
         verdict = first_training(forced)
@@ -81,16 +74,15 @@ def run(
         files = tracker.model_files(champion.model_id)
         verified(files, champion.digest, f"champion version {champion.version}")
         reference = Profile.from_json(json.loads(files[PROFILE_FILE]))
-        catalogue = lake.snapshot("items", as_of)
         spark = open_spark()
         current = current_profile(
             lake.read(spark, "interactions", lake.days("interactions", cutoff, as_of)),
-            lake.read(spark, "items", [catalogue] if catalogue else []),
+            catalogue_as_of(spark, lake, as_of),
             shop.drift,
             reference,
         )
         verdict = judge_drift(compare(reference, current), shop.drift, cutoff=cutoff, as_of=as_of, forced=forced)
-    statistics = {measure.name: measure.value for measure in verdict.measures}
+    statistics = statistics_of(verdict)
     run_id = tracker.log_run(
         f"drift {as_of.date()}: {verdict.decision}",
         params={"as_of": as_of.isoformat(), "champion": champion.version if champion else "none"},

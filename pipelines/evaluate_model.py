@@ -18,7 +18,7 @@ from pipelines.addresses import VERDICT_FILE, Addresses
 from refit.config import Shop
 from refit.digests import canonical_json
 from refit.evaluation import judge_people
-from refit.factors import verified
+from refit.factors import load_verified, verified
 from refit.histories import histories
 from refit.interfaces import ModelRegistry, Tracker
 from refit.lake import Lake
@@ -60,8 +60,7 @@ def run(
     models = {"challenger": verified(tracker.model_files(model_id), digest, f"challenger {model_id}")}
     champion = registry.champion()
     if champion is not None:
-        files = tracker.model_files(champion.model_id)
-        models["champion"] = verified(files, champion.digest, f"champion version {champion.version}")
+        models["champion"] = load_verified(tracker, champion)
     judged = judge_people(
         histories(spark.read.parquet(lake.path(f"{place}/pairs"))),
         spark.read.parquet(lake.path(f"{place}/holdout")),

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from refit.config import Shop
-from refit.errors import NotEnoughDataError
+from refit.errors import ConfigurationError, NotEnoughDataError
 from refit.lake import Lake
 
 
@@ -24,6 +24,15 @@ def _parse(value: object) -> object:
 
 Instant = Annotated[datetime, BeforeValidator(_parse)]
 """An instant in UTC; a plain date is its first moment."""
+
+
+def require_whole_days(since: datetime, until: datetime) -> None:
+    """Raise ConfigurationError unless [since, until) is one or more whole days of UTC."""
+    if since >= until or since.time() != time() or until.time() != time():
+        raise ConfigurationError(
+            f"since={since.isoformat()} until={until.isoformat()} do not span whole days of UTC; "
+            "give two dates; the second one itself is not landed"
+        )
 
 
 def landed_as_of(as_of: datetime | None, lake: Lake, shop: Shop) -> datetime:

@@ -80,7 +80,8 @@ def run_step(name: str, **values: Any) -> dict[str, Any]:
         if code:
             raise StepFailedError(f"{name} ended with code {code}: {last}")
         receipt: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-        _LOG.info("receipt: %s", json.dumps(receipt, ensure_ascii=False))
+        for key, value in receipt.items():
+            _LOG.info("%s: %s", key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         return receipt
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from pipelines import wiring
 from refit.approval import Approval, read_answer
 from refit.errors import NotApprovedError
-from refit.factors import verified
+from refit.factors import load_verified
 from refit.interfaces import ModelRegistry, Tracker
 
 
@@ -60,7 +60,7 @@ def run(version: int, digest: str, answer: dict[str, Any], *, registry: ModelReg
         raise NotApprovedError(
             f"challenger version {version} has digest {challenger.digest[:16]}, the approval names {digest[:16]}"
         )
-    verified(tracker.model_files(challenger.model_id), challenger.digest, f"challenger version {version}")
+    load_verified(tracker, challenger)
     if current is not None and current.cutoff > challenger.cutoff:
         raise NotApprovedError(
             f"challenger version {version} was trained on data before {challenger.cutoff[:10]}, the champion on data "

@@ -11,29 +11,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.addresses import Addresses
 from pipelines.instants import Instant, landed_as_of
+from refit.as_of import allowed_as_of, days_before, everybody_as_of
 from refit.config import Shop
 from refit.errors import ConfigurationError
-from refit.factors import verified
-from refit.histories import histories, person_item_pairs
+from refit.factors import load_verified
 from refit.interfaces import ModelRegistry, ObjectStore, Tracker
-from refit.items import allowed_positions
 from refit.lake import Lake
 from refit.lists import sum_counts
 from refit.publication import write_commit
-from refit.scoring import Batch, everybody, score
+from refit.scoring import Batch, score
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVENTS_PER_PART = 2_000_000
 """Bounds the memory of the task that makes one part file."""
 
@@ -47,10 +44,7 @@ class Receipt:
     batch: str = ""
     """Prefix of the batch below the shop's lists."""
     as_of: str = ""
-    run_date: str = ""
     champion: int | None = None
-    people: int = 0
-    parts: int = 0
     counts: dict[str, int]
 
 
@@ -75,56 +69,37 @@ def run(
             f"the champion (version {champion.version}) has seen data up to {champion.cutoff[:10]}, which is after "
             f"as_of={as_of.date()}; lists for that date would know their future; give a later as_of"
         )
-    model = verified(tracker.model_files(champion.model_id), champion.digest, f"champion version {champion.version}")
-    days = lake.days("interactions", _EPOCH, as_of)
+    model = load_verified(tracker, champion)
     spark = open_spark()
-    pairs = person_item_pairs(
-        lake.read(spark, "interactions", days),
-        since=as_of - shop.training.window,
-        as_of=as_of,
-        events=shop.events,
-        confidence=shop.confidence,
-    )
-    people, catalogue = lake.snapshot("users", as_of), lake.snapshot("items", as_of)
-    known = lake.read(spark, "users", [people]) if people else None
-    allowed = allowed_positions(model, lake.read(spark, "items", [catalogue] if catalogue else []), as_of)
     run_date = as_of.date().isoformat()
-    name = uuid4().hex[:12]
-    prefix = addresses.batch(run_date, name)
+    prefix = addresses.batch(run_date, uuid4().hex[:12])
     cores = spark.sparkContext.defaultParallelism
+    events = sum(day.rows for day in days_before(lake, as_of))
     records = score(
-        everybody(histories(pairs), known),
+        everybody_as_of(spark, lake, shop, as_of),
         model,
-        np.asarray(allowed),
+        allowed_as_of(spark, lake, model, as_of),
         shop.lists,
         Batch(prefix, champion.version, run_date),
         open_store=open_store,
-        parts=max(cores, math.ceil(sum(day.rows for day in days) / _EVENTS_PER_PART)),
+        parts=max(cores, math.ceil(events / _EVENTS_PER_PART)),
     )
     counts = sum_counts([record.pop("counts") for record in records])
-    commit = {
-        "batch": name,
-        "run_date": run_date,
-        "as_of": as_of.isoformat(),
-        "k": shop.lists.k,
-        "model": {
-            "name": champion.name,
-            "version": champion.version,
-            "digest": champion.digest,
-            "cutoff": champion.cutoff,
-        },
-        "parts": records,
-        "counts": counts,
-    }
-    write_commit(open_store(), prefix, commit)
+    write_commit(
+        open_store(),
+        prefix,
+        champion=champion,
+        parts=records,
+        run_date=run_date,
+        as_of=as_of.isoformat(),
+        k=shop.lists.k,
+        counts=counts,
+    )
     return Receipt(
         scored=True,
         batch=prefix,
         as_of=as_of.isoformat(),
-        run_date=run_date,
         champion=champion.version,
-        people=counts["people"],
-        parts=len(records),
         counts=counts,
     )
 

@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.addresses import PROFILE_FILE, Addresses
 from refit.als import train_als
+from refit.as_of import catalogue_as_of
 from refit.config import Shop
 from refit.digests import canonical_json, digest_of_files
 from refit.interfaces import Tracker
@@ -66,10 +67,9 @@ def run(
     start = cutoff - timedelta(days=shop.drift.reference_days)
     used = [Landed(**entry) for entry in manifest["used"]]
     reference = [day for day in used if start.date().isoformat() <= day.day < cutoff.date().isoformat()]
-    catalogue = lake.snapshot("items", cutoff)
     profile = reference_profile(
         lake.read(spark, "interactions", reference),
-        lake.read(spark, "items", [catalogue] if catalogue else []),
+        catalogue_as_of(spark, lake, cutoff),
         shop.drift,
     )
     files = {**model.to_files(), PROFILE_FILE: canonical_json(profile.to_json())}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refit.config import Drift
+from refit.errors import ConfigurationError
 from refit.profiles import NULL, Profile
 from refit.verdicts import Measure, Verdict
 
@@ -57,10 +58,12 @@ class FeatureDrift:
 
 
 def compare(reference: Profile, current: Profile) -> list[FeatureDrift]:
-    """Return the movement of every feature of *reference*."""
+    """Return the movement of every feature that both profiles count; the policy may have dropped one since."""
     moved = []
     for name, before in reference.counts.items():
-        after = current.counts.get(name, {})
+        if name not in current.counts:
+            continue
+        after = current.counts[name]
         n_before, n_after = sum(before.values()), sum(after.values())
         ks = psi = None
         if n_before and n_after:
@@ -146,6 +149,20 @@ def judge_drift(
     )
     young = f"the champion's training ended {age:.0f} days ago, {policy.max_age_days} are allowed"
     return Verdict(gate="drift", decision="skip", measures=tuple(measures), reasons=(quiet, young))
+
+
+def statistics_of(verdict: Verdict) -> dict[str, float | None]:
+    """Return every measured number by its name."""
+    return {measure.name: measure.value for measure in verdict.measures}
+
+
+def forced_by(force: bool, reason: str, requested_by: str) -> str | None:
+    """Return who demands a retraining and why, or None; ConfigurationError when force and reason do not go together."""
+    if force and not reason.strip():
+        raise ConfigurationError("force=true needs a reason; say why in the parameter `reason`")
+    if reason.strip() and not force:
+        raise ConfigurationError("a reason is given but force is not set; set force=true, or leave the reason out")
+    return f"{requested_by or 'an unnamed person'}: {reason.strip()}" if force else None
 
 
 def first_training(forced: str | None) -> Verdict:

@@ -46,7 +46,9 @@ class Judged:
 
 
 def by_factors(model: ItemFactors, history: History, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int64]:
-    """Rank by the person's folded-in vector."""
+    """Rank by the person's folded-in vector; somebody of whom the model knows nothing gets what lists would show."""
+    if not (history.confidences > 0).any():
+        return by_popularity(model, history, allowed, k)
     person = fold_in(model, history.positions, history.confidences)
     return top_k(model.factors @ person.vector.astype(np.float32), allowed, k)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from refit.digests import canonical_json, digest_of_files
 from refit.errors import ModelDamagedError
+from refit.interfaces import ModelVersion, Tracker
 
 FORMAT = "refit-item-factors/1"
 ITEMS_FILE = "items.parquet"
@@ -124,3 +125,8 @@ def verified(files: Mapping[str, bytes], digest: str, what: str) -> ItemFactors:
             "its files were changed after the judgement, so it is not used"
         )
     return ItemFactors.from_files(files)
+
+
+def load_verified(tracker: Tracker, version: ModelVersion) -> ItemFactors:
+    """Return the model of a registered version, checked against the digest under which it was registered."""
+    return verified(tracker.model_files(version.model_id), version.digest, f"{version.name} version {version.version}")

@@ -93,8 +93,6 @@ class Lake:
             for name, (schema, _) in tables.items():
                 catalog["tables"].setdefault(name, {}).update(new[name])
                 catalog["schemas"][f"{name}/{landing}"] = schema.json()
-            used = {f"{name}/{e['landing']}" for name, days in catalog["tables"].items() for e in days.values()}
-            catalog["schemas"] = {name: text for name, text in catalog["schemas"].items() if name in used}
             try:
                 self.store.swap(self.catalog, canonical_json(catalog), expected=etag)
             except ConflictError:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from refit.columns import Columns
+from refit.config import Shop
 from refit.errors import DataRefusedError
 from refit.lake import Lake, Landed, content_digest, row_hash, write_by_day
 
@@ -24,6 +25,7 @@ class Staging:
     lake: Lake
     landing: str
     _tables: dict[str, tuple[DataFrame, list[Landed]]] = field(default_factory=dict)
+    _begun: list[str] = field(default_factory=list)
 
     def snapshot(self, table: str, rows: DataFrame, until: datetime) -> DataFrame:
         """Write *rows* as the state of *table* just before *until* and return them as written."""
@@ -68,12 +70,15 @@ class Staging:
 
     def show(self) -> None:
         """Make everything that was staged current, all at once."""
+        # Even a commit that fails may have been done: from here on readers may see the files, so they stay.
+        self._begun.clear()
         self.lake.commit(
             self.landing, {name: (frame.schema, entries) for name, (frame, entries) in self._tables.items()}
         )
 
     def _path(self, table: str) -> str:
-        return f"{table}/landing={self.landing}"
+        self._begun.append(f"{table}/landing={self.landing}")
+        return self._begun[-1]
 
 
 @contextmanager
@@ -83,9 +88,16 @@ def staging(spark: SparkSession, lake: Lake, landing: str) -> Iterator[Staging]:
     try:
         yield staged
     except BaseException:
-        for table in staged._tables:
-            _delete(spark, lake.path(staged._path(table)))
+        for path in staged._begun:
+            _delete(spark, lake.path(path))
         raise
+
+
+def keep_consenting(events: DataFrame, people: DataFrame) -> DataFrame:
+    """Return the events of *people*; a null id stays in, so that validation counts it and no join loses it."""
+    nobody = people.sparkSession.createDataFrame([(None,)], f"{Columns.USER} string")
+    known = people.select(Columns.USER).unionByName(nobody)
+    return events.join(known, events[Columns.USER].eqNullSafe(known[Columns.USER]), "left_semi")
 
 
 def within(events: DataFrame, since: datetime, until: datetime) -> DataFrame:
@@ -94,9 +106,22 @@ def within(events: DataFrame, since: datetime, until: datetime) -> DataFrame:
     return events.where(time.isNull() | ((time >= F.lit(since)) & (time < F.lit(until))))
 
 
-def refuse_thin_days(days: Mapping[str, int], expected: list[date], least: int) -> None:
-    """Raise DataRefusedError when an expected day has fewer than *least* events; *days* maps YYYY-MM-DD to rows."""
-    thin = [f"{day} has {days.get(day.isoformat(), 0):,}" for day in expected if days.get(day.isoformat(), 0) < least]
+def interval_parameters(shop: Shop, since: datetime, until: datetime, open_days: Sequence[date]) -> dict[str, Any]:
+    """Return what the suite of interactions calls $PARAMETER for the interval [since, until) in UTC."""
+    return {
+        "min_rows": shop.validation.min_rows_per_open_day * len(open_days),
+        "max_value": shop.validation.max_value,
+        "event_types": sorted(shop.events.weights),
+        "since": since.replace(tzinfo=None),
+        "until": until.replace(tzinfo=None),
+        "fresh_after": datetime.combine(open_days[-1], time()),
+    }
+
+
+def refuse_thin_days(landed: Sequence[Landed], expected: Sequence[date], least: int) -> None:
+    """Raise DataRefusedError when an expected day has fewer than *least* events."""
+    days = {entry.day: entry.rows for entry in landed}
+    thin = [f"{day} has {days.get(str(day), 0):,}" for day in expected if days.get(str(day), 0) < least]
     if thin:
         more = f" and {len(thin) - 5} more" if len(thin) > 5 else ""
         raise DataRefusedError(

@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 
 from refit.columns import Columns
 from refit.config import Drift
+from refit.errors import ConfigurationError
 
 _BINS = 1_000
 """The Kolmogorov-Smirnov statistic from bins errs by at most the mass of one bin, about 1 / _BINS."""
@@ -69,10 +70,15 @@ def reference_profile(interactions: DataFrame, items: DataFrame, drift: Drift) -
         quantiles = [n / _BINS for n in range(1, _BINS)]
         edges: dict[str, tuple[float, ...]] = {}
         if drift.numbers:
+            known = {name: F.nanvl(name, F.lit(None).cast("double")) for name in drift.numbers}
             row = features.select(
-                *[F.percentile_approx(name, quantiles, F.lit(_ACCURACY)).alias(name) for name in drift.numbers]
+                *[
+                    F.percentile_approx(number, quantiles, F.lit(_ACCURACY)).alias(name)
+                    for name, number in known.items()
+                ]
             ).collect()[0]
-            edges = {name: tuple(sorted({float(edge) for edge in row[name] or ()})) for name in drift.numbers}
+            found = {name: {float(edge) for edge in row[name] or ()} for name in drift.numbers}
+            edges = {name: tuple(sorted(filter(math.isfinite, found[name]))) for name in drift.numbers}
         return _count(features, drift, edges, top)
     finally:
         features.unpersist()
@@ -101,6 +107,14 @@ def _features(interactions: DataFrame, items: DataFrame, drift: Drift, top: tupl
     paid = "unit_price" if "unit_price" in interactions.columns else "_price"
     own[Columns.PRICE] = F.col(paid)
     own[Columns.CATEGORY] = F.col("_category")
+    unknown = [
+        name for name in (*drift.numbers, *drift.categories) if name not in own and name not in interactions.columns
+    ]
+    if unknown:
+        raise ConfigurationError(
+            f"drift features {', '.join(unknown)} are no columns of the landed interactions, which have "
+            f"{', '.join(interactions.columns)}; correct [drift] in shop.toml"
+        )
     joined = interactions.join(F.broadcast(catalogue), Columns.ITEM, "left")
     return joined.select(
         *[own.get(name, F.col(name)).cast("double").alias(name) for name in drift.numbers],

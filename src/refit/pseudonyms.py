@@ -34,7 +34,7 @@ class PseudonymKey:
         Return the pseudonym of one person.
 
         >>> PseudonymKey(b"0123456789abcdef", "k1").pseudonym("17850")
-        'k1-88f8a1f5c5a8b4f4'
+        'k1-d86d7e407d62db01e3428fb9eb2079b9'
         """
         return f"{self.version}-{hmac.new(self.secret, user_id.encode(), hashlib.sha256).hexdigest()[:32]}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from refit.digests import canonical_json, sha256
 from refit.errors import ConflictError, DamagedBatchError, NotFoundError, NothingPublishedError
-from refit.interfaces import ObjectStore
+from refit.interfaces import ModelVersion, ObjectStore
 
 LIVE = "live.json"
 _FORMAT = "refit-live/1"
@@ -37,11 +37,18 @@ class Published:
     batch: str
 
 
-def write_commit(store: ObjectStore, prefix: str, commit: Mapping[str, Any]) -> str:
-    """Write what scoring made and return its key; a batch without it was never finished."""
-    key = f"{prefix}/commit.json"
-    store.create(key, canonical_json(commit))
-    return key
+def write_commit(
+    store: ObjectStore, prefix: str, *, champion: ModelVersion, parts: Sequence[Mapping[str, Any]], **facts: Any
+) -> None:
+    """Write what scoring made: the model, the part files and further *facts*; a batch without it was never finished."""
+    model = {
+        "name": champion.name,
+        "version": champion.version,
+        "digest": champion.digest,
+        "cutoff": champion.cutoff,
+    }
+    commit = {**facts, "batch": prefix.rpartition("=")[2], "model": model, "parts": list(parts)}
+    store.create(f"{prefix}/commit.json", canonical_json(commit))
 
 
 def read_commit(store: ObjectStore, prefix: str) -> dict[str, Any]:

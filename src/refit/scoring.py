@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from refit.columns import Columns
 from refit.config import Lists
 from refit.digests import sha256
+from refit.errors import NotEnoughDataError
 from refit.factors import ItemFactors
 from refit.fold_in import read_histories
 from refit.interfaces import ObjectStore
@@ -103,4 +104,6 @@ def score(
 
     spread = people.repartition(parts, Columns.USER).sortWithinPartitions(Columns.USER)
     rows = spread.mapInArrow(score_block, "record string").collect()
+    if not rows:
+        raise NotEnoughDataError("there is nobody to make lists for: no person has a history or a consent; land some")
     return sorted((json.loads(row["record"]) for row in rows), key=lambda record: str(record["key"]))

@@ -55,8 +55,9 @@ def _open(spark: SparkSession, name: str, source: Source, data: str, since: date
         **{key: value.replace("{DATA}", data) for key, value in source.options.items()}
     )
     if source.columns is not None:
-        # Spark would otherwise take columns by position, and a renamed column would pass.
-        reader = reader.schema(source.columns).option("enforceSchema", "false")
+        # Spark would otherwise take columns by position, and a renamed column would pass; and it would not notice a row
+        # that is cut short when the mapping leaves out any column.
+        reader = reader.schema(source.columns).options(enforceSchema="false", columnPruning="false")
     with explained(f"source {name!r}"):
         if source.path is None:
             return reader.load()
@@ -102,7 +103,7 @@ def explained(what: str) -> Iterator[None]:
 
 def _sentence(message: str) -> str:
     file = re.search(r"(?:file:/+|s3a?://|hdfs://)[^\s,'\"\]]+", message)
-    where = f" in {file.group(0)}" if file else ""
+    where = f" in {file.group(0).rstrip('.')}" if file else ""
     header = re.search(r"CSV header does not conform to the schema.*?Expected: (.*?) but found: (.*?)\n", message, re.S)
     if header:
         return f"the column {header[1]!r} is missing or renamed{where}: the header says {header[2]!r} there; mend it"
@@ -114,5 +115,6 @@ def _sentence(message: str) -> str:
         return f"the compressed file is cut short or damaged{where}; fetch it again"
     if "is not a Parquet file" in message or "CANNOT_READ_FILE_FOOTER" in message:
         return f"not a readable Parquet file{where}; fetch it again"
-    first = next((line.strip() for line in message.splitlines() if line.strip()), "unknown error")
+    lines = (line.strip(": ") for line in message.splitlines() if not line.startswith("An error occurred while"))
+    first = next(filter(None, lines), "unknown error")
     return f"{first[:300]}{where if file and file.group(0) not in first else ''}"

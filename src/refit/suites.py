@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from refit.errors import ConfigurationError, DataRefusedError
-from refit.interfaces import Check
+from refit.interfaces import Check, Validator
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 class Rule(BaseModel):
@@ -46,6 +49,23 @@ def load_suite(folder: Path, table: str) -> dict[str, Any]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigurationError(f"{path}: {where}: {first['msg']}; correct the suite") from error
+
+
+class Inspection:
+    """The checks of one landing: stops at the first broken critical rule, collects the broken warnings."""
+
+    def __init__(self, validator: Validator, folder: Path, what: str) -> None:
+        self._validator = validator
+        self._folder = folder
+        self._what = what
+        self.checks = 0
+        self.warnings: list[str] = []
+
+    def check(self, table: str, frame: DataFrame, **parameters: Any) -> None:
+        """Judge *frame* by the suite of *table*; DataRefusedError names every broken critical rule."""
+        results = self._validator.validate(frame, load_suite(self._folder, table), parameters)
+        self.checks += len(results)
+        self.warnings += refuse_broken(f"{table} of {self._what}", results)
 
 
 def refuse_broken(what: str, checks: Iterable[Check]) -> list[str]:

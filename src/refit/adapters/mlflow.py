@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+from botocore.exceptions import BotoCoreError
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
@@ -36,6 +37,10 @@ def _answered(address: str) -> Iterator[None]:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise NotFoundError(f"MLflow at {address}: {str(error)[:200]}") from error
         raise
+    except BotoCoreError as error:
+        raise MlflowUnavailableError(
+            f"the files of MLflow at {address} cannot be reached: {str(error)[:200]}; is the object store up?"
+        ) from error
     except MlflowException as error:
         if error.error_code in _ABSENT:
             raise

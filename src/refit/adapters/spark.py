@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -18,6 +21,9 @@ def open_session(name: str, *, master: str, memory: str, log_config: Path) -> Sp
     if cores in {"1", "2"}:
         # A collector with threads of its own would only take the cores from the work.
         options.append("-XX:+UseSerialGC")
+    # PySpark takes a time without a zone for a local one, and Spark for one of its session; both are UTC from here on.
+    os.environ["TZ"] = "UTC"  # noqa: TID251  written and not read
+    time.tzset()
     builder = (
         SparkSession.builder.appName(name)
         .master(master)
@@ -42,4 +48,8 @@ def open_session(name: str, *, master: str, memory: str, log_config: Path) -> Sp
             .config("spark.sql.shuffle.partitions", cores if cores.isdigit() else "8")
             .config("spark.default.parallelism", cores if cores.isdigit() else "8")
         )
-    return builder.getOrCreate()
+    session = builder.getOrCreate()
+    if master.startswith("local"):
+        # The workers are this interpreter, whatever `python3` is on the PATH.
+        session.sparkContext.pythonExec = sys.executable
+    return session

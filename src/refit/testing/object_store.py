@@ -1,0 +1,43 @@
+"""An object store in memory."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from refit.digests import sha256
+from refit.errors import ConflictError
+from refit.interfaces import StoredObject
+
+
+@dataclass(eq=False)
+class FakeObjectStore:
+    """Keeps objects in a dictionary, with the conditional writes that S3 has."""
+
+    address: str = "memory://fake"
+    objects: dict[str, bytes] = field(default_factory=dict)
+    """What is stored; a test may change it behind everybody's back."""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def get(self, key: str) -> StoredObject | None:
+        """Return the object, or None when there is none."""
+        content = self.objects.get(key)
+        return None if content is None else StoredObject(content, sha256(content))
+
+    def create(self, key: str, content: bytes) -> str:
+        """Write a new object; the same bytes again are fine, other bytes raise ConflictError."""
+        return self.swap(key, content, expected=None)
+
+    def swap(self, key: str, content: bytes, *, expected: str | None) -> str:
+        """Replace the object only if its etag is still *expected*; the same bytes again are fine."""
+        with self._lock:
+            found = self.get(key)
+            if (found.etag if found else None) == expected:
+                self.objects[key] = content
+            elif found is None or found.content != content:
+                raise ConflictError(f"{self.address}/{key} was written by somebody else first; nothing was overwritten")
+            return sha256(content)
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return all keys that start with *prefix*, sorted."""
+        return sorted(key for key in self.objects if key.startswith(prefix))

@@ -1,0 +1,134 @@
+"""Runs, models and a registry in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from refit.errors import NotFoundError
+from refit.interfaces import ModelVersion
+
+
+@dataclass(kw_only=True)
+class FakeRun:
+    """What was written about one run; parameters as text, as MLflow keeps them."""
+
+    name: str
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    files: dict[str, bytes]
+
+
+class FakeTracker:
+    """Keeps runs and models in dictionaries."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, FakeRun] = {}
+        self.models: dict[str, dict[str, bytes]] = {}
+        """Model id -> name -> bytes; a test may damage them."""
+
+    def log_run(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        files: Mapping[str, bytes],
+    ) -> str:
+        """Write one finished run and return its id."""
+        run_id = f"run-{len(self.runs) + 1}"
+        self.runs[run_id] = FakeRun(
+            name=name,
+            params={key: str(value) for key, value in params.items()},
+            metrics=dict(metrics),
+            tags=dict(tags),
+            files=dict(files),
+        )
+        return run_id
+
+    def add_to_run(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
+        """Add metrics and files to a run that exists."""
+        run = self._run(run_id)
+        run.metrics.update(metrics)
+        run.files.update(files)
+
+    def log_model(self, run_id: str, files: Mapping[str, bytes], *, params: Mapping[str, Any]) -> str:
+        """Store *files* as one model of the run and return the model's id."""
+        self._run(run_id)
+        model_id = f"m-{len(self.models) + 1}"
+        self.models[model_id] = dict(files)
+        return model_id
+
+    def model_files(self, model_id: str) -> dict[str, bytes]:
+        """Return name and bytes of every file of a model; NotFoundError when there is none."""
+        if model_id not in self.models:
+            raise NotFoundError(f"there is no model {model_id}; train again")
+        return dict(self.models[model_id])
+
+    def run_address(self, run_id: str) -> str:
+        """Return the page of a run, for people."""
+        return f"memory://fake/runs/{run_id}"
+
+    def _run(self, run_id: str) -> FakeRun:
+        if run_id not in self.runs:
+            raise NotFoundError(f"there is no run {run_id}")
+        return self.runs[run_id]
+
+
+@dataclass(eq=False)
+class FakeRegistry:
+    """Keeps challengers and champions in lists; version n is entry n - 1."""
+
+    challengers: str = "shop-challengers"
+    champions: str = "shop"
+    versions: dict[str, list[ModelVersion]] = field(default_factory=dict)
+    """Registered model -> its versions."""
+    _alias: int | None = None
+
+    def champion(self) -> ModelVersion | None:
+        """Return the version that the alias names, or None before the first promotion."""
+        return None if self._alias is None else self._version(self.champions, self._alias)
+
+    def challenger(self, version: int) -> ModelVersion:
+        """Return one challenger; NotFoundError when there is none."""
+        return self._version(self.challengers, version)
+
+    def register(self, *, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+        """Register a model as challenger; the same model again returns the version that exists."""
+        return self._copy(self.challengers, model_id, run_id, tags)
+
+    def tag(self, challenger: ModelVersion, tags: Mapping[str, str]) -> ModelVersion:
+        """Add tags to a challenger and return it as it is now."""
+        known = self.challenger(challenger.version)
+        tagged = _tagged(known, {**known.tags, **tags})
+        self.versions[self.challengers][known.version - 1] = tagged
+        return tagged
+
+    def promote(self, challenger: ModelVersion) -> ModelVersion:
+        """Copy the challenger to the champions and point the alias at the copy; again changes nothing."""
+        tags = {**challenger.tags, "challenger": str(challenger.version)}
+        copy = self._copy(self.champions, challenger.model_id, challenger.run_id, tags)
+        self._alias = copy.version
+        return copy
+
+    def _copy(self, name: str, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+        known = self.versions.setdefault(name, [])
+        for version in known:
+            if version.model_id == model_id:
+                return version
+        blank = ModelVersion(name=name, version=len(known) + 1, model_id=model_id, run_id=run_id, digest="", cutoff="")
+        known.append(_tagged(blank, {**tags, "model_id": model_id, "run_id": run_id}))
+        return known[-1]
+
+    def _version(self, name: str, version: int) -> ModelVersion:
+        known = self.versions.get(name, [])
+        if not 1 <= version <= len(known):
+            raise NotFoundError(f"there is no version {version} of {name}")
+        return known[version - 1]
+
+
+def _tagged(version: ModelVersion, tags: Mapping[str, str]) -> ModelVersion:
+    return replace(version, tags=dict(tags), digest=tags.get("digest", ""), cutoff=tags.get("cutoff", ""))

@@ -1,0 +1,218 @@
+"""What every object store promises: whole objects, and writes that never overwrite somebody else's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from refit.adapters.folder import FolderObjectStore
+from refit.adapters.s3 import S3ObjectStore, StoreUnavailableError
+from refit.errors import ConfigurationError, ConflictError
+from refit.interfaces import ObjectStore
+from refit.testing import FakeObjectStore
+
+Opener = Callable[[], ObjectStore]
+
+
+@pytest.fixture(params=["fake", "folder", "s3"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    """Give what opens one empty store, as each writer would for itself."""
+    if request.param == "folder":
+        return lambda: FolderObjectStore(tmp_path / "store")
+    if request.param == "s3":
+        endpoint = request.getfixturevalue("s3_endpoint")
+        address = f"s3://refit/contract/{uuid4().hex}"
+        return lambda: S3ObjectStore.connect(address, endpoint=endpoint)
+    shared = FakeObjectStore()
+    return lambda: shared
+
+
+@pytest.fixture
+def store(open_store: Opener) -> ObjectStore:
+    return open_store()
+
+
+def test_what_was_created_is_read_back_byte_for_byte(store: ObjectStore) -> None:
+    content = bytes(range(256)) * 3
+    etag = store.create("lists/part-0.parquet", content)
+
+    found = store.get("lists/part-0.parquet")
+    assert found is not None
+    assert (found.content, found.etag) == (content, etag)
+
+
+def test_an_object_may_be_empty(store: ObjectStore) -> None:
+    store.create("empty", b"")
+    found = store.get("empty")
+    assert found is not None
+    assert found.content == b""
+
+
+def test_there_is_no_object_before_one_is_written(store: ObjectStore) -> None:
+    assert store.get("nothing.json") is None
+
+
+def test_a_prefix_is_no_object(store: ObjectStore) -> None:
+    store.create("batches/a.json", b"1")
+    assert store.get("batches") is None
+
+
+def test_creating_again_with_the_same_bytes_is_fine(store: ObjectStore) -> None:
+    first = store.create("a.json", b"one")
+    assert store.create("a.json", b"one") == first
+
+
+def test_creating_again_with_other_bytes_is_a_conflict_and_changes_nothing(store: ObjectStore) -> None:
+    store.create("a.json", b"one")
+    with pytest.raises(ConflictError, match=r"a\.json"):
+        store.create("a.json", b"two")
+
+    found = store.get("a.json")
+    assert found is not None
+    assert found.content == b"one"
+
+
+def test_swapping_none_creates_and_swapping_the_current_etag_replaces(store: ObjectStore) -> None:
+    first = store.swap("live.json", b"one", expected=None)
+    second = store.swap("live.json", b"two", expected=first)
+
+    found = store.get("live.json")
+    assert found is not None
+    assert (found.content, found.etag) == (b"two", second)
+    assert first != second
+
+
+def test_swapping_an_etag_that_has_passed_is_a_conflict(store: ObjectStore) -> None:
+    first = store.swap("live.json", b"one", expected=None)
+    store.swap("live.json", b"two", expected=first)
+    with pytest.raises(ConflictError, match=r"live\.json"):
+        store.swap("live.json", b"three", expected=first)
+
+    found = store.get("live.json")
+    assert found is not None
+    assert found.content == b"two"
+
+
+def test_swapping_none_for_an_object_that_exists_is_a_conflict(store: ObjectStore) -> None:
+    store.create("live.json", b"one")
+    with pytest.raises(ConflictError):
+        store.swap("live.json", b"two", expected=None)
+
+
+def test_swapping_an_object_that_is_gone_is_a_conflict(store: ObjectStore) -> None:
+    elsewhere = store.create("other.json", b"one")
+    with pytest.raises(ConflictError):
+        store.swap("live.json", b"two", expected=elsewhere)
+    assert store.get("live.json") is None
+
+
+def test_swapping_in_what_is_there_already_is_fine(store: ObjectStore) -> None:
+    """A writer whose answer was lost tries again and must not take its own success for somebody else's."""
+    first = store.swap("live.json", b"one", expected=None)
+    second = store.swap("live.json", b"two", expected=first)
+    assert store.swap("live.json", b"two", expected=first) == second
+
+
+def test_of_two_swaps_at_once_exactly_one_wins(open_store: Opener) -> None:
+    """Both have read the same object; whoever loses hears of it, and the winner's bytes stay."""
+    start = open_store().create("live.json", b"start")
+    together = threading.Barrier(2)
+
+    def swap(content: bytes) -> bytes | None:
+        own = open_store()
+        together.wait()
+        try:
+            own.swap("live.json", content, expected=start)
+        except ConflictError:
+            return None
+        return content
+
+    with ThreadPoolExecutor(2) as pool:
+        won = [content for content in pool.map(swap, [b"left", b"right"]) if content is not None]
+
+    found = open_store().get("live.json")
+    assert found is not None
+    assert won == [found.content]
+
+
+def test_keys_are_those_with_the_prefix_in_order(store: ObjectStore) -> None:
+    for key in ("b/2.json", "a/1.json", "b/10.json", "b.json", "b/x/ä.json"):
+        store.create(key, b"x")
+    assert store.keys("b/") == ["b/10.json", "b/2.json", "b/x/ä.json"]
+    assert store.keys("") == ["a/1.json", "b.json", "b/10.json", "b/2.json", "b/x/ä.json"]
+    assert store.keys("c") == []
+
+
+def test_the_address_says_where_it_begins(s3_endpoint: str, tmp_path: Path) -> None:
+    assert S3ObjectStore.connect("s3a://refit/some/shop/", endpoint=s3_endpoint).address == "s3://refit/some/shop"
+    assert S3ObjectStore.connect("s3://refit", endpoint=s3_endpoint).address == "s3://refit"
+    assert FolderObjectStore(tmp_path).address == str(tmp_path)
+
+
+def test_a_bucket_may_be_a_store_without_a_prefix(s3_endpoint: str) -> None:
+    whole = S3ObjectStore.connect("s3://refit", endpoint=s3_endpoint)
+    part = S3ObjectStore.connect("s3://refit/without-prefix", endpoint=s3_endpoint)
+    part.create("a.json", b"x")
+    assert whole.keys("without-prefix/") == ["without-prefix/a.json"]
+
+
+@pytest.mark.parametrize("address", ["refit/shop", "http://refit/shop", "s3://", "s3:///shop"])
+def test_an_address_of_another_form_is_refused(address: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"is not an address of the form s3://bucket/prefix$"):
+        S3ObjectStore.connect(address)
+
+
+@pytest.mark.parametrize("verb", ["read", "write", "list"])
+def test_an_s3_server_that_is_down_is_one_sentence_that_asks_for_another_try(
+    s3_endpoint: str, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refit.adapters.s3._CONFIG", _impatient())
+    store = S3ObjectStore.connect("s3://refit/shop", endpoint="http://127.0.0.1:9")
+    calls = {
+        "read": lambda: store.get("live.json"),
+        "write": lambda: store.create("live.json", b"x"),
+        "list": lambda: store.keys("live.json"),
+    }
+    with pytest.raises(StoreUnavailableError) as failure:
+        calls[verb]()
+    assert str(failure.value).startswith(f"cannot {verb} s3://refit/shop/live.json: ")
+    assert str(failure.value).endswith("; is the object store up?")
+    assert "\n" not in str(failure.value)
+
+
+def test_a_bucket_that_does_not_exist_is_told_from_an_object_that_does_not(s3_endpoint: str) -> None:
+    store = S3ObjectStore.connect("s3://no-such-bucket/shop", endpoint=s3_endpoint)
+    with pytest.raises(StoreUnavailableError, match="NoSuchBucket"):
+        store.get("live.json")
+    with pytest.raises(StoreUnavailableError, match="NoSuchBucket"):
+        store.create("live.json", b"x")
+
+
+def test_a_folder_shows_no_object_that_is_not_written_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full at the last moment leaves neither the object nor a rest of it."""
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    store = FolderObjectStore(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            store.create("a.json", b"x")
+    assert store.get("a.json") is None
+    assert store.keys("") == []
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def _impatient() -> object:
+    """Return boto3's settings with one try: the sentence is the same after five."""
+    from botocore.config import Config
+
+    return Config(retries={"max_attempts": 1, "mode": "standard"}, connect_timeout=2)

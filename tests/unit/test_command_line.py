@@ -1,0 +1,213 @@
+"""`python -m pipelines`: exit code 0 and a receipt, or 2 and one line that says what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import __main__ as command_line
+from pipelines.__main__ import STEPS, main
+from pipelines.instants import Instant, landed_as_of
+from refit.config import load_shop
+from refit.errors import NotEnoughDataError, TransientError
+from refit.lake import Lake, Landed
+from refit.testing import FakeObjectStore
+
+KEY = "a key for these tests"
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFIT_PSEUDONYM_KEY", KEY)
+    monkeypatch.delenv("REFIT_PSEUDONYM_KEY_VERSION", raising=False)
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str]], str]:
+    """Give what runs a command that must be refused, and returns its one line on standard error."""
+
+    def run(arguments: list[str]) -> str:
+        assert main(arguments) == 2
+        out, error = capsys.readouterr()
+        assert out == ""
+        assert error.endswith("\n")
+        assert error.count("\n") == 1
+        return error.rstrip("\n")
+
+    return run
+
+
+def test_a_receipt_is_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pseudonym", "id=Zoë=1"]) == 0
+    receipt = json.loads(capsys.readouterr().out)
+    assert receipt["id"] == "Zoë=1"
+    assert receipt["pseudonym"].startswith("k1-")
+
+
+def test_a_receipt_may_be_written_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "receipt.json"
+    assert main(["pseudonym", "--out", str(place), "id=17850"]) == 0
+    assert json.loads(place.read_text(encoding="utf-8"))["id"] == "17850"
+    assert capsys.readouterr().out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["receipt.json"]
+
+
+def test_an_unknown_step_is_refused_with_the_known_ones(refused: Callable[[list[str]], str]) -> None:
+    assert refused(["train_modle"]) == (
+        f"train_modle: there is no step 'train_modle'; the steps are {', '.join(STEPS)}"
+    )
+
+
+@pytest.mark.parametrize("argument", ["name=x", "17850", "id", "--id=17850", "Id=17850"])
+def test_an_unknown_parameter_is_refused_with_the_usage(refused: Callable[[list[str]], str], argument: str) -> None:
+    assert refused(["pseudonym", "id=1", argument]) == (
+        f"pseudonym: {argument!r} is no parameter; usage: python -m pipelines pseudonym id=..."
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["check_drift", "as_of=5.1.2026"], ["as_of='5.1.2026' does not parse", "write YYYY-MM-DD"]),
+        (["check_drift", "as_of=2026-02-30"], ["as_of='2026-02-30' does not parse"]),
+        (["check_drift", "force=maybe"], ["force='maybe' does not parse", "boolean"]),
+        (["promote_model", "version=three"], ["version='three' does not parse", "integer"]),
+        (["promote_model", "version=3.5"], ["version='3.5' does not parse", "integer"]),
+        (["promote_model", "version="], ["version='' does not parse"]),
+        (["promote_model", 'answer={"chosen'], ["does not parse", "JSON"]),
+    ],
+)
+def test_a_parameter_that_does_not_parse_is_refused_with_what_was_wrong(
+    refused: Callable[[list[str]], str], arguments: list[str], parts: list[str]
+) -> None:
+    message = refused(arguments)
+    assert [part for part in parts if part not in message] == []
+
+
+def test_every_missing_parameter_is_named(refused: Callable[[list[str]], str]) -> None:
+    assert refused(["promote_model", "version=3"]) == (
+        "promote_model: digest, answer must be given; "
+        "usage: python -m pipelines promote_model version=... digest=... answer=..."
+    )
+
+
+def test_a_step_that_refuses_is_one_line(refused: Callable[[list[str]], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFIT_PSEUDONYM_KEY", "short")
+    assert refused(["pseudonym", "id=1"]) == (
+        "pseudonym: the pseudonym key has 5 bytes, at least 16 are needed; set REFIT_PSEUDONYM_KEY"
+    )
+
+
+def test_a_setting_that_cannot_be_used_is_one_line(
+    refused: Callable[[list[str]], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFIT_APPROVAL_HOURS", "-1")
+    assert refused(["pseudonym", "id=1"]) == (
+        "pseudonym: setting REFIT_APPROVAL_HOURS='-1' cannot be used: Input should be greater than 0; "
+        "see infra/env.example"
+    )
+
+
+def test_a_key_that_is_not_set_is_one_line(
+    refused: Callable[[list[str]], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REFIT_PSEUDONYM_KEY")
+    assert refused(["pseudonym", "id=1"]) == (
+        "pseudonym: REFIT_PSEUDONYM_KEY is not set; user ids are never stored without it"
+    )
+
+
+def test_what_may_succeed_later_has_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def down(id: str) -> dict[str, Any]:
+        raise TransientError("the store does not answer")
+
+    monkeypatch.setattr(command_line, "_step", lambda name: down)
+    assert main(["pseudonym", "id=1"]) == 1
+    assert capsys.readouterr().err == "pseudonym: the store does not answer\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_help_lists_every_step_with_what_it_does(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "usage: python -m pipelines STEP name=value ... [--out FILE]"
+    assert [line.split()[0] for line in lines[3:]] == list(STEPS)
+    assert [line for line in lines[3:] if not line.endswith(".")] == []
+
+
+def test_help_for_a_step_names_what_must_and_what_may_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check_drift", "--help"]) == 0
+    assert capsys.readouterr().out == (
+        "usage: python -m pipelines check_drift [as_of=...] [force=...] [reason=...] [requested_by=...]\n"
+    )
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_step_of_the_help_can_be_run(name: str) -> None:
+    assert callable(command_line._step(name))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-05", datetime(2026, 1, 5, tzinfo=UTC)),
+        (" 2026-01-05 ", datetime(2026, 1, 5, tzinfo=UTC)),
+        ("2026-01-05T12:30:00", datetime(2026, 1, 5, 12, 30, tzinfo=UTC)),
+        ("2026-01-05T12:30:00+02:00", datetime(2026, 1, 5, 10, 30, tzinfo=UTC)),
+        ("2026-01-05T12:30:00Z", datetime(2026, 1, 5, 12, 30, tzinfo=UTC)),
+    ],
+)
+def test_instants_are_utc_however_they_are_written(text: str, expected: datetime | None) -> None:
+    def step(as_of: Instant | None = None) -> dict[str, Any]:
+        return {}
+
+    # A function that was defined here names its types as text; the command line looks them up in its module.
+    step.__annotations__["as_of"] = Instant | None
+    assert command_line._values("step", step, [f"as_of={text}"]) == {"as_of": expected}
+
+
+def test_an_empty_template_of_a_dag_is_a_parameter_that_nobody_gave() -> None:
+    def step(id: str, reason: str = "") -> dict[str, Any]:
+        return {}
+
+    assert command_line._values("step", step, ["id=", "reason="]) == {"id": ""}
+
+
+def landed_until(day: str) -> Lake:
+    lake = Lake(root="nowhere", catalog="catalog.json", store=FakeObjectStore())
+    from pyspark.sql.types import StructType
+
+    lake.commit("one", {"interactions": (StructType(), [Landed(day, "", 1, "d", "one")])})
+    return lake
+
+
+def test_the_data_choose_the_instant_when_nobody_gives_one(write_shop: Callable[..., Path]) -> None:
+    shop = load_shop(write_shop(), "corner")
+    assert landed_as_of(None, landed_until("2026-01-05"), shop) == datetime(2026, 1, 6, tzinfo=UTC)
+
+
+def test_an_instant_far_beyond_the_landed_days_is_refused(write_shop: Callable[..., Path]) -> None:
+    """Of the eight days from the 6th to the 13th the 11th is a Sunday; three open days may be missing."""
+    shop = load_shop(write_shop(), "corner")
+    lake = landed_until("2026-01-05")
+    tolerated = datetime(2026, 1, 9, tzinfo=UTC)
+    assert landed_as_of(tolerated, lake, shop) == tolerated
+    with pytest.raises(NotEnoughDataError) as refusal:
+        landed_as_of(datetime(2026, 1, 14, tzinfo=UTC), lake, shop)
+    assert str(refusal.value) == (
+        "as_of=2026-01-14 but the newest landed day is 2026-01-05: 7 open days are missing, 3 are tolerated; "
+        "land them, or give as_of=2026-01-06"
+    )
+
+
+def test_without_any_landed_day_there_is_no_instant(write_shop: Callable[..., Path]) -> None:
+    empty = Lake(root="nowhere", catalog="catalog.json", store=FakeObjectStore())
+    with pytest.raises(NotEnoughDataError, match="nothing is landed for shop 'corner'; run ingest first"):
+        landed_as_of(None, empty, load_shop(write_shop(), "corner"))

@@ -1,0 +1,242 @@
+"""Landing a corner shop from its raw files to the lake: all of a good day, nothing of a bad one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from pipelines.land_interactions import Receipt, run
+from pipelines.settings import REPOSITORY
+from refit.adapters.expectations import GreatExpectations
+from refit.adapters.folder import FolderObjectStore
+from refit.config import load_shop
+from refit.errors import ConfigurationError, DataRefusedError, RefitError, SourceError
+from refit.interfaces import Check, Validator
+from refit.lake import Lake
+from refit.pseudonyms import PseudonymKey
+
+KEY = PseudonymKey(b"a key for these tests", "k1")
+PEOPLE = """
+[sources.people]
+format = "csv"
+path = "{DATA}/people.csv"
+columns = "customer STRING, agrees STRING"
+options = { header = "true", mode = "FAILFAST" }
+"""
+USERS = "SELECT customer AS user_id, try_cast(agrees AS BOOLEAN) AS consent FROM people"
+
+MONDAY = [
+    "ann-secret,tea,2026-01-05 10:00:00,2",
+    "ben-secret,mug,2026-01-05 11:30:00,1",
+    "cem-secret,tea,2026-01-05 12:00:00,1",
+]
+TUESDAY = ["ann-secret,mug,2026-01-06 09:00:00,1"]
+
+Corner = Callable[..., Receipt]
+
+
+def day(number: int) -> datetime:
+    """Return the first moment of a day of January 2026; the 4th is a Sunday, on which the shop is closed."""
+    return datetime(2026, 1, number, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    root = tmp_path / "lake" / "corner"
+    return Lake(root=str(root), catalog="catalog.json", store=FolderObjectStore(root))
+
+
+@pytest.fixture
+def land(
+    spark: SparkSession, lake: Lake, write_shop: Callable[..., Path], write_orders: Callable[..., Path], tmp_path: Path
+) -> Corner:
+    """Give what lands days of the corner shop with the real validation; ben does not consent, dia never came."""
+
+    def land(
+        since: int, until: int, files: dict[str, list[str]], *, people: bool = False, validator: Validator | None = None
+    ) -> Receipt:
+        data = tmp_path / "data"
+        for name, lines in files.items():
+            write_orders(name, lines)
+        if people:
+            lines = ["customer,agrees", "ann-secret,true", "ben-secret,false", "cem-secret,true", "dia-secret,true", ""]
+            (data / "people.csv").write_text("\n".join(lines))
+        shops = write_shop(append=PEOPLE if people else "", sources={"users": USERS} if people else None)
+        return run(
+            day(since),
+            day(until),
+            shop=load_shop(shops, "corner"),
+            data=str(data),
+            key=KEY,
+            suites=REPOSITORY / "expectations",
+            spark=spark,
+            lake=lake,
+            validator=validator or GreatExpectations(),
+        )
+
+    return land
+
+
+class Lenient:
+    """Finds nothing wrong with anything, for tests that are about something else."""
+
+    def validate(self, *_: object) -> tuple[Check, ...]:
+        """Return no check at all."""
+        return ()
+
+
+def seen(spark: SparkSession, lake: Lake) -> set[tuple[str, str, int]]:
+    """Return person, item and day of the month of every landed event."""
+    frame = lake.read(spark, "interactions", lake.days("interactions", day(1), day(31)))
+    return {(row["user_id"], row["item_id"], row["event_time"].day) for row in frame.collect()}
+
+
+def data_files(lake: Lake) -> list[Path]:
+    return [path for path in Path(lake.root).rglob("*") if path.is_file() and not path.name.startswith((".", "_"))]
+
+
+def names(*people: str) -> list[str]:
+    return [KEY.pseudonym(f"{name}-secret") for name in people]
+
+
+def test_a_good_day_is_landed_with_its_catalogue(spark: SparkSession, lake: Lake, land: Corner) -> None:
+    receipt = land(5, 6, {"2026-01-05": MONDAY})
+    assert (receipt.rows, receipt.items, receipt.people, receipt.withheld) == (3, 2, None, 0)
+    assert (receipt.open_days, receipt.warnings) == (1, [])
+    assert receipt.checks == 13 + 6
+    ann, ben, cem = names("ann", "ben", "cem")
+    assert seen(spark, lake) == {(ann, "tea", 5), (ben, "mug", 5), (cem, "tea", 5)}
+    snapshot = lake.snapshot("items", day(6))
+    assert snapshot is not None
+    titles = {row["item_id"]: row["title"] for row in lake.read(spark, "items", [snapshot]).collect()}
+    assert titles == {"tea": "Green tea", "mug": "Größter Becher"}
+
+
+def test_people_without_consent_are_not_landed_and_nobody_by_name(
+    spark: SparkSession, lake: Lake, land: Corner
+) -> None:
+    """ben is withheld; dia is known although she has bought nothing; no file holds a raw id in any column."""
+    receipt = land(5, 6, {"2026-01-05": MONDAY}, people=True)
+    assert (receipt.rows, receipt.people, receipt.withheld) == (2, 3, 1)
+    assert {user for user, _, _ in seen(spark, lake)} == set(names("ann", "cem"))
+    snapshot = lake.snapshot("users", day(6))
+    assert snapshot is not None
+    users = {row["user_id"] for row in lake.read(spark, "users", [snapshot]).collect()}
+    assert users == set(names("ann", "cem", "dia"))
+
+    tables = [path for path in data_files(lake) if path.suffix == ".parquet"]
+    assert len({path.relative_to(lake.root).parts[0] for path in tables}) == 3
+    for path in tables:
+        for column in pq.ParquetFile(path).read().columns:
+            assert not [value for value in column.cast(pa.string()).to_pylist() if value and "secret" in value]
+    for path in data_files(lake):
+        assert b"secret" not in path.read_bytes()
+        assert KEY.secret not in path.read_bytes()
+
+
+def test_landing_again_replaces_exactly_that_day(spark: SparkSession, lake: Lake, land: Corner) -> None:
+    """The same files have the same digest; a corrected file replaces its own day and no other one."""
+    both = land(5, 7, {"2026-01-05": MONDAY, "2026-01-06": TUESDAY}, validator=Lenient())
+    again = land(5, 7, {}, validator=Lenient())
+    assert again.digest == both.digest
+    assert again.landing != both.landing
+
+    corrected = land(5, 6, {"2026-01-05": MONDAY[:1]}, validator=Lenient())
+    assert corrected.rows == 1
+    (ann,) = names("ann")
+    assert seen(spark, lake) == {(ann, "tea", 5), (ann, "mug", 6)}
+
+
+def test_only_the_interval_is_landed_whatever_the_files_hold(spark: SparkSession, lake: Lake, land: Corner) -> None:
+    """A file of a local day holds events of two days of UTC."""
+    land(
+        5,
+        6,
+        {"2026-01-05": [*MONDAY[:1], "ann-secret,mug,2026-01-06 00:00:00,1", "ann-secret,mug,2026-01-04 23:59:59,1"]},
+    )
+    assert {number for _, _, number in seen(spark, lake)} == {5}
+
+
+BAD = ["ann-secret,tea,2026-01-05 10:00:00,two", "ann-secret,tea,5 January,1", ",tea,2026-01-05 10:00:00,1"]
+REFUSED = [
+    pytest.param(
+        {"2026-01-05": MONDAY[:1], "2026-01-06": []},
+        DataRefusedError,
+        ["1 of 2 open days have too few events (at least 1 are needed): 2026-01-06 has 0; nothing became visible"],
+        id="an empty day",
+    ),
+    pytest.param(
+        {"2026-01-05": [*MONDAY, *BAD], "2026-01-06": TUESDAY},
+        DataRefusedError,
+        [
+            "user_id: 1 of 7 rows break expect_column_values_to_not_be_null (0 allowed)",
+            "event_time: 1 of 7 rows break expect_column_values_to_not_be_null (0 allowed)",
+            "value: 1 of 7 rows break expect_column_values_to_not_be_null (0 allowed)",
+        ],
+        id="nobody, a time that is none and a value that is no number",
+    ),
+    pytest.param(
+        {"2026-01-05": [*MONDAY, "ann-secret,tea"], "2026-01-06": TUESDAY},
+        SourceError,
+        ["a row does not have the declared columns in file:", "2026-01-05.csv; mend the file"],
+        id="a row cut short",
+    ),
+]
+
+
+@pytest.mark.parametrize(("files", "kind", "sentences"), REFUSED)
+def test_nothing_of_a_bad_interval_becomes_visible_or_stays(
+    spark: SparkSession,
+    lake: Lake,
+    land: Corner,
+    files: dict[str, list[str]],
+    kind: type[RefitError],
+    sentences: list[str],
+) -> None:
+    with pytest.raises(kind) as refusal:
+        land(5, 7, files)
+    assert [part for part in sentences if part not in str(refusal.value)] == []
+    assert "\n" not in str(refusal.value)
+    assert lake.days("interactions", day(1), day(31)) == []
+    assert lake.snapshot("items", day(31)) is None
+    assert data_files(lake) == []
+
+
+def test_consent_does_not_hide_an_event_of_nobody(lake: Lake, land: Corner) -> None:
+    with pytest.raises(DataRefusedError, match="user_id: 1 of 3 rows break expect_column_values_to_not_be_null"):
+        land(5, 6, {"2026-01-05": [*MONDAY, ",tea,2026-01-05 10:00:00,1"]}, people=True)
+    assert data_files(lake) == []
+
+
+def test_a_closed_day_is_nothing_and_no_error(lake: Lake, land: Corner) -> None:
+    receipt = land(4, 5, {})
+    assert (receipt.rows, receipt.open_days, receipt.digest) == (0, 0, "")
+    assert receipt.warnings == ["the shop is closed on every day of the interval; nothing was expected"]
+    assert data_files(lake) == []
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [(day(5), day(5)), (day(6), day(5)), (day(5).replace(hour=1), day(6)), (day(5), day(6).replace(microsecond=1))],
+)
+def test_an_interval_is_whole_days(
+    spark: SparkSession, lake: Lake, write_shop: Callable[..., Path], since: datetime, until: datetime
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"do not span whole days of UTC; give two dates; the second one"):
+        run(
+            since,
+            until,
+            shop=load_shop(write_shop(), "corner"),
+            data="",
+            key=KEY,
+            suites=REPOSITORY / "expectations",
+            spark=spark,
+            lake=lake,
+            validator=GreatExpectations(),
+        )

@@ -52,7 +52,7 @@ def run_step(name: str, **values: Any) -> dict[str, Any]:
         ]
         # No new session: Airflow ends a task by its process group, which must hold the step and its JVM.
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines", name, *words, "--out", str(out)],
+            [sys.executable, "-u", "-m", "pipelines", name, *words, "--out", str(out)],
             cwd=Path(__file__).resolve().parent.parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

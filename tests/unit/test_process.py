@@ -29,7 +29,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def interpreter(folder: Path, body: str) -> str:
     """Return a program that stands in for Python and does *body* whatever it is told to run."""
     path = folder / "interpreter"
-    path.write_text(f"#!{sys.executable}\nimport os, pathlib, signal, sys, time\n{body}\n")
+    path.write_text(f"#!{sys.executable} -u\nimport os, pathlib, signal, sys, time\n{body}\n")
     path.chmod(0o755)
     return str(path)
 
@@ -61,7 +61,7 @@ def test_values_reach_the_step_in_a_form_that_it_parses(tmp_path: Path, monkeypa
     }
     assert run_step("promote_model", **values) == {
         "words": [
-            *["-m", "pipelines", "promote_model", "version=3", "digest=ab"],
+            *["-u", "-m", "pipelines", "promote_model", "version=3", "digest=ab"],
             *['answer={"chosen_options": ["Approve"]}', "force=true", "as_of=null", "reason="],
         ]
     }

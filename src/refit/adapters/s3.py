@@ -43,7 +43,9 @@ class S3ObjectStore:
         bucket, _, prefix = rest.partition("/")
         if scheme not in {"s3", "s3a"} or not bucket:
             raise ConfigurationError(f"{address!r} is not an address of the form s3://bucket/prefix")
-        return cls(boto3.client("s3", endpoint_url=endpoint, config=_CONFIG), bucket, prefix.strip("/"))
+        # A session of its own: the shared one keeps the credentials that it saw first, and is not safe in threads.
+        client = boto3.session.Session().client("s3", endpoint_url=endpoint, config=_CONFIG)
+        return cls(client, bucket, prefix.strip("/"))
 
     @property
     def address(self) -> str:

@@ -51,7 +51,7 @@ def measure() -> None:
         built = build_training_set.run(_AS_OF, shop=shop, spark=spark, lake=lake, addresses=places)
         place = lake.path(places.training_set(built.training_set))
         pairs = spark.read.parquet(f"{place}/pairs")
-        model = train_als(pairs, shop.als, {})
+        model = train_als(pairs, shop.als, {}, checkpoints=f"{folder}/checkpoints")
         judged = judge_people(
             histories(pairs), spark.read.parquet(f"{place}/holdout"), {"challenger": model}, shop.evaluation
         )

@@ -18,6 +18,7 @@ import httpx
 from infra.airflow_api import AirflowApi
 from infra.errors import StackError
 from infra.progress import Progress, failure, follow
+from infra.services import FAST_START
 from infra.settings import StackSettings, load_env_file, read_stack_settings
 from infra.stack import running, up
 from infra.state import Stack
@@ -102,7 +103,7 @@ class Loop:
         return subprocess.Popen(
             [sys.executable, "-m", "pipelines", "simulate_shop", "--out", str(self._settings.root / "simulated.json")],
             cwd=REPOSITORY,
-            env={**os.environ, "REFIT_DATA": data},
+            env={"REFIT_SPARK_JAVA_OPTIONS": FAST_START, **os.environ, "REFIT_DATA": data},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     """Spark master; the 4 lets a task be tried again when a Python worker dies."""
     spark_memory: str = "2g"
     """Memory of the Spark driver."""
+    spark_java_options: str = ""
+    """Further options of the JVM of the Spark driver."""
     pseudonym_key: SecretStr | None = None
     """Key of the keyed hash that replaces user ids."""
     pseudonym_key_version: str = "k1"

@@ -62,7 +62,8 @@ def run(
         "window_days": shop.training.window_days,
         **manifest["counts"],
     }
-    model = train_als(spark.read.parquet(lake.path(f"{place}/pairs")), shop.als, facts)
+    pairs = spark.read.parquet(lake.path(f"{place}/pairs"))
+    model = train_als(pairs, shop.als, facts, checkpoints=lake.path(f"{place}/checkpoints"))
 
     start = cutoff - timedelta(days=shop.drift.reference_days)
     used = [Landed(**entry) for entry in manifest["used"]]

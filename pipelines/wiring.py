@@ -46,6 +46,7 @@ def spark(step: str) -> SparkSession:
         master=chosen.spark_master,
         memory=chosen.spark_memory,
         log_config=REPOSITORY / "infra" / "log4j2.properties",
+        java_options=chosen.spark_java_options,
     )
 
 

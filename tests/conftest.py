@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from infra.services import FAST_START
 from refit.adapters.spark import open_session
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,7 +23,13 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """Give the Spark session that every test shares: starting one costs seconds."""
-    session = open_session("tests", master="local[2,4]", memory="1g", log_config=ROOT / "infra" / "log4j2.properties")
+    session = open_session(
+        "tests",
+        master="local[2,4]",
+        memory="1g",
+        log_config=ROOT / "infra" / "log4j2.properties",
+        java_options=FAST_START,
+    )
     yield session
     session.stop()
 

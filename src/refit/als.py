@@ -11,6 +11,7 @@ from pyspark.ml.recommendation import ALS, ALSModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from refit import folders
 from refit.columns import Columns
 from refit.config import Als
 from refit.factors import ItemFactors
@@ -19,21 +20,25 @@ _USER, _ITEM = "user", "item"
 """Integer ids; they exist for the fit only."""
 _BLOCKS_PER_CORE = 1
 """Few blocks: forty of them cost twice the time and four times the memory of two on two cores."""
+_CHECKPOINT_EVERY = 2
+"""Iterations. Without checkpoints the lineage grows until reading it overflows the stack; with them it is faster."""
 
 
-def train_als(pairs: DataFrame, settings: Als, facts: Mapping[str, Any]) -> ItemFactors:
+def train_als(pairs: DataFrame, settings: Als, facts: Mapping[str, Any], *, checkpoints: str) -> ItemFactors:
     """
     Return the item factors of *pairs* (user_id, item_id, confidence; one row per pair, confidence 0 teaches nothing).
 
     Implicit preferences after Hu, Koren and Volinsky (2008). The same pairs, settings and number of cores give the same
-    bytes.
+    bytes. *checkpoints* is a folder that every executor can write; it is deleted afterwards.
     """
+    pairs.sparkSession.sparkContext.setCheckpointDir(checkpoints)
     numbered, items = number_ids(pairs.where(F.col(Columns.CONFIDENCE) > 0))
     numbered.persist()
     try:
         return to_item_factors(fit(numbered, settings), numbered, items, settings, facts)
     finally:
         numbered.unpersist()
+        folders.delete(pairs.sparkSession, checkpoints)
 
 
 def number_ids(pairs: DataFrame) -> tuple[DataFrame, DataFrame]:
@@ -70,6 +75,7 @@ def fit(numbered: DataFrame, settings: Als) -> ALSModel:
         itemCol=_ITEM,
         ratingCol=Columns.CONFIDENCE,
         seed=settings.seed,
+        checkpointInterval=_CHECKPOINT_EVERY,
     )
     return als.fit(numbered)
 

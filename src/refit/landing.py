@@ -11,6 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from refit import folders
 from refit.columns import Columns
 from refit.config import Shop
 from refit.errors import DataRefusedError
@@ -89,7 +90,7 @@ def staging(spark: SparkSession, lake: Lake, landing: str) -> Iterator[Staging]:
         yield staged
     except BaseException:
         for path in staged._begun:
-            _delete(spark, lake.path(path))
+            folders.delete(spark, lake.path(path))
         raise
 
 
@@ -129,10 +130,3 @@ def refuse_thin_days(landed: Sequence[Landed], expected: Sequence[date], least: 
             f"{', '.join(thin[:5])}{more}; nothing became visible; deliver the days, or add them to "
             "calendar.closed_days in shop.toml if the shop was closed"
         )
-
-
-def _delete(spark: SparkSession, path: str) -> None:
-    jvm: Any = spark.sparkContext._jvm
-    session: Any = spark._jsparkSession
-    place = jvm.org.apache.hadoop.fs.Path(path)
-    place.getFileSystem(session.sparkContext().hadoopConfiguration()).delete(place, True)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from refit import folders
 from refit.config import Shop, Source
 from refit.contract import conform
 from refit.errors import ConfigurationError, RefitError, SourceError
@@ -49,7 +49,7 @@ def _open(spark: SparkSession, name: str, source: Source, data: str, since: date
     needs_data = "{DATA}" in f"{source.path}{source.options}"
     if needs_data and not data:
         raise ConfigurationError(f"source {name!r} reads from {{DATA}}, but no folder is given; set DATA=folder")
-    if needs_data and not _exists(spark, data):
+    if needs_data and not folders.exists(spark, data):
         raise SourceError(f"the folder {data} that source {name!r} reads does not exist; correct DATA=folder")
     reader = spark.read.format(source.format).options(
         **{key: value.replace("{DATA}", data) for key, value in source.options.items()}
@@ -65,7 +65,7 @@ def _open(spark: SparkSession, name: str, source: Source, data: str, since: date
         if "{day}" not in path:
             return reader.load(path)
         days = _local_days(since, until)
-        paths = [found for day in days if _exists(spark, found := path.replace("{day}", day.isoformat()))]
+        paths = [found for day in days if folders.exists(spark, found := path.replace("{day}", day.isoformat()))]
         if paths:
             return reader.load(paths)
         if source.columns is None:
@@ -79,13 +79,6 @@ def _open(spark: SparkSession, name: str, source: Source, data: str, since: date
 def _local_days(since: datetime, until: datetime) -> list[date]:
     first, last = (since - _LARGEST_OFFSET).date(), (until + _LARGEST_OFFSET).date()
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
-
-
-def _exists(spark: SparkSession, path: str) -> bool:
-    jvm: Any = spark.sparkContext._jvm
-    place = jvm.org.apache.hadoop.fs.Path(path)
-    session: Any = spark._jsparkSession
-    return bool(place.getFileSystem(session.sparkContext().hadoopConfiguration()).exists(place))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from itertools import pairwise
 
 import numpy as np
@@ -133,7 +134,9 @@ def trained(spark: SparkSession) -> ItemFactors:
 
 def _train(spark: SparkSession, partitions: int) -> ItemFactors:
     pairs = spark.createDataFrame([(*pair, 1.0) for pair in BOARD.pairs()], PAIRS).repartition(partitions)
-    return train_als(pairs, Als(rank=4, iterations=5, alpha=10.0, seed=SEED), {"cutoff": "2026-01-05"})
+    settings = Als(rank=4, iterations=5, alpha=10.0, seed=SEED)
+    with tempfile.TemporaryDirectory() as folder:
+        return train_als(pairs, settings, {"cutoff": "2026-01-05"}, checkpoints=f"{folder}/checkpoints")
 
 
 def test_on_a_checkerboard_everybody_is_recommended_the_item_that_was_withheld(trained: ItemFactors) -> None:

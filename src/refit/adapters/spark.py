@@ -10,13 +10,14 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 
-def open_session(name: str, *, master: str, memory: str, log_config: Path) -> SparkSession:
+def open_session(name: str, *, master: str, memory: str, log_config: Path, java_options: str = "") -> SparkSession:
     """
     Return the Spark session of this process.
 
-    *log_config* is a log4j2 file. On a single machine everything binds to loopback; a cluster brings its own addresses.
+    *log_config* is a log4j2 file, *java_options* are further options of the driver's JVM. On a single machine
+    everything binds to loopback; a cluster brings its own addresses.
     """
-    options = [f"-Dlog4j2.configurationFile={log_config.as_uri()}"]
+    options = [f"-Dlog4j2.configurationFile={log_config.as_uri()}", *java_options.split()]
     cores = master.removeprefix("local[").split("]")[0].split(",")[0] if master.startswith("local[") else ""
     if cores in {"1", "2"}:
         # A collector with threads of its own would only take the cores from the work.

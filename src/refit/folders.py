@@ -1,0 +1,26 @@
+"""Folders on any file system that Spark can write, through Hadoop's own interface to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+
+def exists(spark: SparkSession, path: str) -> bool:
+    """Return whether there is a file or folder at *path*."""
+    system, place = _open(spark, path)
+    return bool(system.exists(place))
+
+
+def delete(spark: SparkSession, path: str) -> None:
+    """Delete the file or the whole folder at *path*; nothing there is fine."""
+    system, place = _open(spark, path)
+    system.delete(place, True)
+
+
+def _open(spark: SparkSession, path: str) -> tuple[Any, Any]:
+    jvm: Any = spark.sparkContext._jvm
+    session: Any = spark._jsparkSession
+    place = jvm.org.apache.hadoop.fs.Path(path)
+    return place.getFileSystem(session.sparkContext().hadoopConfiguration()), place

@@ -25,10 +25,6 @@ class Addresses:
         """Folder of the shop's clean data."""
         return f"{self.lake}/{self.shop}"
 
-    def landing(self, table: str, landing: str) -> str:
-        """Folder, relative to the lake root, that one landing of one table writes."""
-        return f"{table}/landing={landing}"
-
     def training_set(self, digest: str) -> str:
         """Folder, relative to the lake root, of one training set."""
         return f"training_sets/{digest[:16]}"

@@ -28,15 +28,3 @@ class Columns:
     ITEMS = "items"
     CONFIDENCES = "confidences"
     RELEVANT = "relevant"
-
-
-INTERACTIONS = (Columns.USER, Columns.ITEM, Columns.EVENT_TYPE, Columns.EVENT_TIME, Columns.VALUE)
-ITEMS = (
-    Columns.ITEM,
-    Columns.TITLE,
-    Columns.CATEGORY,
-    Columns.PRICE,
-    Columns.AVAILABLE,
-    Columns.LISTED_AT,
-)
-USERS = (Columns.USER, Columns.CONSENT)

@@ -11,6 +11,7 @@ from pathlib import Path
 from infra.java import Java
 from infra.ports import LOOPBACK
 from infra.settings import StackSettings
+from pipelines.addresses import Addresses
 from pipelines.settings import REPOSITORY, Settings
 
 S3, MLFLOW, MIGRATION = "s3", "mlflow", "airflow-db-migrate"
@@ -41,7 +42,7 @@ def addresses(ports: Mapping[str, int]) -> dict[str, str]:
 def commands(root: Path, ports: Mapping[str, int], *, bucket: str, shop: str) -> dict[str, list[str]]:
     """Return the command of every process."""
     python = sys.executable
-    artifacts = f"s3://{bucket}/mlflow/{shop}"
+    artifacts = Addresses(shop, lake="", bucket=bucket).mlflow_artifacts
     airflow = [python, "-m", "airflow"]
     return {
         S3: [

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pipelines.settings import REPOSITORY, read_settings
+from pipelines.settings import REPOSITORY, read_environment, read_settings
 from refit.errors import ConfigurationError
 
 ENV_FILE = REPOSITORY / "infra" / ".env"
@@ -61,13 +61,6 @@ def load_env_file(path: Path = ENV_FILE) -> None:
 
 def read_stack_settings() -> StackSettings:
     """Return the settings of this stack; a value that cannot be used is one sentence."""
-    try:
-        settings = StackSettings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "REFIT_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise ConfigurationError(
-            f"setting {name}={first['input']!r} cannot be used: {first['msg']}; see infra/env.example"
-        ) from error
+    settings = read_environment(StackSettings)
     read_settings()  # otherwise a wrong value would show only when the first step runs
     return settings

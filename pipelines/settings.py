@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from refit.errors import ConfigurationError
 
+Kind = TypeVar("Kind", bound=BaseSettings)
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -53,8 +55,13 @@ class Settings(BaseSettings):
 
 def read_settings() -> Settings:
     """Return the settings of this process; a value that does not parse is one sentence."""
+    return read_environment(Settings)
+
+
+def read_environment(kind: type[Kind]) -> Kind:
+    """Return settings of any *kind* from the environment; ConfigurationError names the first that cannot be used."""
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
         first = error.errors()[0]
         name = "REFIT_" + "_".join(str(part) for part in first["loc"]).upper()

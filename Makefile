@@ -67,11 +67,11 @@ format: $(STAMP) ## Rewrite the code as lint wants it
 	@$(PYTHON) -m ruff format .
 
 .PHONY: test
-test: $(STAMP) java ## Every test; those marked e2e start a whole stack
+test: $(STAMP) java postgres ## Every test; those marked e2e start a whole stack
 	@$(PYTHON) -m pytest
 
 .PHONY: test-fast
-test-fast: $(STAMP) ## Every test that starts no stack
+test-fast: $(STAMP) java postgres ## Every test that starts no stack
 	@$(PYTHON) -m pytest -m "not e2e"
 
 .PHONY: bench
@@ -79,6 +79,10 @@ bench: $(STAMP) java ## Measure how long the steps take on data of several sizes
 	@$(PYTHON) -m bench
 
 ##@ Prepare
+
+.PHONY: packages
+packages: ## Java, PostgreSQL and its JDBC driver from the distribution, where they are missing
+	@python="$$($(FIND_PYTHON))" && PYTHONPATH=src:. "$$python" -m infra.packages
 
 .PHONY: install
 install: $(STAMP) ## Make .venv from the lock file; the other targets do this when it is needed
@@ -108,6 +112,10 @@ help: ## This list
 .PHONY: java
 java:
 	@python="$$($(FIND_PYTHON))" && PYTHONPATH=src:. "$$python" -m infra.java
+
+.PHONY: postgres
+postgres:
+	@python="$$($(FIND_PYTHON))" && PYTHONPATH=src:. "$$python" -m infra.postgres
 
 # Prints the first interpreter that is new enough.
 define FIND_PYTHON

@@ -37,6 +37,7 @@ _MAKERS: dict[str, Callable[[], str]] = {
     "airflow_jwt_secret": _key,
     "airflow_fernet_key": _fernet,
     "airflow_secret_key": _key,
+    "database_password": _word,
     "s3_access_key": _access_key,
     "s3_secret_key": _key,
     "pseudonym_key": _key,
@@ -52,6 +53,7 @@ class Credentials:
     airflow_jwt_secret: str
     airflow_fernet_key: str
     airflow_secret_key: str
+    database_password: str
     s3_access_key: str
     s3_secret_key: str
     pseudonym_key: str

@@ -16,6 +16,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 MARK = "REFIT_STACK_ID"
 """Environment variable that holds the mark."""
@@ -46,8 +47,20 @@ def boot_id() -> str:
     return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def start(name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> Process:
-    """Start *command* apart from this terminal; the log of the start before is kept as `*.log.1`."""
+def start(
+    name: str,
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    run_as: Mapping[str, Any] | None = None,
+) -> Process:
+    """
+    Start *command* apart from this terminal; the log of the start before is kept as `*.log.1`.
+
+    *run_as* are the arguments by which subprocess starts it as another user.
+    """
     if log.exists():
         log.replace(log.with_name(log.name + ".1"))
     with log.open("wb") as output:
@@ -59,6 +72,7 @@ def start(name: str, command: Sequence[str], *, environment: Mapping[str, str], 
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            **(run_as or {}),
         )
     _started_here[child.pid] = child
     return Process(name, child.pid, _start_time(child.pid, dead_too=True) or 0, boot_id())
@@ -69,11 +83,11 @@ def exit_code(process: Process) -> int | None:
     return _started_here[process.pid].poll()
 
 
-def terminate(processes: Iterable[Process]) -> None:
+def terminate(processes: Iterable[Process], number: signal.Signals = signal.SIGTERM) -> None:
     """Ask each that still runs to end."""
     for process in processes:
         if process.alive:
-            _signal(process.pid, signal.SIGTERM)
+            _signal(process.pid, number)
 
 
 def wait_for_end(processes: Collection[Process], *, seconds: float) -> list[Process]:

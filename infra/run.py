@@ -18,8 +18,9 @@ import httpx
 from infra.airflow_api import AirflowApi
 from infra.errors import StackError
 from infra.progress import Progress, failure, follow
-from infra.services import FAST_START
-from infra.settings import StackSettings, load_env_file, read_stack_settings
+from infra.raw_data import has_own_database
+from infra.services import FAST_START, raw_data
+from infra.settings import StackSettings, is_address, load_env_file, read_stack_settings
 from infra.stack import running, up
 from infra.state import Stack
 from infra.summary import show_summary
@@ -50,10 +51,14 @@ class Loop:
 
     def run(self) -> None:
         """Go through the loop; raises a RefitError where it ends early."""
-        making = self._begin_raw_data()
+        # Raw data that are files are made beside the start of the stack: each waits a lot, and both fit on two cores.
+        in_stack = has_own_database(self._shop.folder, self._settings.data)
+        making = None if in_stack else self._begin_raw_data(raw_data(self._settings))
         try:
             stack = self._stack()
             os.environ.update(stack.environment)
+            if in_stack:
+                making = self._begin_raw_data(stack.database)
             self._end_raw_data(making, stack)
         finally:
             if making is not None and making.poll() is None:
@@ -74,20 +79,19 @@ class Loop:
         if found is None:
             with self._progress.step("stack"):
                 return up(self._settings)
-        wanted = self._settings.data
-        if wanted and str(Path(wanted).absolute()) != found.own_environment["REFIT_DATA"]:
+        wanted, read = raw_data(self._settings), found.own_environment["REFIT_DATA"]
+        if self._settings.data and wanted != read:
             raise ConfigurationError(
-                f"the running stack of shop {found.shop} reads {found.own_environment['REFIT_DATA']}, not {wanted}; "
+                f"the running stack of shop {found.shop} reads {read}, not {wanted}; "
                 f"end it with make down SHOP={found.shop} and run again"
             )
         self._progress.skip("stack", f"is already running, Airflow at {found.airflow}")
         return found
 
-    def _begin_raw_data(self) -> subprocess.Popen[str] | None:
-        """Start making the raw data beside the stack: each waits a lot, and both fit on two cores."""
+    def _begin_raw_data(self, data: str) -> subprocess.Popen[str] | None:
+        """Start making the raw data, or return None for a shop that is not simulated."""
         if self._shop.simulation is None:
             return None
-        data = self._settings.data or str(self._settings.root / "warehouse")
         self._settings.root.mkdir(parents=True, exist_ok=True)
         return subprocess.Popen(
             [sys.executable, "-m", "pipelines", "simulate_shop", "--out", str(self._settings.root / "simulated.json")],
@@ -196,10 +200,11 @@ def main() -> int:
         load_env_file()
         settings = read_stack_settings()
         shop = load_shop(read_settings().shops, settings.shop)
-        if shop.simulation is None and not Path(settings.data or "-").is_dir():
+        if shop.simulation is None and not is_address(settings.data) and not Path(settings.data or "-").is_dir():
             raise ConfigurationError(
-                f"shop {shop.name!r} reads its raw files from a folder, and "
-                f"{f'{settings.data} is none' if settings.data else 'none is given'}; set DATA=folder"
+                f"shop {shop.name!r} reads its raw data from a folder or a database, and "
+                f"{f'{settings.data} is none' if settings.data else 'none is given'}; "
+                "set DATA=folder or DATA=jdbc:postgresql://host/database"
             )
         Loop(settings, shop).run()
     except RefitError as error:

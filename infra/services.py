@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from infra import postgres
 from infra.java import Java
 from infra.ports import LOOPBACK
-from infra.settings import StackSettings
+from infra.settings import StackSettings, is_address
 from pipelines.addresses import Addresses
 from pipelines.settings import REPOSITORY, Settings
 
-S3, MLFLOW, MIGRATION = "s3", "mlflow", "airflow-db-migrate"
+S3, MLFLOW, MIGRATION, DATABASE = "s3", "mlflow", "airflow-db-migrate", postgres.NAME
 AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor")
+STORAGE = (S3, DATABASE)
 STOP_ORDER = ("airflow-scheduler", "airflow-dag-processor", "airflow-api-server", MIGRATION, MLFLOW)
-"""The scheduler first, so that nothing new is started; the S3 server ends after all of these."""
+"""The scheduler first, so that nothing new is started; the S3 server and the database end after all of these."""
 PORTS = {"REFIT_AIRFLOW_PORT": "airflow", "REFIT_MLFLOW_PORT": "mlflow", "REFIT_S3_PORT": "s3"}
 
 S3_HEALTH = "/-/health"
@@ -79,12 +81,22 @@ def note_migration(root: Path) -> None:
     (root / "airflow" / "migrated").write_text(version("apache-airflow"), encoding="utf-8")
 
 
-def environment(settings: StackSettings, ports: Mapping[str, int], java: Java) -> dict[str, str]:
-    """Return what the stack sets for its processes, less the secrets and less what the caller set."""
+def environment(
+    settings: StackSettings,
+    ports: Mapping[str, int],
+    java: Java,
+    database: postgres.Cluster | None = None,
+    jars: str = "",
+) -> dict[str, str]:
+    """
+    Return what the stack sets for its processes, less the secrets and less what the caller set.
+
+    *jars* are the libraries that Spark needs for the shop's sources, unless the caller names others.
+    """
     at = addresses(ports)
     return {
         **_process_environment(java),
-        **_refit_environment(settings, at),
+        **_refit_environment(settings, at, database, jars),
         **_client_environment(at),
         **_airflow_environment(settings, at["airflow"], ports["REFIT_AIRFLOW_PORT"]),
     }
@@ -119,11 +131,15 @@ def _process_environment(java: Java) -> dict[str, str]:
     }
 
 
-def _refit_environment(settings: StackSettings, at: Mapping[str, str]) -> dict[str, str]:
+def _refit_environment(
+    settings: StackSettings, at: Mapping[str, str], database: postgres.Cluster | None, jars: str
+) -> dict[str, str]:
     """What the caller chose, made absolute, and what belongs to this stack alone."""
     chosen = {name: value for name, value in os.environ.items() if name.startswith("REFIT_") and value}
-    for setting in ("REFIT_ENV_OF", "REFIT_STATE", "REFIT_DAGS", "REFIT_PARALLELISM", *PORTS):
+    for setting in ("REFIT_ENV_OF", "REFIT_STATE", "REFIT_DAGS", "REFIT_PARALLELISM", "REFIT_DATABASE_PORT", *PORTS):
         chosen.pop(setting, None)  # about the stack, not about its steps
+    for secret in ("REFIT_SOURCE_PASSWORD", "REFIT_PSEUDONYM_KEY"):
+        chosen.pop(secret, None)  # inherited by every process, and not written down with the rest
     defaults = Settings.model_fields
     for field in _PATH_SETTINGS:
         name = f"REFIT_{field.upper()}"
@@ -133,9 +149,11 @@ def _refit_environment(settings: StackSettings, at: Mapping[str, str]) -> dict[s
         "REFIT_SPARK_MASTER": str(defaults["spark_master"].default),
         "REFIT_SPARK_MEMORY": str(defaults["spark_memory"].default),
         "REFIT_SPARK_JAVA_OPTIONS": FAST_START,
+        **({"REFIT_SPARK_JARS": jars} if jars else {}),
         **chosen,
+        **({"REFIT_SOURCE_USER": postgres.USER} if database else {}),
         "REFIT_SHOP": settings.shop,
-        "REFIT_DATA": _absolute(settings.data) if settings.data else str(root / "warehouse"),
+        "REFIT_DATA": database.url if database else raw_data(settings),
         "REFIT_LAKE": str(root / "lake"),
         "REFIT_BUCKET": settings.bucket,
         "REFIT_S3_ENDPOINT": at["s3"],
@@ -143,8 +161,11 @@ def _refit_environment(settings: StackSettings, at: Mapping[str, str]) -> dict[s
     }
 
 
-def _absolute(place: str) -> str:
-    return place if "://" in place else str(Path(place).absolute())
+def raw_data(settings: StackSettings) -> str:
+    """Return where the raw tables of a shop without a database of its own are."""
+    if is_address(settings.data):
+        return settings.data
+    return str(Path(settings.data).absolute() if settings.data else settings.root / "warehouse")
 
 
 def _client_environment(at: Mapping[str, str]) -> dict[str, str]:

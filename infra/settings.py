@@ -23,7 +23,7 @@ class StackSettings(BaseSettings):
     shop: str = Field(default="simulated", pattern=r"^[a-z0-9][a-z0-9_-]*$")
     """Folder name of the shop; also the name of its state folder."""
     data: str = ""
-    """Where the shop's raw files lie; empty: the warehouse folder of the stack's state."""
+    """Where the shop's raw tables are; empty: the warehouse folder or the database of the stack itself."""
     bucket: str = Field(default="refit", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     """Bucket that the S3 server of the stack creates."""
     state: Path = REPOSITORY / ".refit"
@@ -36,6 +36,8 @@ class StackSettings(BaseSettings):
     """Port of MLflow; 0: a free one."""
     s3_port: int = Field(default=0, ge=0, le=65535)
     """Port of the S3 server; 0: a free one."""
+    database_port: int = Field(default=0, ge=0, le=65535)
+    """Port of PostgreSQL, for a shop whose database is part of the stack; 0: a free one."""
     parallelism: int = Field(default=1, ge=1)
     """Tasks that may run at the same time; 1 keeps two trainings from sharing a small machine."""
 
@@ -43,6 +45,11 @@ class StackSettings(BaseSettings):
     def root(self) -> Path:
         """Folder of everything that this shop's stack keeps."""
         return self.state.absolute() / self.shop
+
+
+def is_address(place: str) -> bool:
+    """Return whether *place* is the address of a store or database and not a folder of this machine."""
+    return "://" in place or place.startswith("jdbc:")
 
 
 def load_env_file(path: Path = ENV_FILE) -> None:

@@ -11,15 +11,17 @@ import json
 import os
 import secrets
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from infra import processes, services
+from infra import postgres, processes, services
 from infra.credentials import keep_credentials, write_private
 from infra.errors import AlreadyRunningError, StackError
 from infra.java import find_java
 from infra.ports import choose_ports
+from infra.raw_data import has_own_database, needs_driver
 from infra.settings import StackSettings, load_env_file, read_stack_settings
 from infra.start import Start
 from infra.state import Stack, forget_stack, kept_shops, only_one, read_stack
@@ -33,7 +35,7 @@ HEALTHY_SECONDS = 240.0
 END_SECONDS = 15.0
 """The scheduler of Airflow can wait for ever for a worker; after this time it is killed."""
 SAVE_SECONDS = 120.0
-"""The S3 server may still be writing objects."""
+"""The S3 server may still be writing objects, the database its last pages."""
 ENV_OF = "REFIT_ENV_OF"
 """Set by `env`: the stack whose settings a terminal carries."""
 _FOLDERS = ("airflow", "lake", "logs", "s3", "warehouse")
@@ -52,7 +54,7 @@ def up(
     Raises:
         AlreadyRunningError: it runs already.
         StackError: something did not start; whatever had been started is ended again.
-        ConfigurationError: a setting cannot be used, or there is no Java; nothing was started.
+        ConfigurationError: a setting cannot be used, or there is no Java or PostgreSQL; nothing was started.
     """
     settings = settings or read_stack_settings()
     root = settings.root
@@ -61,17 +63,24 @@ def up(
     with only_one(root):
         _refuse_running(root)
         java = find_java(os.environ)
-        ports = choose_ports(
-            {
-                "REFIT_AIRFLOW_PORT": settings.airflow_port,
-                "REFIT_MLFLOW_PORT": settings.mlflow_port,
-                "REFIT_S3_PORT": settings.s3_port,
-            }
-        )
+        folder = read_settings().shops / settings.shop
+        programs = postgres.find_postgres(os.environ) if has_own_database(folder, settings.data) else None
+        named = os.environ.get("REFIT_SPARK_JARS")
+        jars = str(postgres.find_driver()) if needs_driver(folder, settings.data) and not named else ""
+        wanted = {
+            "REFIT_AIRFLOW_PORT": settings.airflow_port,
+            "REFIT_MLFLOW_PORT": settings.mlflow_port,
+            "REFIT_S3_PORT": settings.s3_port,
+        }
+        ports = choose_ports({**wanted, **({"REFIT_DATABASE_PORT": settings.database_port} if programs else {})})
         for name in _FOLDERS:
             (root / name).mkdir(exist_ok=True, mode=0o700)
-        passwords = keep_credentials(root / "secrets.json").passwords()
-        write_private(root / "airflow" / "passwords.json", json.dumps(passwords))
+        credentials = keep_credentials(root / "secrets.json")
+        write_private(root / "airflow" / "passwords.json", json.dumps(credentials.passwords()))
+        database = None
+        if programs:
+            port, password = ports["REFIT_DATABASE_PORT"], credentials.database_password
+            database = postgres.make_cluster(programs, root / "database", port, password=password)
         at = services.addresses(ports)
         stack = Stack(
             shop=settings.shop,
@@ -80,11 +89,12 @@ def up(
             airflow=at["airflow"],
             mlflow=at["mlflow"],
             s3=at["s3"],
-            own_environment=services.environment(settings, ports, java),
+            own_environment=services.environment(settings, ports, java, database, jars),
+            database=database.url if database else "",
         )
         commands = services.commands(root, ports, bucket=settings.bucket, shop=settings.shop)
         say(f"starting the stack of shop {settings.shop} (Java {java.version}, state in {root})")
-        start = Start(stack, commands, dags, say)
+        start = Start(stack, commands, dags, say, database)
         try:
             stack = start.run(seconds=seconds)
         except BaseException:  # an interrupt too must leave nothing behind
@@ -120,9 +130,11 @@ def _end(stack: Stack) -> None:
     processes.terminate(clients)
     processes.wait_for_end(clients, seconds=END_SECONDS)
     # Tasks and workers may outlive their parent; they must be gone before the server that they write to.
-    storage = [process for process in stack.processes if process.name == services.S3 and process.alive]
+    storage = [process for process in stack.processes if process.name in services.STORAGE and process.alive]
     processes.kill_marked(stack.mark, spare=[process.pid for process in storage])
-    processes.terminate(storage)
+    for process in storage:
+        # By SIGTERM PostgreSQL would wait until everybody has gone by himself.
+        processes.terminate([process], signal.SIGINT if process.name == services.DATABASE else signal.SIGTERM)
     processes.wait_for_end(storage, seconds=SAVE_SECONDS)
     processes.kill_marked(stack.mark)
     forget_stack(stack.root)
@@ -168,6 +180,8 @@ def _command_up() -> int:
     print(f"Airflow  {stack.airflow}  (users admin and approver; passwords in {stack.root / 'secrets.json'})")
     print(f"MLflow   {stack.mlflow}")
     print(f"S3       {stack.s3}  (bucket {stack.own_environment['REFIT_BUCKET']})")
+    if stack.database:
+        print(f"Database {stack.database}  (user {postgres.USER}; password in {stack.root / 'secrets.json'})")
     return 0
 
 
@@ -185,7 +199,8 @@ def _command_status() -> int:
     chosen = [read_stack_settings()] if os.environ.get("REFIT_SHOP") else _all_settings()
     found = [stack for settings in chosen if (stack := running(settings))]
     for stack in found:
-        print(f"shop {stack.shop}: Airflow {stack.airflow}, MLflow {stack.mlflow}, S3 {stack.s3}")
+        database = f", database {stack.database}" if stack.database else ""
+        print(f"shop {stack.shop}: Airflow {stack.airflow}, MLflow {stack.mlflow}, S3 {stack.s3}{database}")
         for process in stack.processes:
             if process.name != services.MIGRATION:
                 state = "runs" if process.alive else "ENDED"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import httpx
 
-from infra import processes, services
+from infra import postgres, processes, services
 from infra.airflow_api import AirflowApi
 from infra.errors import AirflowError, StackError
 from infra.state import Stack, write_stack
@@ -33,9 +33,17 @@ class NotYet(Exception):
 class Start:
     """One start of one stack."""
 
-    def __init__(self, stack: Stack, commands: dict[str, list[str]], dags: Collection[str], say: Say) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        commands: dict[str, list[str]],
+        dags: Collection[str],
+        say: Say,
+        database: postgres.Cluster | None = None,
+    ) -> None:
         self.stack = stack
         self._commands = commands
+        self._database = database
         self._dags = frozenset(dags)
         self._say = say
         self._environment = services.child_environment({**stack.environment, processes.MARK: stack.mark})
@@ -54,8 +62,11 @@ class Start:
             StackError: a process ended or was not healthy in time; the caller ends the others.
         """
         write_stack(self.stack)  # before anything runs, so that the mark is known whatever happens
-        self._spawn(services.S3, services.MLFLOW)
         waiting: dict[str, Callable[[], None]] = {"S3": self._check_s3, "MLflow": self._check_mlflow}
+        if self._database is not None:
+            self._keep(self._database.start(self.stack.root, self.stack.log(services.DATABASE), self.stack.mark))
+            waiting["PostgreSQL"] = self._check_database
+        self._spawn(services.S3, services.MLFLOW)
         migrating = services.needs_migration(self.stack.root)
         self._spawn(*((services.MIGRATION,) if migrating else services.AIRFLOW))
         waiting["Airflow"] = self._check_airflow
@@ -82,8 +93,11 @@ class Start:
                 folder=self.stack.root,
                 log=self.stack.log(name),
             )
-            self.stack = replace(self.stack, processes=(*self.stack.processes, process))
-            write_stack(self.stack)
+            self._keep(process)
+
+    def _keep(self, process: processes.Process) -> None:
+        self.stack = replace(self.stack, processes=(*self.stack.processes, process))
+        write_stack(self.stack)
 
     def _try(self, name: str, waiting: dict[str, Callable[[], None]], migrating: bool) -> NotYet | None:
         if name == "Airflow" and migrating:
@@ -108,6 +122,10 @@ class Start:
         self._tell("the database of Airflow is made")
         self._spawn(*services.AIRFLOW)
         return True
+
+    def _check_database(self) -> None:
+        if self._database is not None and not self._database.is_ready():
+            raise NotYet(services.DATABASE, f"{self._database.url} does not take connections")
 
     def _check_s3(self) -> None:
         _fetch(self._http, services.S3, self.stack.s3 + services.S3_HEALTH)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from infra.credentials import Credentials, keep_credentials, write_private
 from infra.errors import StackError
+from infra.postgres import is_open_to_server
 from infra.processes import Process
 
 _FILE = "stack.json"
@@ -31,6 +32,8 @@ class Stack:
     own_environment: Mapping[str, str]
     """What the stack sets for its processes, less the secrets."""
     processes: tuple[Process, ...] = ()
+    database: str = ""
+    """JDBC address of the database of the shop, if it is part of the stack."""
 
     @property
     def alive(self) -> bool:
@@ -45,7 +48,9 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         """The settings, secrets included, by which a step runs against this stack."""
-        return {**self.own_environment, **self.credentials.environment()}
+        credentials = self.credentials
+        of_database = {"REFIT_SOURCE_PASSWORD": credentials.database_password} if self.database else {}
+        return {**self.own_environment, **credentials.environment(), **of_database}
 
     def log(self, name: str) -> Path:
         """Return the log file of one process."""
@@ -85,7 +90,7 @@ def kept_shops(state: Path) -> list[Path]:
 def only_one(root: Path) -> Iterator[None]:
     """Keep a second start or end of the same stack out."""
     root.mkdir(parents=True, exist_ok=True)
-    root.chmod(0o700)
+    root.chmod(0o710 if is_open_to_server(root) else 0o700)
     with (root / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -26,7 +26,11 @@ class Settings(BaseSettings):
     expectations: Path = REPOSITORY / "expectations"
     """Folder of the validation suites."""
     data: str = ""
-    """Where the shop's raw files lie; the sources of `shop.toml` call it {DATA}."""
+    """Where the shop's raw tables are, a folder or a JDBC address; the sources of `shop.toml` call it {DATA}."""
+    source_user: str = ""
+    """Who reads the shop's databases."""
+    source_password: SecretStr | None = None
+    """Password of that user; it is never part of an address and never logged."""
     lake: str = str(REPOSITORY / ".refit" / "lake")
     """Folder or URI of the clean data; anything that Spark can write."""
     bucket: str = "refit"
@@ -41,6 +45,8 @@ class Settings(BaseSettings):
     """Memory of the Spark driver."""
     spark_java_options: str = ""
     """Further options of the JVM of the Spark driver."""
+    spark_jars: str = ""
+    """Libraries that Spark loads, separated by commas: the JDBC drivers of the shop's databases."""
     pseudonym_key: SecretStr | None = None
     """Key of the keyed hash that replaces user ids."""
     pseudonym_key_version: str = "k1"

@@ -2,8 +2,8 @@
 Step: generate the warehouse of a simulated shop.
 
 Reads:  the `[simulation]` table of shop.toml.
-Writes: events, products and customers as Parquet in the folder of the raw data.
-Re-run: safe; a finished folder with the same parameters is left as it is, other parameters are refused.
+Writes: events, products and customers, as Parquet in the folder of the raw data or as tables of its database.
+Re-run: safe; a finished warehouse with the same parameters is left as it is, other parameters are refused.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pyspark.sql import SparkSession
-
 from pipelines import wiring
-from refit.config import Shop
 from refit.errors import ConfigurationError
-from refit.simulation import write_simulated_shop
+from refit.simulation import write_simulated_database, write_simulated_shop
+from refit.sources import Warehouse, explained, refuse_secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +22,7 @@ class Receipt:
     """What this step did."""
 
     folder: str
+    """The folder, or the address of the database."""
     events: int
     products: int
     customers: int
@@ -31,13 +30,25 @@ class Receipt:
     last_day: str
 
 
-def run(*, shop: Shop, data: str, spark: SparkSession) -> Receipt:
-    """Write the warehouse to *data*."""
+def run(*, warehouse: Warehouse) -> Receipt:
+    """Fill the *warehouse* of a simulated shop."""
+    shop, spark, data = warehouse.shop, warehouse.spark, warehouse.data
     if shop.simulation is None:
         raise ConfigurationError(f"shop {shop.name!r} has no [simulation] table; only simulated shops are generated")
     if not data:
-        raise ConfigurationError("no folder is given for the simulated data; set DATA=folder")
-    facts = write_simulated_shop(spark, shop.simulation, data)
+        raise ConfigurationError("no place is given for the simulated data; set DATA=folder")
+    reads_database = any(source.is_database for source in shop.sources.values())
+    if reads_database != data.startswith("jdbc:"):
+        wanted = "jdbc:postgresql://host/database" if reads_database else "folder"
+        raise ConfigurationError(f"shop {shop.name!r} would not read what is written to {data}; set DATA={wanted}")
+    if reads_database:
+        refuse_secrets(data)
+        with explained(f"simulating shop {shop.name!r}"):
+            facts = write_simulated_database(
+                spark, shop.simulation, data, user=warehouse.user, password=warehouse.password
+            )
+    else:
+        facts = write_simulated_shop(spark, shop.simulation, data)
     return Receipt(
         folder=facts.folder,
         events=facts.events,
@@ -50,4 +61,4 @@ def run(*, shop: Shop, data: str, spark: SparkSession) -> Receipt:
 
 def main() -> dict[str, Any]:
     """Generate with the real collaborators."""
-    return asdict(run(shop=wiring.shop(), data=wiring.settings().data, spark=wiring.spark("simulate_shop")))
+    return asdict(run(warehouse=wiring.warehouse(wiring.spark("simulate_shop"))))

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: one Spark session, one S3 server, both real."""
+"""Fixtures shared by all tests: one Spark session, one S3 server, one PostgreSQL server, all real."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres_server import Server, serving
 from pyspark.sql import SparkSession
 
+from infra.postgres import DRIVER
 from infra.services import FAST_START
 from refit.adapters.spark import open_session
 
@@ -29,9 +31,17 @@ def spark() -> Iterator[SparkSession]:
         memory="1g",
         log_config=ROOT / "infra" / "log4j2.properties",
         java_options=FAST_START,
+        jars=str(DRIVER) if DRIVER.is_file() else "",
     )
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """Give a PostgreSQL server that all tests share; each makes tables under names of its own."""
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

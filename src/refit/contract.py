@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from refit.columns import Columns
@@ -28,13 +28,30 @@ CONTRACT: dict[str, dict[str, str]] = {
 }
 """Table -> column -> Spark type. Further columns are welcome and kept as context."""
 
+_OWN = {
+    Columns.LOCAL_TIME,
+    Columns.SOURCE_DAY,
+    Columns.EVENT_DATE,
+    Columns.ITEM_KNOWN,
+    Columns.BROKEN,
+    Columns.FATE,
+    Columns.CHANGED,
+}
+"""Columns that Refit adds to interactions; a mapping that gave them would be overwritten in silence."""
 
-def conform(frame: DataFrame, table: str) -> DataFrame:
+
+def conform(frame: DataFrame, table: str, *, time_zone: str | None = None) -> DataFrame:
     """
     Return *frame* with the contract's columns first and its other columns after them.
 
+    Interactions end with `local_time` (string). A mapping may give their `event_time` without a zone, as timestamp_ntz:
+    it is then read on a clock in *time_zone*, becomes UTC, and `local_time` keeps what the clock said; otherwise
+    `local_time` is null. The hour that happens twice when summer time ends is taken for the earlier one; a time that
+    the clock skipped when summer time began becomes null, so that validation can name it.
+
     Raises:
-        ConfigurationError: the mapping lacks a column of the contract or gives it another type.
+        ConfigurationError: the mapping lacks a column of the contract, gives it another type or uses a name of Refit's,
+            or it gives times without a zone and there is no *time_zone*.
     """
     types = dict(frame.dtypes)
     wanted = CONTRACT[table]
@@ -44,10 +61,40 @@ def conform(frame: DataFrame, table: str) -> DataFrame:
             f"the mapping of {table} lacks the column(s) {', '.join(missing)}; it gives {', '.join(types)}; "
             f"add them to sources/{table}.sql"
         )
+    has_clock = table == "interactions" and types[Columns.EVENT_TIME] == "timestamp_ntz"
+    if has_clock and time_zone is None:
+        raise ConfigurationError(
+            f"the mapping of {table} gives {Columns.EVENT_TIME} as timestamp_ntz, a time on a clock whose zone is not "
+            'known; set time_zone in [calendar] of shop.toml, e.g. time_zone = "Europe/London"'
+        )
     for name, kind in wanted.items():
-        if types[name] != kind:
+        if types[name] != kind and not (has_clock and name == Columns.EVENT_TIME):
             raise ConfigurationError(
                 f"the mapping of {table} gives {name} as {types[name]}, the contract wants {kind}; "
                 f"cast it in sources/{table}.sql with try_cast, so that a bad value becomes null and is counted"
             )
-    return frame.select(*wanted, *[F.col(f"`{name}`") for name in types if name not in wanted])
+    context = [F.col(f"`{name}`") for name in types if name not in wanted]
+    if table != "interactions":
+        return frame.select(*wanted, *context)
+    if taken := sorted(_OWN & set(types)):
+        raise ConfigurationError(
+            f"the mapping of {table} gives {', '.join(taken)}, a name that Refit uses itself; "
+            f"rename it in sources/{table}.sql"
+        )
+    clock = F.col(Columns.EVENT_TIME)
+    times = {Columns.EVENT_TIME: _in_utc(clock, time_zone)} if has_clock and time_zone else {}
+    local = clock if has_clock else F.lit(None)
+    return frame.select(
+        *[times.get(name, F.col(name)).alias(name) for name in wanted],
+        *context,
+        local.cast("string").alias(Columns.LOCAL_TIME),
+    )
+
+
+def _in_utc(clock: Column, time_zone: str) -> Column:
+    """Return the instant at which a clock in *time_zone* shows *clock*, null where it never does."""
+    # Between zoneless and zoned times Spark casts in the zone of its session, which is UTC: the digits stay.
+    instant = F.to_utc_timestamp(clock.cast("timestamp"), time_zone)
+    shown = F.from_utc_timestamp(instant, time_zone).cast("timestamp_ntz")
+    # Spark moves a skipped time to after the gap; only then does the clock show something else at that instant.
+    return F.when(shown == clock, instant)

@@ -9,14 +9,26 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from refit.errors import ConfigurationError
 
-def open_session(name: str, *, master: str, memory: str, log_config: Path, java_options: str = "") -> SparkSession:
+
+def open_session(
+    name: str, *, master: str, memory: str, log_config: Path, java_options: str = "", jars: str = ""
+) -> SparkSession:
     """
     Return the Spark session of this process.
 
-    *log_config* is a log4j2 file, *java_options* are further options of the driver's JVM. On a single machine
-    everything binds to loopback; a cluster brings its own addresses.
+    *log_config* is a log4j2 file, *java_options* are further options of the driver's JVM, *jars* are libraries for it
+    and for every executor, separated by commas. On a single machine everything binds to loopback; a cluster brings its
+    own addresses.
+
+    Raises:
+        ConfigurationError: a jar does not exist; Spark would only say so in its log.
     """
+    libraries = [jar.strip() for jar in jars.split(",") if jar.strip()]
+    for jar in libraries:
+        if "://" not in jar and not Path(jar).is_file():
+            raise ConfigurationError(f"there is no file {jar}; correct REFIT_SPARK_JARS")
     options = [f"-Dlog4j2.configurationFile={log_config.as_uri()}", *java_options.split()]
     cores = master.removeprefix("local[").split("]")[0].split(",")[0] if master.startswith("local[") else ""
     if cores in {"1", "2"}:
@@ -42,6 +54,8 @@ def open_session(name: str, *, master: str, memory: str, log_config: Path, java_
         # Nothing is told to anybody about who runs what.
         .config("spark.eventLog.enabled", "false")
     )
+    if libraries:
+        builder = builder.config("spark.jars", ",".join(libraries))
     if master.startswith("local"):
         builder = (
             builder.config("spark.driver.host", "127.0.0.1")

@@ -130,9 +130,10 @@ class SimulatedShop(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationFacts:
-    """What a finished folder holds."""
+    """What a finished folder or database holds."""
 
     folder: str
+    """The folder, or the address of the database."""
     events: int
     products: int
     customers: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import uuid
 from typing import Any
@@ -11,11 +10,10 @@ from pyspark.sql import SparkSession
 
 from refit.errors import ConfigurationError
 from refit.simulation import tables
+from refit.simulation.parameters import described, refuse_other_shop
 from refit.simulation.shop import SimulatedShop, SimulationFacts
 
 _PARAMETERS = "shop.json"
-_GENERATOR = 1
-"""To be raised whenever equal parameters no longer give the same rows."""
 _EVENTS_PER_TASK = 1_000_000
 
 
@@ -32,14 +30,7 @@ def write_simulated_shop(spark: SparkSession, shop: SimulatedShop, folder: str) 
     target = jvm.org.apache.hadoop.fs.Path(folder)
     files = target.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
     target = files.makeQualified(target)
-    facts = SimulationFacts(
-        folder=folder,
-        events=shop.events,
-        products=shop.items,
-        customers=shop.people,
-        first_day=shop.first_day,
-        last_day=shop.last_day,
-    )
+    facts = facts_of(shop, folder)
     if _is_finished(jvm, files, target, shop):
         return facts
 
@@ -47,7 +38,7 @@ def write_simulated_shop(spark: SparkSession, shop: SimulatedShop, folder: str) 
     unfinished = jvm.org.apache.hadoop.fs.Path(target.getParent(), hidden)
     try:
         _write_tables(spark, shop, unfinished.toString())
-        _write_text(jvm, files, jvm.org.apache.hadoop.fs.Path(unfinished, _PARAMETERS), _described(shop))
+        _write_text(jvm, files, jvm.org.apache.hadoop.fs.Path(unfinished, _PARAMETERS), described(shop))
         if _is_finished(jvm, files, target, shop):  # by somebody else, meanwhile
             return facts
         files.delete(target, False)  # an empty folder, or nothing
@@ -58,18 +49,38 @@ def write_simulated_shop(spark: SparkSession, shop: SimulatedShop, folder: str) 
     return facts
 
 
-def _write_tables(spark: SparkSession, shop: SimulatedShop, folder: str) -> None:
-    # A session of its own: the settings below must not change what the caller does next.
+def facts_of(shop: SimulatedShop, place: str) -> SimulationFacts:
+    """Return what *place* holds once *shop* is written there."""
+    return SimulationFacts(
+        folder=place,
+        events=shop.events,
+        products=shop.items,
+        customers=shop.people,
+        first_day=shop.first_day,
+        last_day=shop.last_day,
+    )
+
+
+def generating_session(spark: SparkSession) -> SparkSession:
+    """Return a session of its own: what generating needs must not change what the caller does next."""
     session = spark.newSession()
     session.conf.set("spark.sql.session.timeZone", "UTC")
     session.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     # So many expressions in one generated method are more than the JIT compiles: slower by half.
     session.conf.set("spark.sql.codegen.wholeStage", "false")
-    tasks = max(2 * session.sparkContext.defaultParallelism, math.ceil(shop.events / _EVENTS_PER_TASK))
+    return session
 
+
+def tasks_for(session: SparkSession, shop: SimulatedShop) -> int:
+    """Return in how many parts the events of *shop* are generated."""
+    return max(2 * session.sparkContext.defaultParallelism, math.ceil(shop.events / _EVENTS_PER_TASK))
+
+
+def _write_tables(spark: SparkSession, shop: SimulatedShop, folder: str) -> None:
+    session = generating_session(spark)
     tables.customers(session, shop).write.parquet(f"{folder}/customers")
     tables.products(session, shop).write.parquet(f"{folder}/products")
-    tables.events(session, shop, tasks=tasks).write.partitionBy("day").parquet(f"{folder}/events")
+    tables.events(session, shop, tasks=tasks_for(session, shop)).write.partitionBy("day").parquet(f"{folder}/events")
 
 
 def _is_finished(jvm: Any, files: Any, target: Any, shop: SimulatedShop) -> bool:
@@ -81,23 +92,9 @@ def _is_finished(jvm: Any, files: Any, target: Any, shop: SimulatedShop) -> bool
         if files.isDirectory(target) and not files.listStatus(target):
             return False
         raise ConfigurationError(f"{target.toString()} exists and is no simulated shop; choose another folder")
-    found, wanted = json.loads(_read_text(jvm, files, parameters)), json.loads(_described(shop))
-    if found == wanted:
-        return True
-    there, here = ({"generator": side.get("generator"), **side.get("shop", {})} for side in (found, wanted))
-    differing = "; ".join(
-        f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
-        for name in here | there
-        if there.get(name) != here.get(name)
-    )
-    raise ConfigurationError(
-        f"{target.toString()} holds a shop simulated with other parameters ({differing}); "
-        "choose another folder or delete it"
-    )
-
-
-def _described(shop: SimulatedShop) -> str:
-    return json.dumps({"generator": _GENERATOR, "shop": shop.model_dump(mode="json")}, indent=2) + "\n"
+    found = _read_text(jvm, files, parameters)
+    refuse_other_shop(shop, found, target.toString(), "choose another folder or delete it")
+    return True
 
 
 def _read_text(jvm: Any, files: Any, path: Any) -> str:

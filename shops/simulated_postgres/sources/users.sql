@@ -1,0 +1,7 @@
+SELECT
+  customer   AS user_id,
+  consent,
+  country,
+  registered_on
+FROM customers
+WHERE registered_on < :until

@@ -1,0 +1,112 @@
+"""What the shop's data mean and what is good enough of them."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from pydantic import field_validator, model_validator
+
+from refit.config.parts import Count, Part, Positive, Share, Weekday
+
+
+class Calendar(Part):
+    """On which days the shop has events at all, so that an empty day never passes by accident."""
+
+    first_day: date
+    """First day with data."""
+    last_day: date | None = None
+    """Last day with data; none for a shop that is alive."""
+    closed_weekdays: tuple[Weekday, ...] = ()
+    """Weekdays without trade."""
+    closed_days: tuple[date, ...] = ()
+    """Single days without trade."""
+    time_zone: str | None = None
+    """Zone of the shop's clock, e.g. Europe/London; needed where a mapping gives `event_time` without a zone."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_exists(cls, name: str | None) -> str | None:
+        try:
+            known = name is None or (bool(ZoneInfo(name)) and name != "localtime")  # that one is the machine's
+        except (ValueError, OSError, KeyError):
+            known = False
+        if not known:
+            raise ValueError(f"{name!r} is no time zone; use a name of the IANA database such as Europe/London")
+        return name
+
+    def is_open(self, day: date) -> bool:
+        """Return whether events are expected on *day*."""
+        names = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+        return day not in self.closed_days and names[day.weekday()] not in self.closed_weekdays
+
+    def open_days(self, since: date, until: date) -> list[date]:
+        """Return the days in [since, until) on which events are expected, oldest first."""
+        days = [since + timedelta(days=n) for n in range((until - since).days)]
+        return [day for day in days if self.is_open(day)]
+
+
+class Events(Part):
+    """What the shop's event types mean."""
+
+    weights: dict[str, Positive]
+    """Weight of one event of each type; a type that is not listed is not read into training."""
+    relevant: tuple[str, ...]
+    """Event types that count as success when lists are judged."""
+    bought: tuple[str, ...] = ()
+    """Event types after which the item is left out of the person's lists."""
+    key: tuple[str, ...] = ()
+    """Columns that name one event of a person; empty: all columns."""
+    cancellation: str | None = None
+    """Event type that takes back earlier events of the same person and item; its value says how much of theirs."""
+    cancels: tuple[str, ...] = ()
+    """Event types that a cancellation takes back."""
+
+    @property
+    def types(self) -> list[str]:
+        """Every event type that may occur."""
+        return sorted({*self.weights, *([self.cancellation] if self.cancellation else [])})
+
+    @model_validator(mode="after")
+    def _cancellations_cancel_something(self) -> Events:
+        if bool(self.cancellation) != bool(self.cancels) or self.cancellation in self.weights:
+            raise ValueError("events.cancellation and events.cancels go together, and a cancellation has no weight")
+        return self
+
+    @model_validator(mode="after")
+    def _types_have_weights(self) -> Events:
+        missing = sorted({*self.relevant, *self.bought, *self.cancels} - set(self.weights))
+        if missing:
+            raise ValueError(f"event types {missing} have no entry in events.weights")
+        return self
+
+
+class Validation(Part):
+    """Parameters of the suites in `expectations/`, and how much a day may lose."""
+
+    min_rows_per_open_day: Count = 1
+    """Events that every open day must have at least."""
+    max_value: Positive = 1e6
+    """Largest plausible `value` of an event."""
+    max_price: Positive = 1e6
+    """Largest plausible price of an item."""
+    item_id_pattern: str = r"^[^\s\p{C}]+\z"
+    """
+    Java regular expression that item ids match; the default refuses white space and invisible characters.
+
+    End it with `\\z`: a `$` lets a last line feed through.
+    """
+    max_item_id_length: Count = 200
+    """Longest item id in characters."""
+    max_lost_share: Share = 0.01
+    """Share of a day's events that may be set apart; with more the day is refused."""
+    max_removed_share: Share = 0.2
+    """Share of a day's events that cleaning may leave out; with more the day is refused."""
+    weekday_weeks: Count = 8
+    """The volume of a day is compared with the median of the same weekday in so many weeks before it."""
+    min_weekday_ratio: Share = 0.5
+    """A day with a smaller part of that median is refused as incomplete."""
+    warn_weekday_ratio: Share = 0.7
+    """A day with a smaller part of that median is landed with a warning."""
+    max_weekday_ratio: Positive = 4.0
+    """A day with a larger multiple of that median is refused as delivered twice or mixed up."""

@@ -1,0 +1,102 @@
+"""One shop, whole: read from one reviewed `shop.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, model_validator
+
+from refit.config.cleaning import Cleaning
+from refit.config.data import Calendar, Events, Validation
+from refit.config.drift import Drift
+from refit.config.model import Als, Confidence, Evaluation, Lists, Promotion, Training
+from refit.config.parts import Part
+from refit.config.sources import Source
+from refit.errors import ConfigurationError
+from refit.simulation import SimulatedShop
+
+
+class FirstRun(Part):
+    """What `make run` does with a shop that has a history."""
+
+    as_of: date
+    """History before this day is landed in one interval, and the first model is trained as of it."""
+
+
+class Shop(Part):
+    """Everything that `shop.toml` says."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    title: str
+    """One line for people."""
+    calendar: Calendar
+    first_run: FirstRun
+    sources: dict[str, Source]
+    events: Events
+    confidence: Confidence = Confidence()
+    training: Training = Training()
+    als: Als
+    evaluation: Evaluation
+    promotion: Promotion = Promotion()
+    drift: Drift = Drift()
+    lists: Lists = Lists()
+    validation: Validation = Validation()
+    cleaning: Cleaning = Cleaning()
+    simulation: SimulatedShop | None = None
+    """Present only for a shop whose warehouse is generated."""
+    folder: Path
+    """Where `sources/*.sql` lie."""
+
+    @model_validator(mode="after")
+    def _simulation_fits_calendar(self) -> Shop:
+        made = self.simulation
+        if made and (made.first_day, made.last_day) != (self.calendar.first_day, self.calendar.last_day):
+            raise ValueError(
+                f"the simulation spans {made.first_day} to {made.last_day}, "
+                f"the calendar {self.calendar.first_day} to {self.calendar.last_day}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _cleaning_has_what_it_needs(self) -> Shop:
+        if self.cleaning.keyed_repeats and not self.events.key:
+            raise ValueError("cleaning.keyed_repeats needs events.key, the columns that name one event")
+        if self.cleaning.cancellations and not self.events.cancellation:
+            raise ValueError("cleaning.cancellations needs events.cancellation, the event type that takes back")
+        return self
+
+    def mapping(self, table: str) -> str | None:
+        """Return the SQL that makes contract *table*, or None when the shop does not have it."""
+        path = self.folder / "sources" / f"{table}.sql"
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def load_shop(shops: Path, name: str) -> Shop:
+    """
+    Return the shop *name* from its folder below *shops*.
+
+    Raises:
+        ConfigurationError: no such shop, no valid TOML, or a key or value that does not belong there.
+    """
+    folder = shops / name
+    path = folder / "shop.toml"
+    if not path.is_file():
+        known = sorted(entry.parent.name for entry in shops.glob("*/shop.toml"))
+        raise ConfigurationError(
+            f"there is no shop {name!r} in {shops}; known shops are {', '.join(known) or 'none'}; set REFIT_SHOP"
+        )
+    try:
+        shop = Shop.model_validate({"name": name, **tomllib.loads(path.read_text(encoding="utf-8")), "folder": folder})
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"{path}: {where or 'shop'}: {first['msg']}; correct it in shop.toml") from error
+    for table in ("interactions", "items"):
+        if shop.mapping(table) is None:
+            raise ConfigurationError(f"shop {name!r} has no {folder}/sources/{table}.sql; every shop maps {table}")
+    return shop

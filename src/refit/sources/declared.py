@@ -1,0 +1,161 @@
+"""Whether a source has the columns that its shop declares; Spark itself fills what is not there with nulls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+from urllib.parse import unquote
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from refit.errors import SourceError
+
+_READERS = 8
+"""Footers are fetched side by side: on an object store each takes a round trip."""
+_LISTING = ("basePath", "recursiveFileLookup", "pathGlobFilter", "modifiedBefore", "modifiedAfter", "lineSep")
+"""Options that say which files and lines there are."""
+
+
+def declared_columns(ddl: str) -> T.StructType:
+    """Return the columns that *ddl* declares; text of limited length is read as any text."""
+    return T.StructType(
+        [
+            T.StructField(column.name, T.StringType(), column.nullable, column.metadata)
+            if isinstance(column.dataType, T.CharType | T.VarcharType)
+            else column
+            for column in cast(T.StructType, T.StructType.fromDDL(ddl)).fields
+        ]
+    )
+
+
+def refuse_other_columns(
+    name: str, where: str, found: T.StructType, declared: T.StructType, *, partitions: Sequence[str] = ()
+) -> None:
+    """
+    Raise a SourceError that names every column of *found* that is not as declared, unless there is none.
+
+    *where* is the file or table, *partitions* are columns that the path of the file gives.
+    """
+    there = {column.name.lower(): column for column in found}
+    wanted = {column.name.lower(): column for column in declared}
+    missing = [
+        column
+        for key, column in wanted.items()
+        if key not in there and key not in partitions and column.metadata.get("comment") != "optional"
+    ]
+    extra = [column for key, column in there.items() if key not in wanted]
+    complaints = [f"{column.name!r} ({_kind(column.dataType)}) is missing" for column in missing]
+    complaints += [f"{column.name!r} ({_kind(column.dataType)}) is not declared" for column in extra]
+    complaints += [
+        f"{column.name!r} is {_kind(there[key].dataType)} instead of {_kind(column.dataType)}"
+        for key, column in wanted.items()
+        if key in there and not _fits(there[key].dataType, column.dataType)
+    ]
+    if complaints:
+        renamed = " (renamed?)" if len(missing) == len(extra) == 1 else ""
+        raise SourceError(
+            f"source {name!r} differs from its `columns` in {where}: {', '.join(complaints)}{renamed}; "
+            "mend it there, or correct `columns` in shop.toml"
+        )
+
+
+def refuse_other_parquet(spark: SparkSession, name: str, frame: DataFrame, declared: T.StructType) -> None:
+    """Compare every file of *frame* with the declared columns, by their footers: one odd day must not hide."""
+    files = frame.inputFiles()
+    with ThreadPoolExecutor(_READERS) as pool:
+        footers = list(pool.map(lambda file: _footer(spark, file), files))
+    for address in {footer: file for footer, file in reversed(list(zip(footers, files, strict=True)))}.values():
+        file = unquote(address)
+        refuse_other_columns(name, file, spark.read.parquet(file).schema, declared, partitions=_partitions(file))
+
+
+def refuse_other_json(
+    spark: SparkSession, name: str, paths: list[str], options: dict[str, str], declared: T.StructType | None
+) -> None:
+    """
+    Refuse a file of JSON lines of which a line is no object, or whose fields are not the *declared* ones.
+
+    Spark would read an absent field, or one of another type, as null, and would not name the file of a broken line.
+    This reads the files once more.
+    """
+    lines = spark.read.options(**{key: options[key] for key in _LISTING if key in options}).text(paths)
+    parsed = lines.where(F.col("value").rlike(r"\S")).select(
+        F.input_file_name().alias("file"), F.expr("try_parse_json(value)").alias("line")
+    )
+    is_object = F.expr("schema_of_variant(line) LIKE 'OBJECT<%'")
+    for row in (
+        parsed.groupBy("file")
+        .agg(
+            F.count(F.lit(1)).alias("lines"),
+            F.count_if(is_object).alias("objects"),
+            F.expr("schema_of_variant_agg(line)").alias("fields"),
+        )
+        .orderBy("file")
+        .collect()
+    ):
+        file = unquote(row["file"])
+        if row["objects"] < row["lines"]:
+            raise SourceError(
+                f"source {name!r}: {row['lines'] - row['objects']} of {row['lines']} lines of {file} "
+                "are no JSON object, the file may be cut short; fetch it again or mend it"
+            )
+        if declared is not None:
+            fields = T.DataType.fromDDL(re.sub(r"\bOBJECT<", "STRUCT<", row["fields"]))
+            refuse_other_columns(name, file, _of_json(fields, declared), declared, partitions=_partitions(file))
+
+
+def _of_json(found: T.DataType, declared: T.StructType) -> T.StructType:
+    """Return the fields that were found, with the declared type where JSON has no better word for it."""
+    wanted = {column.name.lower(): column.dataType for column in declared}
+    fields = found.fields if isinstance(found, T.StructType) else []
+    return T.StructType(
+        [
+            T.StructField(field.name, wanted[key])
+            if (key := field.name.lower()) in wanted and _json_may_be(field.dataType, wanted[key])
+            else field
+            for field in fields
+        ]
+    )
+
+
+def _json_may_be(found: T.DataType, declared: T.DataType) -> bool:
+    if isinstance(found, T.NullType) or isinstance(declared, T.VariantType):
+        return True
+    if isinstance(declared, T.IntegralType):
+        return isinstance(found, T.IntegralType) or (isinstance(found, T.DecimalType) and found.scale == 0)
+    if isinstance(declared, T.NumericType):
+        return isinstance(found, T.NumericType)
+    if isinstance(declared, T.DateType | T.TimestampType | T.TimestampNTZType | T.BinaryType):
+        return isinstance(found, T.StringType)
+    if isinstance(declared, T.StructType | T.MapType):
+        return isinstance(found, T.StructType)
+    return type(found) is type(declared)
+
+
+def _partitions(file: str) -> list[str]:
+    """Return the columns that the folders above *file* give, as in day=2026-01-05."""
+    return [folder.split("=")[0].lower() for folder in file.split("/")[:-1] if "=" in folder]
+
+
+def _fits(found: T.DataType, declared: T.DataType) -> bool:
+    return found.simpleString() == declared.simpleString()
+
+
+def _kind(kind: T.DataType) -> str:
+    return "of several types" if isinstance(kind, T.VariantType) else kind.simpleString()
+
+
+def _footer(spark: SparkSession, file: str) -> str:
+    jvm: Any = spark.sparkContext._jvm
+    session: Any = spark._jsparkSession
+    path = jvm.org.apache.hadoop.fs.Path(jvm.java.net.URI(file))
+    opened = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(path, session.sessionState().newHadoopConf())
+    reader = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(opened)
+    try:
+        return str(reader.getFileMetaData().getSchema().toString())
+    finally:
+        reader.close()

@@ -25,8 +25,11 @@ from refit.errors import ConfigurationError, RefitError, TransientError
 STEPS = (
     "simulate_shop",
     "land_interactions",
+    "replay_quarantine",
     "check_drift",
+    "replay_drift",
     "build_training_set",
+    "rebuild_training_set",
     "train_model",
     "evaluate_model",
     "register_model",

@@ -19,12 +19,10 @@ from pipelines import wiring
 from pipelines.addresses import Addresses
 from pipelines.instants import Instant, landed_as_of
 from refit.as_of import days_before
-from refit.columns import Columns
 from refit.config import Shop
-from refit.digests import canonical_json, digest_of
-from refit.histories import person_item_pairs
+from refit.digests import canonical_json
 from refit.lake import Lake
-from refit.training_sets import count_pairs, holdout, require_enough
+from refit.training_sets import Recipe, require_enough
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,37 +51,31 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
     cutoff = as_of - timedelta(days=shop.training.holdout_days)
     since = as_of - timedelta(days=shop.training.window_days)
     days = days_before(lake, as_of)
-    ingredients = {
-        "shop": shop.name,
-        "since": since.isoformat(),
-        "cutoff": cutoff.isoformat(),
-        "as_of": as_of.isoformat(),
-        "events": shop.events.model_dump(mode="json"),
-        "confidence": shop.confidence.model_dump(mode="json"),
-        "days": [[day.day, day.rows, day.digest] for day in days],
-    }
-    digest = digest_of(ingredients)
+    recipe = Recipe(
+        shop=shop.name,
+        since=since,
+        cutoff=cutoff,
+        as_of=as_of,
+        events=shop.events,
+        confidence=shop.confidence,
+        days=days,
+    )
+    digest = recipe.digest
     place = addresses.training_set(digest)
     manifest = lake.store.get(f"{place}/manifest.json")
     built = manifest is None
     if manifest is None:
-        events = lake.read(spark, "interactions", days)
-        until_cutoff = events.where(f"{Columns.EVENT_TIME} < timestamp'{cutoff.isoformat()}'")
-        pairs = person_item_pairs(
-            until_cutoff, since=since, as_of=cutoff, events=shop.events, confidence=shop.confidence
-        )
-        pairs.write.mode("overwrite").parquet(lake.path(f"{place}/pairs"))
-        written = spark.read.parquet(lake.path(f"{place}/pairs"))
-        judges = holdout(events, written, cutoff=cutoff, as_of=as_of, events=shop.events)
-        judges.write.mode("overwrite").parquet(lake.path(f"{place}/holdout"))
-        counts = count_pairs(written, spark.read.parquet(lake.path(f"{place}/holdout")))
+        counts, content = recipe.write(spark, lake, place)
         require_enough(counts, shop.training)
-        used = [asdict(day) for day in days]
+        record = {
+            "digest": digest,
+            "ingredients": recipe.ingredients(),
+            "counts": counts,
+            "content": content,
+            "used": [asdict(day) for day in days],
+        }
         # The manifest is written last: a set without one was never finished and is built again.
-        lake.store.create(
-            f"{place}/manifest.json",
-            canonical_json({"digest": digest, "ingredients": ingredients, "counts": counts, "used": used}),
-        )
+        lake.store.create(f"{place}/manifest.json", canonical_json(record))
     else:
         counts = json.loads(manifest.content)["counts"]
     landed = {day.day for day in days}

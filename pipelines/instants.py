@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -33,6 +33,11 @@ def require_whole_days(since: datetime, until: datetime) -> None:
             f"since={since.isoformat()} until={until.isoformat()} do not span whole days of UTC; "
             "give two dates; the second one itself is not landed"
         )
+
+
+def days_of(since: datetime, until: datetime) -> list[date]:
+    """Return the days of [since, until), two midnights, oldest first."""
+    return [(since + timedelta(days=number)).date() for number in range((until - since).days)]
 
 
 def landed_as_of(as_of: datetime | None, lake: Lake, shop: Shop) -> datetime:

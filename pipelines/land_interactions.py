@@ -2,7 +2,7 @@
 Step: land one interval of the shop's data.
 
 Reads:  the shop's sources for [since, until).
-Writes: clean interactions by event date, the catalogue of items and the people as of `until`, in the lake.
+Writes: clean interactions by event date, their quarantine and reports, the catalogue and the people as of `until`.
 Re-run: safe; landing an interval again replaces exactly its days, and a refused or killed landing shows nothing.
 """
 
@@ -18,36 +18,36 @@ from pyspark.sql import Observation, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines import wiring
-from pipelines.instants import Instant, require_whole_days
+from pipelines.instants import Instant, days_of, require_whole_days
 from refit.columns import Columns
 from refit.config import Shop
-from refit.digests import digest_of
 from refit.errors import ConfigurationError
+from refit.intakes import events_of, keep_consenting
 from refit.interfaces import Validator
 from refit.lake import Lake
-from refit.landing import interval_parameters, keep_consenting, refuse_thin_days, staging, within
+from refit.landing import staging
 from refit.pseudonyms import PseudonymKey, pseudonymise
-from refit.sources import explained, read_table
+from refit.settling import Settlement, Totals, tell_losses, totals
+from refit.sources import Warehouse, explained
 from refit.suites import Inspection
 
 
 @dataclass(frozen=True, kw_only=True)
-class Receipt:
+class Receipt(Totals):
     """What this step did."""
 
     since: str
     until: str
-    open_days: int
-    """Days of the interval on which the shop's calendar expects events."""
+    open_days: int  # on which the shop's calendar expects events
     landing: str = ""
-    rows: int = 0
     items: int = 0
     people: int | None = None
-    """People who consent; None for a shop without a table of people."""
+    """Who consent; None for a shop without a table of people."""
     withheld: int = 0
-    """Events of people who have not given consent."""
+    """Events of people who have not given consent; never written anywhere."""
     digest: str = ""
     checks: int = 0
+    report: str = ""  # page of the last day
     warnings: list[str]
 
 
@@ -56,7 +56,7 @@ def run(
     until: Instant,
     *,
     shop: Shop,
-    data: str,
+    warehouse: Warehouse,
     key: PseudonymKey,
     suites: Path,
     spark: SparkSession,
@@ -65,54 +65,55 @@ def run(
 ) -> Receipt:
     """Land [since, until), two midnights of UTC."""
     require_whole_days(since, until)
-    open_days = shop.calendar.open_days(since.date(), until.date())
-    landing = uuid4().hex[:12]
+    open_days, landing = shop.calendar.open_days(since.date(), until.date()), uuid4().hex[:12]
     span: dict[str, Any] = {"since": str(since.date()), "until": str(until.date()), "open_days": len(open_days)}
     if not open_days:
         return Receipt(**span, warnings=["the shop is closed on every day of the interval; nothing was expected"])
-    what = f"{since.date()} to {until.date()}"
-    inspection = Inspection(validator, suites, what)
-    tables = partial(read_table, spark, shop, data=data, since=since, until=until)
-    read = Observation("read")
-    with explained(f"landing {what} of shop {shop.name!r}"), staging(spark, lake, landing) as stage:
+    tables, read = partial(warehouse.read, since=since, until=until), Observation("read")
+    inspection = Inspection(validator, suites, f"{since.date()} to {until.date()}")
+    with explained(f"landing {since.date()} of {shop.name!r}"), staging(spark, lake, landing) as stage:
+        settlement = Settlement(stage, shop, days_of(since, until), inspection)
         everybody, catalogue, events = tables("users"), tables("items"), tables("interactions")
         if catalogue is None or events is None:
             raise ConfigurationError(f"shop {shop.name!r} maps no items or no interactions; add the SQL")
-        inspection.check("items", stage.snapshot("items", catalogue, until), max_price=shop.validation.max_price)
-        events = pseudonymise(within(events, since, until), key).observe(read, F.count(F.lit(1)).alias("rows"))
+        items = stage.snapshot("items", catalogue, until)
+        inspection.look("items", items, {"max_price": shop.validation.max_price})
+        judged = settlement.judged(events_of(events, since, until), items)
+        # Ids were judged as they came; from here on there are only pseudonyms.
+        events = pseudonymise(judged, key).observe(read, F.count(F.lit(1)).alias("rows"))
         if everybody is not None:
-            inspection.check("users", everybody)
+            inspection.look("users", everybody, {})
             people = stage.snapshot("users", pseudonymise(everybody.where(Columns.CONSENT), key), until)
             events = keep_consenting(events, people)
-        landed = stage.days("interactions", events)
-        entries = stage.entries("interactions")
-        refuse_thin_days(entries, open_days, shop.validation.min_rows_per_open_day)
-        inspection.check("interactions", landed, **interval_parameters(shop, since, until, open_days))
+        inspection.refuse()
+        days = settlement.settle(stage.intake(events))
         stage.show()
-    rows = sum(entry.rows for entry in entries)
+    sums = totals(days)
     return Receipt(
         **span,
+        **asdict(sums),
         landing=landing,
-        rows=rows,
-        items=stage.entries("items")[0].rows,
-        people=stage.entries("users")[0].rows if everybody is not None else None,
-        withheld=int(read.get["rows"]) - rows,
-        digest=digest_of([[entry.day, entry.digest] for entry in entries]),
-        checks=inspection.checks,
-        warnings=inspection.warnings,
+        items=stage.rows("items"),
+        people=stage.rows("users") if everybody is not None else None,
+        withheld=int(read.get["rows"]) - sums.rows_in,
+        digest=stage.digest("interactions"),
+        checks=len(inspection.checks),
+        report=settlement.reports.address(landing, days[-1].day),
+        warnings=[*inspection.warnings, *tell_losses(sums)],
     )
 
 
 def main(since: Instant, until: Instant) -> dict[str, Any]:
     """Land with the real collaborators."""
+    spark = wiring.spark("land_interactions")
     receipt = run(
         since,
         until,
         shop=wiring.shop(),
-        data=wiring.settings().data,
+        warehouse=wiring.warehouse(spark),
         key=wiring.pseudonym_key(),
         suites=wiring.settings().expectations,
-        spark=wiring.spark("land_interactions"),
+        spark=spark,
         lake=wiring.lake(),
         validator=wiring.validator(),
     )

@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from refit.cleaning import without_cancelled
+from refit.columns import Columns
 from refit.config import Shop
 from refit.factors import ItemFactors
 from refit.histories import histories, person_item_pairs
@@ -23,10 +26,16 @@ def days_before(lake: Lake, as_of: datetime) -> list[Landed]:
     return lake.days("interactions", _BEGINNING, as_of)
 
 
+def history_before(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> DataFrame:
+    """Return every event before *as_of* that was not taken back before it."""
+    events = lake.read(spark, "interactions", days_before(lake, as_of)).where(F.col(Columns.EVENT_TIME) < F.lit(as_of))
+    return without_cancelled(events, shop.events)
+
+
 def everybody_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> DataFrame:
     """Return the history of each person who may be served, as `refit.scoring.everybody` describes it."""
     pairs = person_item_pairs(
-        lake.read(spark, "interactions", days_before(lake, as_of)),
+        history_before(spark, lake, shop, as_of),
         since=as_of - shop.training.window,
         as_of=as_of,
         events=shop.events,

@@ -6,6 +6,8 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from refit.errors import RefitError
+
 
 def exists(spark: SparkSession, path: str) -> bool:
     """Return whether there is a file or folder at *path*."""
@@ -17,6 +19,13 @@ def delete(spark: SparkSession, path: str) -> None:
     """Delete the file or the whole folder at *path*; nothing there is fine."""
     system, place = _open(spark, path)
     system.delete(place, True)
+
+
+def move(spark: SparkSession, path: str, to: str) -> None:
+    """Move the folder at *path* to *to*, where nothing is yet."""
+    system, place = _open(spark, path)
+    if not system.rename(place, _open(spark, to)[1]):
+        raise RefitError(f"{path} could not be moved to {to}; make sure that the folder above it can be written")
 
 
 def _open(spark: SparkSession, path: str) -> tuple[Any, Any]:

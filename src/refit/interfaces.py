@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from pyarrow import Table
     from pyspark.sql import DataFrame
 
 
@@ -107,9 +108,12 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """The outcome of one expectation."""
+    """The outcome of one rule of a suite."""
 
+    suite: str
+    """Name of the suite, that of the table it is about."""
     name: str
+    """As the suite calls the rule."""
     column: str | None
     severity: str
     passed: bool
@@ -125,5 +129,15 @@ class Check:
 class Validator(Protocol):
     """Checks a frame against a suite."""
 
-    def validate(self, frame: DataFrame, suite: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[Check, ...]:
+    def require_known(self, suite: Mapping[str, Any]) -> None:
+        """Raise ConfigurationError when *suite* has an expectation type that does not exist or misses an argument."""
+
+    def validate(self, frame: DataFrame, suite: Mapping[str, Any]) -> tuple[Check, ...]:
         """Return one check per expectation of *suite*, in its order; a rule that cannot run raises."""
+
+
+class DriftReporter(Protocol):
+    """Draws a second opinion on drift from samples, for people; it decides nothing."""
+
+    def report(self, reference: Table, current: Table, *, numbers: Sequence[str], categories: Sequence[str]) -> bytes:
+        """Return one HTML page that needs nothing outside it; both tables have the columns that are named."""

@@ -18,7 +18,6 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from refit.columns import Columns
 from refit.digests import canonical_json, digest_of
 from refit.errors import ConflictError, NotFoundError
 from refit.interfaces import ObjectStore
@@ -63,6 +62,11 @@ class Lake:
         """Return the newest landed day of *table*."""
         return max((date.fromisoformat(day) for day in self._entries(table)), default=None)
 
+    def newest_snapshot(self, table: str) -> Landed | None:
+        """Return the newest snapshot of *table*, or None when there is none."""
+        entries = self._entries(table)
+        return entries[max(entries)] if entries else None
+
     def snapshot(self, table: str, as_of: datetime) -> Landed | None:
         """
         Return the newest snapshot taken not after *as_of*, or the oldest one when all are younger.
@@ -85,11 +89,30 @@ class Lake:
         wide = reduce(_union, (StructType.fromJson(json.loads(schemas[name])) for name in names))
         return spark.read.schema(wide).parquet(*[self.path(entry.path) for entry in chosen])
 
-    def commit(self, landing: str, tables: Mapping[str, tuple[StructType, Iterable[Landed]]]) -> None:
-        """Make the days and snapshots of one landing current, all at once; *tables* gives schema and entries each."""
+    def commit(
+        self,
+        landing: str,
+        tables: Mapping[str, tuple[StructType, Iterable[Landed]]],
+        *,
+        replacing: Iterable[Landed] = (),
+    ) -> None:
+        """
+        Make the days and snapshots of one landing current, all at once; *tables* gives schema and entries each.
+
+        Raises:
+            ConflictError: *replacing*, days of interactions that the landing was made from, are not current any more.
+        """
         new = {name: {entry.day: asdict(entry) for entry in entries} for name, (_, entries) in tables.items()}
+        made_from = [asdict(entry) for entry in replacing]
         for _ in range(_TRIES):
             etag, catalog = self._load()
+            current = catalog["tables"].get("interactions", {})
+            changed = [entry["day"] for entry in made_from if current.get(entry["day"]) != entry]
+            if changed:
+                raise ConflictError(
+                    f"{self.root}: {', '.join(changed[:5])} was landed again meanwhile; "
+                    "nothing was changed, run it again"
+                )
             for name, (schema, _) in tables.items():
                 catalog["tables"].setdefault(name, {}).update(new[name])
                 catalog["schemas"][f"{name}/{landing}"] = schema.json()
@@ -112,25 +135,22 @@ class Lake:
 
 
 def content_digest(rows: int, total: int | None, schema: StructType) -> str:
-    """Return the digest of a set of rows from their number, the sum of `row_hash` over them and their columns."""
+    """Return the digest of a set of rows from their number, their `hash_sum` and their columns."""
     return digest_of({"rows": rows, "sum": str(total or 0), "columns": sorted(schema.names)})
 
 
-def row_hash(schema: StructType) -> Column:
-    """Return a 64-bit hash of a row, wide enough to be summed without overflow; the order of columns is irrelevant."""
-    return F.xxhash64(*[F.col(f"`{name}`") for name in sorted(schema.names)]).cast("decimal(38,0)")
+def row_hash(columns: Iterable[str]) -> Column:
+    """Return a 64-bit hash of a row; the order of *columns* is irrelevant."""
+    return F.xxhash64(*[F.col(f"`{name}`") for name in sorted(columns)])
 
 
-def write_by_day(frame: DataFrame, path: str) -> None:
-    """Write *frame* as one directory per event date, few files each, sorted by person for the training read."""
-    (
-        # The engine splits big days and joins small ones by size.
-        frame.hint("rebalance", Columns.EVENT_DATE)
-        .sortWithinPartitions(Columns.EVENT_DATE, Columns.USER, Columns.EVENT_TIME)
-        .write.mode("overwrite")
-        .partitionBy(Columns.EVENT_DATE)
-        .parquet(path)
-    )
+def hash_sum(columns: Iterable[str]) -> Column:
+    """Return the sum of `row_hash` over rows as a decimal, exact for up to 2^31 rows."""
+    hashed = row_hash(columns)
+    # Summing two halves as longs is several times faster than summing decimals.
+    high, low = F.sum(F.shiftright(hashed, 32)), F.sum(hashed.bitwiseAND(F.lit(0xFFFFFFFF)))
+    wide = "decimal(38,0)"
+    return high.cast(wide) * F.lit(2**32).cast("decimal(11,0)") + low.cast(wide)
 
 
 def _union(left: StructType, right: StructType) -> StructType:

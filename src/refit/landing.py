@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from refit import folders
+from refit.cleaning import KEPT, QUARANTINED
+from refit.cleaning.fates import CHECKED_ONLY
 from refit.columns import Columns
-from refit.config import Shop
-from refit.errors import DataRefusedError
-from refit.lake import Lake, Landed, content_digest, row_hash, write_by_day
+from refit.digests import digest_of
+from refit.lake import Lake, Landed, content_digest, hash_sum
+
+_ASIDE = (*CHECKED_ONLY, Columns.FATE, Columns.CHANGED)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Every row of an intake as it was written, by day and fate."""
+
+    rows: DataFrame
+    counts: dict[str, dict[str, int]]
+    """Day -> fate -> rows."""
+
+    def kept(self) -> DataFrame:
+        """Return the rows that stay."""
+        return self.rows.where(F.col(Columns.FATE) == KEPT)
 
 
 @dataclass
@@ -25,57 +42,98 @@ class Staging:
     spark: SparkSession
     lake: Lake
     landing: str
-    _tables: dict[str, tuple[DataFrame, list[Landed]]] = field(default_factory=dict)
+    _tables: dict[str, tuple[StructType, list[Landed]]] = field(default_factory=dict)
     _begun: list[str] = field(default_factory=list)
+    _intake: tuple[StructType, str] | None = None
 
     def snapshot(self, table: str, rows: DataFrame, until: datetime) -> DataFrame:
         """Write *rows* as the state of *table* just before *until* and return them as written."""
         path = self._path(table)
         rows.coalesce(8).write.mode("overwrite").parquet(self.lake.path(path))
         written = self.spark.read.parquet(self.lake.path(path))
-        count, total = written.agg(F.count(F.lit(1)), F.sum(row_hash(written.schema))).collect()[0]
+        count, total = written.agg(F.count(F.lit(1)), hash_sum(written.columns)).collect()[0]
         digest = content_digest(count, total, written.schema)
         day = until.date().isoformat()
-        self._tables[table] = (written, [Landed(day, path, count, digest, self.landing)])
+        self._tables[table] = (written.schema, [Landed(day, path, count, digest, self.landing)])
         return written
 
-    def days(self, table: str, rows: DataFrame) -> DataFrame:
-        """Write the events *rows* by day of UTC and return them as written."""
-        path = self._path(table)
-        dated = rows.withColumn(Columns.EVENT_DATE, F.to_date(Columns.EVENT_TIME))
-        write_by_day(dated, self.lake.path(path))
-        written = self.spark.read.schema(dated.schema).parquet(self.lake.path(path))
+    def intake(self, rows: DataFrame) -> DataFrame:
+        """Write the events as they came in, once, so that all that follows sees the same, and return them."""
+        self._intake = (rows.schema, self._path("intake"))
+        rows.write.mode("overwrite").parquet(self.lake.path(self._intake[1]))
+        # With the schema of the frame even an empty intake can be read.
+        return self.spark.read.schema(rows.schema).parquet(self.lake.path(self._intake[1]))
+
+    def fates(self, rows: DataFrame, days: list[date]) -> Written:
+        """Write *rows*, made by `refit.cleaning.clean`, by day and fate, and stage what *days* now consist of."""
+        path = self._path("interactions")
+        rows.write.mode("overwrite").partitionBy(Columns.EVENT_DATE, Columns.FATE).parquet(self.lake.path(path))
+        written = self.spark.read.schema(rows.schema).parquet(self.lake.path(path))
+        own = StructType([part for part in rows.schema.fields if part.name not in _ASIDE])
+        in_path = {Columns.EVENT_DATE, Columns.FATE}
+        apart = StructType([part for part in rows.schema.fields if part.name not in {*in_path, Columns.CHANGED}])
         counted = (
-            written.groupBy(Columns.EVENT_DATE)
-            .agg(F.count(F.lit(1)), F.sum(row_hash(rows.schema)))
-            .orderBy(Columns.EVENT_DATE)
+            written.groupBy(Columns.EVENT_DATE, Columns.FATE)
+            .agg(F.count(F.lit(1)), hash_sum(own.names))
+            .orderBy(Columns.EVENT_DATE, Columns.FATE)
             .collect()
         )
-        entries = [
-            Landed(
-                day.isoformat(),
-                f"{path}/{Columns.EVENT_DATE}={day.isoformat()}",
-                count,
-                content_digest(count, total, rows.schema),
-                self.landing,
-            )
-            for day, count, total in counted
-            if day is not None  # rows without a time are refused by the suite, which counts them
-        ]
-        self._tables[table] = (written.drop(Columns.EVENT_DATE), entries)
-        return self._tables[table][0]
+        found: dict[tuple[str, str], tuple[int, Any]] = {
+            (day.isoformat(), fate): (count, total) for day, fate, count, total in counted
+        }
+        counts: dict[str, dict[str, int]] = {}
+        for (day, fate), (count, _) in found.items():
+            counts.setdefault(day, {})[fate] = count
+        for table, fate, schema in (("interactions", KEPT, own), ("quarantine", QUARANTINED, apart)):
+            entries = []
+            for day in sorted({*counts, *(day.isoformat() for day in days)}):
+                count, total = found.get((day, fate), (0, 0))
+                folder = f"{path}/{Columns.EVENT_DATE}={day}/{Columns.FATE}={fate}" if count else ""
+                entries.append(Landed(day, folder, count, content_digest(count, total, own), self.landing))
+            self._tables[table] = (schema, entries)
+        return Written(written, counts)
+
+    def read(self, table: str) -> DataFrame:
+        """Return what was staged of *table*, as written."""
+        schema, entries = self._tables[table]
+        return self.spark.read.schema(schema).parquet(*[self.lake.path(entry.path) for entry in entries])
+
+    def rows(self, table: str) -> int:
+        """Return how many rows were staged of *table*."""
+        return sum(entry.rows for entry in self.entries(table))
+
+    def digest(self, table: str) -> str:
+        """Return one digest over what was staged of *table*, whatever the landing is called."""
+        return digest_of([[entry.day, entry.digest] for entry in self.entries(table)])
 
     def entries(self, table: str) -> list[Landed]:
         """Return what was staged of *table*."""
-        return self._tables[table][1]
+        return self._tables[table][1] if table in self._tables else []
 
-    def show(self) -> None:
-        """Make everything that was staged current, all at once."""
+    def show(self, *, replacing: list[Landed] | None = None) -> None:
+        """
+        Make everything that was staged current, all at once, if the days of *replacing* still are.
+
+        The intake stays where something of its day was set apart, so that it can be judged again.
+        """
+        spare = ""
+        if self._intake is not None:
+            schema, path = self._intake
+            apart = [entry for entry in self.entries("quarantine") if entry.rows]
+            kept = [Landed(entry.day, path, entry.rows, "", self.landing) for entry in apart]
+            spare = "" if kept else path
+            self._tables["intake"] = (schema, kept)
         # Even a commit that fails may have been done: from here on readers may see the files, so they stay.
         self._begun.clear()
-        self.lake.commit(
-            self.landing, {name: (frame.schema, entries) for name, (frame, entries) in self._tables.items()}
-        )
+        self.lake.commit(self.landing, self._tables, replacing=replacing or ())
+        if spare:
+            folders.delete(self.spark, self.lake.path(spare))
+
+    def discard(self) -> None:
+        """Delete whatever was staged and not shown."""
+        for path in self._begun:
+            folders.delete(self.spark, self.lake.path(path))
+        self._begun.clear()
 
     def _path(self, table: str) -> str:
         self._begun.append(f"{table}/landing={self.landing}")
@@ -89,44 +147,5 @@ def staging(spark: SparkSession, lake: Lake, landing: str) -> Iterator[Staging]:
     try:
         yield staged
     except BaseException:
-        for path in staged._begun:
-            folders.delete(spark, lake.path(path))
+        staged.discard()
         raise
-
-
-def keep_consenting(events: DataFrame, people: DataFrame) -> DataFrame:
-    """Return the events of *people*; a null id stays in, so that validation counts it and no join loses it."""
-    nobody = people.sparkSession.createDataFrame([(None,)], f"{Columns.USER} string")
-    known = people.select(Columns.USER).unionByName(nobody)
-    return events.join(known, events[Columns.USER].eqNullSafe(known[Columns.USER]), "left_semi")
-
-
-def within(events: DataFrame, since: datetime, until: datetime) -> DataFrame:
-    """Return the events of [since, until) and those without a time, which validation must see."""
-    time = F.col(Columns.EVENT_TIME)
-    return events.where(time.isNull() | ((time >= F.lit(since)) & (time < F.lit(until))))
-
-
-def interval_parameters(shop: Shop, since: datetime, until: datetime, open_days: Sequence[date]) -> dict[str, Any]:
-    """Return what the suite of interactions calls $PARAMETER for the interval [since, until) in UTC."""
-    return {
-        "min_rows": shop.validation.min_rows_per_open_day * len(open_days),
-        "max_value": shop.validation.max_value,
-        "event_types": sorted(shop.events.weights),
-        "since": since.replace(tzinfo=None),
-        "until": until.replace(tzinfo=None),
-        "fresh_after": datetime.combine(open_days[-1], time()),
-    }
-
-
-def refuse_thin_days(landed: Sequence[Landed], expected: Sequence[date], least: int) -> None:
-    """Raise DataRefusedError when an expected day has fewer than *least* events."""
-    days = {entry.day: entry.rows for entry in landed}
-    thin = [f"{day} has {days.get(str(day), 0):,}" for day in expected if days.get(str(day), 0) < least]
-    if thin:
-        more = f" and {len(thin) - 5} more" if len(thin) > 5 else ""
-        raise DataRefusedError(
-            f"{len(thin)} of {len(expected)} open days have too few events (at least {least:,} are needed): "
-            f"{', '.join(thin[:5])}{more}; nothing became visible; deliver the days, or add them to "
-            "calendar.closed_days in shop.toml if the shop was closed"
-        )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from refit.errors import ConfigurationError, DataRefusedError
 from refit.interfaces import Check, Validator
@@ -21,6 +21,8 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    """Unique in the suite; quarantine, receipts and reports call the rule by it."""
     type: Annotated[str, Field(pattern=r"^[a-z_]+$")]
     kwargs: dict[str, Any] = {}
     severity: Literal["critical", "warning"]
@@ -34,6 +36,15 @@ class Suite(BaseModel):
 
     name: str
     expectations: Annotated[tuple[Rule, ...], Field(min_length=1)]
+
+    @field_validator("expectations")
+    @classmethod
+    def _names_are_unique(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        names = [rule.name for rule in rules]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the names {', '.join(twice)} are given twice")
+        return rules
 
 
 def load_suite(folder: Path, table: str) -> dict[str, Any]:
@@ -51,38 +62,73 @@ def load_suite(folder: Path, table: str) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: {where}: {first['msg']}; correct the suite") from error
 
 
+def fill(suite: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *suite* with every $PARAMETER replaced; ConfigurationError when *parameters* lack one."""
+    rules = []
+    for rule in suite["expectations"]:
+        arguments = dict(rule.get("kwargs", {}))
+        for key, value in arguments.items():
+            if isinstance(value, Mapping) and "$PARAMETER" in value:
+                name = value["$PARAMETER"]
+                if name not in parameters:
+                    raise ConfigurationError(
+                        f"rule {rule['name']} of suite {suite['name']!r} asks for the parameter {name!r}, "
+                        "which nobody gives; correct it"
+                    )
+                arguments[key] = parameters[name]
+        rules.append({**rule, "kwargs": arguments})
+    return {**suite, "expectations": rules}
+
+
 class Inspection:
-    """The checks of one landing: stops at the first broken critical rule, collects the broken warnings."""
+    """The checks of one landing: collects what is broken, and refuses when asked whether to go on."""
 
     def __init__(self, validator: Validator, folder: Path, what: str) -> None:
         self._validator = validator
         self._folder = folder
         self._what = what
-        self.checks = 0
+        self._critical: list[str] = []
+        self.checks: list[Check] = []
         self.warnings: list[str] = []
 
-    def check(self, table: str, frame: DataFrame, **parameters: Any) -> None:
-        """Judge *frame* by the suite of *table*; DataRefusedError names every broken critical rule."""
-        results = self._validator.validate(frame, load_suite(self._folder, table), parameters)
-        self.checks += len(results)
-        self.warnings += refuse_broken(f"{table} of {self._what}", results)
+    def suite(self, table: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the suite of *table* with its parameters; ConfigurationError when it is missing or misspelt."""
+        suite = fill(load_suite(self._folder, table), parameters)
+        self._validator.require_known(suite)
+        return suite
+
+    def whys(self, table: str) -> dict[str, str]:
+        """Return why each rule about *table* stands."""
+        return {rule["name"]: rule["why"] for rule in load_suite(self._folder, table)["expectations"]}
+
+    def look(
+        self, table: str, frame: DataFrame, parameters: Mapping[str, Any], *, tell: Callable[[Check], str] | None = None
+    ) -> tuple[Check, ...]:
+        """Judge *frame* by the suite of *table*; *tell* makes the sentence of a broken rule."""
+        results = self._validator.validate(frame, fill(load_suite(self._folder, table), parameters))
+        self.checks += results
+        for check in results:
+            if not check.passed:
+                found = self._critical if check.severity == "critical" else self.warnings
+                found.append(f"{table}: {(tell or sentence)(check)}")
+        return results
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the landing must not go on; empty when nothing critical is broken."""
+        return list(self._critical)
+
+    def refuse(self, where: str = "") -> None:
+        """Raise DataRefusedError that tells every broken critical rule, if there is one; *where* more can be read."""
+        if self._critical:
+            raise DataRefusedError(
+                f"{self._what} is refused, nothing of it became visible: {'; '.join(self._critical)}; "
+                f"mend the source and land it again{f' ({where})' if where else ''}"
+            )
 
 
-def refuse_broken(what: str, checks: Iterable[Check]) -> list[str]:
-    """
-    Return the sentences of broken warnings; raise DataRefusedError with all sentences when a critical rule is broken.
-    """
-    broken = [check for check in checks if not check.passed]
-    warnings = [_sentence(check) for check in broken if check.severity == "warning"]
-    critical = [_sentence(check) for check in broken if check.severity == "critical"]
-    if critical:
-        raise DataRefusedError(
-            f"{what} is refused, nothing of it became visible: {'; '.join(critical)}; mend the source and land it again"
-        )
-    return warnings
-
-
-def _sentence(check: Check) -> str:
+def sentence(check: Check) -> str:
+    """Return one sentence on a broken rule."""
     subject = check.column or "the table"
     if check.unexpected:
         return (

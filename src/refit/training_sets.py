@@ -3,17 +3,90 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from refit.cleaning import without_cancelled
 from refit.columns import Columns
-from refit.config import Events, Training
+from refit.config import Confidence, Events, Training
+from refit.digests import digest_of
 from refit.errors import NotEnoughDataError, NotFoundError
-from refit.lake import Lake
+from refit.histories import person_item_pairs
+from refit.lake import Lake, Landed, content_digest, hash_sum
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that a training set is made from; equal recipes give equal rows."""
+
+    shop: str
+    since: datetime
+    cutoff: datetime
+    as_of: datetime
+    events: Events
+    confidence: Confidence
+    days: Sequence[Landed]
+    """The landed versions that it reads."""
+
+    def ingredients(self) -> dict[str, Any]:
+        """Return the recipe as plain JSON values."""
+        return {
+            "shop": self.shop,
+            "since": self.since.isoformat(),
+            "cutoff": self.cutoff.isoformat(),
+            "as_of": self.as_of.isoformat(),
+            "events": self.events.model_dump(mode="json"),
+            "confidence": self.confidence.model_dump(mode="json"),
+            "days": [[day.day, day.rows, day.digest] for day in self.days],
+        }
+
+    @property
+    def digest(self) -> str:
+        """Name of the set: equal content has an equal name, whichever landing it comes from."""
+        return digest_of(self.ingredients())
+
+    @classmethod
+    def from_manifest(cls, manifest: Mapping[str, Any]) -> Recipe:
+        """Return the recipe of a set that was finished, with exactly the landed versions that it read."""
+        made = manifest["ingredients"]
+        return cls(
+            shop=made["shop"],
+            since=datetime.fromisoformat(made["since"]),
+            cutoff=datetime.fromisoformat(made["cutoff"]),
+            as_of=datetime.fromisoformat(made["as_of"]),
+            events=Events.model_validate(made["events"]),
+            confidence=Confidence.model_validate(made["confidence"]),
+            days=[Landed(**entry) for entry in manifest["used"]],
+        )
+
+    def write(self, spark: SparkSession, lake: Lake, place: str) -> tuple[dict[str, int], dict[str, str]]:
+        """Write `pairs` and `holdout` below *place*, relative to the lake; return their counts and content digests."""
+        events = lake.read(spark, "interactions", self.days)
+        # Before the cutoff nobody knows what is taken back after it.
+        known = without_cancelled(events.where(F.col(Columns.EVENT_TIME) < F.lit(self.cutoff)), self.events)
+        pairs = person_item_pairs(
+            known, since=self.since, as_of=self.cutoff, events=self.events, confidence=self.confidence
+        )
+        written = _written(spark, pairs, lake.path(f"{place}/pairs"))
+        whole = without_cancelled(events.where(F.col(Columns.EVENT_TIME) < F.lit(self.as_of)), self.events)
+        judges = holdout(whole, written, cutoff=self.cutoff, as_of=self.as_of, events=self.events)
+        judged = _written(spark, judges, lake.path(f"{place}/holdout"))
+        content = {"pairs": _content(written), "holdout": _content(judged)}
+        return count_pairs(written, judged), content
+
+
+def changed_days(lake: Lake, used: Sequence[Landed]) -> list[str]:
+    """Return the days of *used* whose content in the lake is another one now."""
+    now = {entry.day: entry.digest for entry in lake.days("interactions", _BEGINNING, _END)}
+    return [entry.day for entry in used if now.get(entry.day) != entry.digest]
+
+
+_BEGINNING, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def holdout(
@@ -72,3 +145,13 @@ def load_manifest(lake: Lake, place: str) -> dict[str, Any]:
         raise NotFoundError(f"{lake.path(place)} holds no finished training set; run build_training_set first")
     manifest: dict[str, Any] = json.loads(stored.content)
     return manifest
+
+
+def _written(spark: SparkSession, rows: DataFrame, path: str) -> DataFrame:
+    rows.write.mode("overwrite").parquet(path)
+    return spark.read.schema(rows.schema).parquet(path)
+
+
+def _content(rows: DataFrame) -> str:
+    count, total = rows.agg(F.count(F.lit(1)), hash_sum(rows.columns)).collect()[0]
+    return content_digest(count, total, rows.schema)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from small_shop import ROOT, SETTINGS, Shop
+from small_shop import ROOT, SETTINGS, Shop, plant
 
 from infra.airflow_api import AirflowApi
 from infra.settings import read_stack_settings
@@ -49,6 +49,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     try:
         subprocess.run([sys.executable, "-m", "pipelines", "simulate_shop"], cwd=ROOT, check=True, capture_output=True)
         (small / "shop.toml").write_text(settings, encoding="utf-8")
+        plant(folder / "data", yesterday)
         stack = up(read_stack_settings(), say=lambda line: None)
         with AirflowApi(stack.airflow, "admin", stack.credentials.airflow_admin_password) as api:
             yield Shop(stack, api, first, yesterday)

@@ -8,6 +8,10 @@ import sys
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from infra.airflow_api import AirflowApi
 from infra.state import Stack
@@ -45,6 +49,25 @@ seed = 1
 [lists]
 k = 10
 """
+
+
+CANARY, SILENT = "planted-raw-id-4711", "planted-raw-id-without-consent"
+"""Two customers whose ids nothing else in the world contains; the second one has not given consent."""
+
+
+def plant(data: Path, day: date) -> None:
+    """Add both planted customers, registered as early as anybody, and two events of each on *day* to the warehouse."""
+    people = next((data / "customers").glob("*.parquet"))
+    table = pq.ParquetFile(people).read().sort_by("registered_on")
+    _add(table.slice(0, 2), people, customer=[CANARY, SILENT], consent=[True, False])
+    events = next((data / "events" / f"day={day}").glob("*.parquet"))
+    _add(pq.ParquetFile(events).read().slice(0, 4), events, customer=[CANARY, SILENT] * 2)
+
+
+def _add(rows: pa.Table, beside: Path, **columns: list[Any]) -> None:
+    for name, values in columns.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(values))
+    pq.write_table(rows, beside.with_name("part-planted.parquet"))
 
 
 @dataclass

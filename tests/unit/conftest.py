@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from corner import Corner
+from pyspark.sql import SparkSession
+
+from refit.adapters.folder import FolderObjectStore
+from refit.lake import Lake
 
 ShopWriter = Callable[..., Path]
 
@@ -99,3 +104,41 @@ def write_orders(tmp_path: Path) -> OrderWriter:
         return data
 
     return write
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """Give an empty lake in a folder of the test."""
+    root = tmp_path / "lake" / "corner"
+    return Lake(root=str(root), catalog="catalog.json", store=FolderObjectStore(root))
+
+
+@pytest.fixture
+def corner(spark: SparkSession, lake: Lake, write_shop: ShopWriter, write_orders: OrderWriter) -> Corner:
+    """Give the corner shop with its landing steps."""
+    return Corner(spark, lake, write_shop, write_orders)
+
+
+_TOLD = pytest.StashKey[dict[str, str]]()
+
+
+@pytest.fixture
+def tell(pytestconfig: pytest.Config) -> Callable[[str, str], None]:
+    """Give what keeps the sentence that a bad input produced; `pytest -v` ends with all of them."""
+    told = pytestconfig.stash.setdefault(_TOLD, {})
+
+    def keep(bad_input: str, sentence: str) -> None:
+        assert sentence
+        assert "\n" not in sentence
+        told[bad_input] = sentence
+
+    return keep
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print bad inputs with the sentence that each one produced."""
+    told = config.stash.get(_TOLD, {})
+    if told and config.option.verbose > 0:
+        terminalreporter.section("bad input and what is said of it")
+        for bad_input, sentence in told.items():
+            terminalreporter.write_line(f"{bad_input}: {sentence}")

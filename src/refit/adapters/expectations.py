@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic.v1 import ValidationError
 from pyspark.sql import DataFrame
 
 from refit.errors import ConfigurationError
@@ -15,35 +16,15 @@ from refit.interfaces import Check
 class GreatExpectations:
     """Validates with suites that are built afresh from YAML, so nothing is written beside them."""
 
-    def validate(self, frame: DataFrame, suite: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[Check, ...]:
+    def require_known(self, suite: Mapping[str, Any]) -> None:
+        """Raise ConfigurationError when *suite* has an expectation type that does not exist or misses an argument."""
+        _build(suite)
+
+    def validate(self, frame: DataFrame, suite: Mapping[str, Any]) -> tuple[Check, ...]:
         """Return one check per expectation of *suite*, in its order; a rule that cannot run raises."""
-        # Importing it costs seconds, announces two hundred functions and resets its logger.
-        logging.getLogger("great_expectations").setLevel(logging.ERROR)
-        import great_expectations as gx  # noqa: PLC0415
-
-        logging.getLogger("great_expectations").setLevel(logging.ERROR)
-
+        gx, built = _build(suite)
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-        built = gx.ExpectationSuite(
-            name=suite["name"],
-            expectations=[
-                {
-                    "type": rule["type"],
-                    "kwargs": rule.get("kwargs", {}),
-                    "severity": rule["severity"],
-                    "meta": {"place": place},
-                }
-                for place, rule in enumerate(suite["expectations"])
-            ],
-        )
-        if len(built.expectations) != len(suite["expectations"]):
-            # A misspelt type is otherwise dropped with only a log line.
-            known = {rule.meta["place"] for rule in built.expectations}
-            lost = [rule["type"] for place, rule in enumerate(suite["expectations"]) if place not in known]
-            raise ConfigurationError(
-                f"suite {suite['name']!r} has expectation types that do not exist: {', '.join(lost)}; correct them"
-            )
         # persist=True, the default, would cache the frame for ever.
         source = context.data_sources.add_spark("spark", persist=False)
         batch = source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("whole")
@@ -54,7 +35,6 @@ class GreatExpectations:
         def judge(result_format: str) -> Any:
             return definition.run(
                 batch_parameters={"dataframe": frame},
-                expectation_parameters=dict(parameters),
                 result_format=result_format,
             )
 
@@ -69,6 +49,41 @@ class GreatExpectations:
         return tuple(checks[place] for place in sorted(checks))
 
 
+def _build(suite: Mapping[str, Any]) -> tuple[Any, Any]:
+    # Importing it costs seconds, announces two hundred functions and resets its logger.
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    import great_expectations as gx  # noqa: PLC0415
+
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    try:
+        built = gx.ExpectationSuite(
+            name=suite["name"],
+            expectations=[
+                {
+                    "type": rule["type"],
+                    "kwargs": rule.get("kwargs", {}),
+                    "severity": rule["severity"],
+                    "meta": {"place": place},
+                }
+                for place, rule in enumerate(suite["expectations"])
+            ],
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigurationError(
+            f"suite {suite['name']!r} gives an expectation the wrong arguments: "
+            f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}; correct them"
+        ) from error
+    if len(built.expectations) != len(suite["expectations"]):
+        # A misspelt type is otherwise dropped with only a log line.
+        known = {rule.meta["place"] for rule in built.expectations}
+        lost = [rule["type"] for place, rule in enumerate(suite["expectations"]) if place not in known]
+        raise ConfigurationError(
+            f"suite {suite['name']!r} has expectation types that do not exist: {', '.join(lost)}; correct them"
+        )
+    return gx, built
+
+
 def _check(suite: Mapping[str, Any], rule: Mapping[str, Any], result: Mapping[str, Any]) -> Check:
     trouble = result.get("exception_info") or {}
     raised = trouble.get("raised_exception") or any(
@@ -76,13 +91,16 @@ def _check(suite: Mapping[str, Any], rule: Mapping[str, Any], result: Mapping[st
     )
     if raised:
         raise ConfigurationError(
-            f"rule {rule['type']} of suite {suite['name']!r} could not run on {rule.get('kwargs', {})}: "
+            f"rule {rule['name']} of suite {suite['name']!r} could not run on {rule.get('kwargs', {})}: "
             f"{str(trouble)[:300]}; a rule that cannot run is not passed"
         )
-    found = result.get("result", {})
+    found = dict(result.get("result", {}))
+    if rule["type"] == "unexpected_rows_expectation":
+        found["unexpected_count"] = found.get("observed_value", 0)
     observed = found.get("observed_value", found.get("partial_unexpected_list", []))
     return Check(
-        name=rule["type"],
+        suite=suite["name"],
+        name=rule["name"],
         column=rule.get("kwargs", {}).get("column"),
         severity=rule["severity"],
         passed=bool(result["success"]),

@@ -1,0 +1,75 @@
+"""
+Step: build a training set of the past again, from exactly the landed versions that its manifest names.
+
+Reads:  the manifest of the set, the landed versions in it.
+Writes: the rows of the set, if they are gone; otherwise nothing.
+Re-run: safe; what comes out is compared with the manifest before anything is replaced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import uuid4
+
+from pyspark.sql import SparkSession
+
+from pipelines import wiring
+from pipelines.addresses import Addresses
+from refit import folders
+from refit.errors import DataRefusedError, NotFoundError
+from refit.lake import Lake
+from refit.training_sets import Recipe, changed_days, load_manifest
+
+_PARTS = ("pairs", "holdout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What this step did."""
+
+    training_set: str
+    days: int
+    changed: list[str]
+    """Days of which the lake holds other content now; the set was built from what they were."""
+    restored: bool
+    """True when the rows were gone and are there again; they are equal to the last bit either way."""
+
+
+def run(training_set: str, *, spark: SparkSession, lake: Lake, addresses: Addresses) -> Receipt:
+    """Build the set with digest *training_set* again."""
+    place = addresses.training_set(training_set)
+    manifest = load_manifest(lake, place)
+    recipe = Recipe.from_manifest(manifest)
+    changed = changed_days(lake, recipe.days)
+    gone = [day.day for day in recipe.days if day.path and not folders.exists(spark, lake.path(day.path))]
+    if gone:
+        raise NotFoundError(
+            f"training set {training_set[:16]} was made from versions of {', '.join(gone[:5])} "
+            f"({len(gone)} in all) that the lake does not hold any more; it cannot be built again"
+        )
+    again = f"{place}/again-{uuid4().hex[:12]}"
+    try:
+        _, content = recipe.write(spark, lake, again)
+        if content != manifest["content"]:
+            raise DataRefusedError(
+                f"training set {training_set[:16]} came out different: {content}, the manifest says "
+                f"{manifest['content']}; the landed files were changed, or Refit makes sets in another way now"
+            )
+        missing = [part for part in _PARTS if not folders.exists(spark, lake.path(f"{place}/{part}"))]
+        for part in missing:
+            folders.move(spark, lake.path(f"{again}/{part}"), lake.path(f"{place}/{part}"))
+    finally:
+        folders.delete(spark, lake.path(again))
+    return Receipt(
+        training_set=manifest["digest"],
+        days=len(recipe.days),
+        changed=changed,
+        restored=bool(missing),
+    )
+
+
+def main(training_set: str) -> dict[str, Any]:
+    """Rebuild with the real collaborators."""
+    spark = wiring.spark("rebuild_training_set")
+    return asdict(run(training_set, spark=spark, lake=wiring.lake(), addresses=wiring.addresses()))

@@ -1,0 +1,105 @@
+"""
+Step: judge again what was set apart in [since, until), and land what has been mended.
+
+Reads:  the intake of the days with a quarantine, today's rules, the newest catalogue and consent.
+Writes: new versions of the days in which something has been mended, with the rest in a new quarantine.
+Re-run: safe; what was landed is not in the new quarantine, so it is landed exactly once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from pipelines import wiring
+from pipelines.instants import Instant, require_whole_days
+from refit.columns import Columns
+from refit.config import Shop
+from refit.errors import NotFoundError
+from refit.intakes import keep_consenting
+from refit.interfaces import Validator
+from refit.lake import Lake
+from refit.landing import staging
+from refit.settling import Settlement, Totals, tell_losses, totals
+from refit.suites import Inspection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt(Totals):
+    """What this step did; the sums are of the days that it landed again."""
+
+    since: str
+    until: str
+    days: list[str]
+    """Days with a new version."""
+    replayed: int = 0
+    """Events that are not set apart any more."""
+    landing: str = ""
+    report: str = ""
+    """Page of the last day."""
+    warnings: list[str]
+
+
+def run(
+    since: Instant, until: Instant, *, shop: Shop, suites: Path, spark: SparkSession, lake: Lake, validator: Validator
+) -> Receipt:
+    """Replay the quarantine of [since, until), two midnights of UTC."""
+    require_whole_days(since, until)
+    span: dict[str, Any] = {"since": str(since.date()), "until": str(until.date())}
+    apart = {entry.day: entry.rows for entry in lake.days("quarantine", since, until) if entry.rows}
+    intakes = [entry for entry in lake.days("intake", since, until) if entry.day in apart]
+    catalogue, people = lake.newest_snapshot("items"), lake.newest_snapshot("users")
+    if not intakes or catalogue is None:
+        return Receipt(**span, days=[], warnings=["nothing is set apart in the interval"])
+    if len(intakes) != len(apart):
+        raise NotFoundError(f"the intake of some of {', '.join(apart)} is gone; land these days again from the source")
+    replacing = [entry for entry in lake.days("interactions", since, until) if entry.day in apart]
+    before = lake.read(spark, "intake", {entry.path: entry for entry in intakes}.values())
+    before = before.where(F.col(Columns.EVENT_DATE).isin([date.fromisoformat(day) for day in apart]))
+    if people is not None:
+        before = keep_consenting(before, lake.read(spark, "users", [people]))
+    inspection = Inspection(validator, suites, f"replaying {since.date()} to {until.date()}")
+    with staging(spark, lake, uuid4().hex[:12]) as stage:
+        every = Settlement(stage, shop, [date.fromisoformat(day) for day in apart], inspection)
+        again = every.judged_again(before, lake.read(spark, "items", [catalogue]))
+        broken = again.where(F.col(Columns.BROKEN).isNotNull()).groupBy(Columns.EVENT_DATE).count()
+        still = {day.isoformat(): count for day, count in broken.collect()}
+        replayed = {
+            date.fromisoformat(day): rows - still.get(day, 0) for day, rows in apart.items() if rows > still.get(day, 0)
+        }
+        if not replayed:
+            return Receipt(**span, days=[], warnings=["nothing that was set apart has been mended"])
+        settlement = Settlement(stage, shop, sorted(replayed), inspection)
+        mine = again.where(F.col(Columns.EVENT_DATE).isin(sorted(replayed)))
+        days = settlement.settle(mine)
+        stage.show(replacing=[entry for entry in replacing if date.fromisoformat(entry.day) in replayed])
+    sums = totals(days)
+    return Receipt(
+        **span,
+        **asdict(sums),
+        days=[day.day for day in days],
+        replayed=sum(replayed.values()),
+        landing=stage.landing,
+        report=settlement.reports.address(stage.landing, days[-1].day),
+        warnings=[*inspection.warnings, *tell_losses(sums)],
+    )
+
+
+def main(since: Instant, until: Instant) -> dict[str, Any]:
+    """Replay with the real collaborators."""
+    receipt = run(
+        since,
+        until,
+        shop=wiring.shop(),
+        suites=wiring.settings().expectations,
+        spark=wiring.spark("replay_quarantine"),
+        lake=wiring.lake(),
+        validator=wiring.validator(),
+    )
+    return asdict(receipt)

@@ -1,0 +1,88 @@
+"""
+Cancellations: events that take back earlier events of the same person and item, the latest first.
+
+Within a day they are netted when the day is landed. What a cancellation takes back of earlier days is netted when
+history is read as of a later instant, because the day of the order must go on saying what was known on that day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from refit.columns import Columns
+from refit.config import Events
+
+_LEFT = "_left"
+_DUST = 1e-9
+"""Less than this is nothing: sums of decimals are not exact."""
+
+
+def cancel(rows: DataFrame, same: Sequence[str], events: Events) -> DataFrame:
+    """
+    Return *rows* with the value that is left of each, the flag `_altered` where some is, and `_gone` where none is.
+
+    *same* are the columns that a cancellation and its orders share. Rows that have left take no part.
+    """
+    netted = _left(rows, same, events, taking_part=F.col(Columns.FATE).isNull())
+    touched = F.col(_LEFT) < F.col(Columns.VALUE) - _DUST
+    gone = touched & (F.col(_LEFT) <= _DUST)
+    part = touched & ~gone
+    return (
+        netted.withColumn("_gone", F.coalesce(gone, F.lit(False)))
+        .withColumn("_altered", F.coalesce(part, F.lit(False)))
+        .withColumn(Columns.VALUE, F.when(F.col("_altered"), F.col(_LEFT)).otherwise(F.col(Columns.VALUE)))
+        .drop(_LEFT)
+    )
+
+
+def without_cancelled(interactions: DataFrame, events: Events) -> DataFrame:
+    """
+    Return *interactions* without what was taken back, and without the cancellations themselves.
+
+    The caller has left out whatever happened at or after its as-of instant: a cancellation that is not known yet takes
+    nothing back.
+    """
+    if events.cancellation is None:
+        return interactions
+    netted = _left(interactions, [Columns.USER, Columns.ITEM], events, taking_part=F.lit(True))
+    return (
+        netted.where((F.col(Columns.EVENT_TYPE) != events.cancellation) & ~(F.col(_LEFT) <= _DUST))
+        .withColumn(Columns.VALUE, F.coalesce(_LEFT, Columns.VALUE))
+        .drop(_LEFT)
+    )
+
+
+def _left(rows: DataFrame, same: Sequence[str], events: Events, *, taking_part: Column) -> DataFrame:
+    """
+    Add what is left of each value; null where an event neither cancels nor can be cancelled.
+
+    Walk back in time carrying the quantity that waits for an earlier order: a cancellation adds q, an order of v takes
+    up to v. The carry c = max(0, c' + d) with d = q or -v has the closed form S - min(0, min S) over running sums S
+    of d (Lindley 1952), so that windows suffice. What no order takes stays with the earliest cancellations.
+    """
+    kind, value = F.col(Columns.EVENT_TYPE), F.col(Columns.VALUE)
+    cancels = taking_part & (kind == events.cancellation)
+    cancelled = taking_part & kind.isin(*events.cancels)
+    back = Window.partitionBy(*same).orderBy(
+        # At one moment the order comes first in time, so last on the way back.
+        F.col(Columns.EVENT_TIME).desc(),
+        F.when(cancels, 0).otherwise(1),
+        value,
+    )
+    so_far = back.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    whole = back.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
+    quantity = F.when(cancels, value).otherwise(0.0)
+    step = F.when(cancels, value).when(cancelled, -value).otherwise(0.0)
+    walked = (
+        rows.withColumn("_sum", F.sum(step).over(so_far))
+        .withColumn("_carry", F.col("_sum") - F.least(F.lit(0.0), F.min("_sum").over(so_far)))
+        .withColumn("_before", F.lag("_carry", 1, 0.0).over(back))
+        .withColumn("_waiting", F.last("_carry").over(whole))
+        .withColumn("_earlier", F.sum(quantity).over(whole) - F.sum(quantity).over(so_far))
+    )
+    waits = F.least(value, F.greatest(F.lit(0.0), F.col("_waiting") - F.col("_earlier")))
+    left = F.when(cancels, waits).when(cancelled, value - (F.col("_before") - F.col("_carry")))
+    return walked.withColumn(_LEFT, left).drop("_sum", "_carry", "_before", "_waiting", "_earlier")

@@ -24,6 +24,7 @@ from refit.histories import histories
 from refit.lake import Lake
 from refit.metrics import METRICS
 from refit.pseudonyms import PseudonymKey
+from refit.sources import Warehouse
 
 _AS_OF = datetime(2011, 11, 29, tzinfo=UTC)
 
@@ -41,7 +42,7 @@ def measure() -> None:
             first,
             _AS_OF,
             shop=shop,
-            data=str(data),
+            warehouse=Warehouse(spark, shop, str(data)),
             key=PseudonymKey(b"a key for a bench only", "k1"),
             suites=REPOSITORY / "expectations",
             spark=spark,

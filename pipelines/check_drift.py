@@ -2,33 +2,30 @@
 Step: decide whether retraining is worth it.
 
 Reads:  clean data since the champion's training cutoff; the profile stored with the champion.
-Writes: the verdict as an MLflow run.
+Writes: an MLflow run with the verdict, its page, and Evidently's report of two samples beside it.
 Re-run: safe; the same data and champion give the same verdict.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from pipelines import wiring
-from pipelines.addresses import PROFILE_FILE
+from pipelines.addresses import PROFILE_FILE, Addresses
 from pipelines.instants import Instant, landed_as_of
-from refit.as_of import catalogue_as_of
 from refit.config import Shop
 from refit.digests import canonical_json
-from refit.drift import compare, first_training, forced_by, judge_drift, statistics_of
-from refit.errors import ConfigurationError, NotEnoughDataError
+from refit.drift_policy import first_training, forced_by, statistics_of
+from refit.drift_reports import check_champion
+from refit.errors import NotEnoughDataError
 from refit.factors import verified
-from refit.interfaces import ModelRegistry, Tracker
+from refit.interfaces import DriftReporter, ModelRegistry, Tracker
 from refit.lake import Lake
-from refit.profiles import Profile, current_profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,40 +52,32 @@ def run(
     shop: Shop,
     open_spark: Callable[[], SparkSession],
     lake: Lake,
+    addresses: Addresses,
     tracker: Tracker,
     registry: ModelRegistry,
+    open_reporter: Callable[[], DriftReporter],
 ) -> Receipt:
     """Decide at *as_of*; *force* needs a *reason*, and only a champion to compare with opens Spark."""
     forced = forced_by(force, reason, requested_by)
     as_of = landed_as_of(as_of, lake, shop)
     champion = registry.champion()
+    pages: dict[str, bytes] = {}
     if champion is None:
         verdict = first_training(forced)
     else:
-        cutoff = datetime.fromisoformat(champion.cutoff)
-        if cutoff >= as_of:
-            raise ConfigurationError(
-                f"the champion (version {champion.version}) was trained on data before {cutoff.date()}, which is not "
-                f"before as_of={as_of.date()}; there is nothing new to compare; give a later as_of"
-            )
         files = tracker.model_files(champion.model_id)
-        verified(files, champion.digest, f"champion version {champion.version}")
-        reference = Profile.from_json(json.loads(files[PROFILE_FILE]))
-        spark = open_spark()
-        current = current_profile(
-            lake.read(spark, "interactions", lake.days("interactions", cutoff, as_of)),
-            catalogue_as_of(spark, lake, as_of),
-            shop.drift,
-            reference,
-        )
-        verdict = judge_drift(compare(reference, current), shop.drift, cutoff=cutoff, as_of=as_of, forced=forced)
+        model = verified(files, champion.digest, f"champion version {champion.version}")
+        place = addresses.training_set(model.facts["training_set"])
+        check = check_champion(open_spark, lake, shop, champion, model, files[PROFILE_FILE], place, as_of)
+        verdict = check.judge(forced)
+        pages = check.pages(verdict, open_reporter)
     statistics = statistics_of(verdict)
     run_id = tracker.log_run(
         f"drift {as_of.date()}: {verdict.decision}",
         params={"as_of": as_of.isoformat(), "champion": champion.version if champion else "none"},
         metrics={name: value for name, value in statistics.items() if value is not None},
         tags={"step": "check_drift", "decision": verdict.decision},
-        files={"drift_verdict.json": canonical_json(verdict.as_record())},
+        files={"drift_verdict.json": canonical_json(verdict.as_record()), **pages},
     )
     if verdict.decision == "refuse":
         raise NotEnoughDataError(f"drift at {as_of.date()} cannot be judged: {'; '.join(verdict.reasons)}")
@@ -113,7 +102,9 @@ def main(as_of: Instant | None = None, force: bool = False, reason: str = "", re
         shop=wiring.shop(),
         open_spark=partial(wiring.spark, "check_drift"),
         lake=wiring.lake(),
+        addresses=wiring.addresses(),
         tracker=wiring.tracker(),
         registry=wiring.registry(),
+        open_reporter=wiring.drift_reporter,
     )
     return asdict(receipt)

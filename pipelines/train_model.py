@@ -9,7 +9,7 @@ Re-run: safe; the same training set and settings give the same model digest in a
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -17,13 +17,12 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.addresses import PROFILE_FILE, Addresses
 from refit.als import train_als
-from refit.as_of import catalogue_as_of
 from refit.config import Shop
 from refit.digests import canonical_json, digest_of_files
 from refit.interfaces import Tracker
 from refit.lake import Lake, Landed
-from refit.profiles import reference_profile
-from refit.training_sets import load_manifest
+from refit.training_sets import changed_days, load_manifest
+from refit.watching import reference_profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +34,8 @@ class Receipt:
     digest: str
     """Over every file of the model."""
     training_set: str
+    changed: list[str]
+    """Days that were landed with other content since the set was built; it was trained on what they were."""
     cutoff: str
     items: int
     rank: int
@@ -65,14 +66,9 @@ def run(
     pairs = spark.read.parquet(lake.path(f"{place}/pairs"))
     model = train_als(pairs, shop.als, facts, checkpoints=lake.path(f"{place}/checkpoints"))
 
-    start = cutoff - timedelta(days=shop.drift.reference_days)
-    used = [Landed(**entry) for entry in manifest["used"]]
-    reference = [day for day in used if start.date().isoformat() <= day.day < cutoff.date().isoformat()]
-    profile = reference_profile(
-        lake.read(spark, "interactions", reference),
-        catalogue_as_of(spark, lake, cutoff),
-        shop.drift,
-    )
+    used = [day for entry in manifest["used"] if (day := Landed(**entry)).day <= cutoff.date().isoformat()]
+    profile = reference_profile(spark, lake, shop, used, cutoff)
+    changed = changed_days(lake, [Landed(**entry) for entry in manifest["used"]])
     files = {**model.to_files(), PROFILE_FILE: canonical_json(profile.to_json())}
     digest = digest_of_files(files)
     settings = {**shop.als.model_dump(), "half_life_days": shop.confidence.half_life_days}
@@ -88,6 +84,7 @@ def run(
         model_id=tracker.log_model(run_id, files, params=settings),
         digest=digest,
         training_set=manifest["digest"],
+        changed=changed,
         cutoff=ingredients["cutoff"],
         items=len(model.items),
         rank=model.rank,

@@ -16,9 +16,10 @@ from refit.adapters.s3 import S3ObjectStore
 from refit.adapters.spark import open_session
 from refit.config import Shop, load_shop
 from refit.errors import ConfigurationError
-from refit.interfaces import ModelRegistry, ObjectStore, Tracker, Validator
+from refit.interfaces import DriftReporter, ModelRegistry, ObjectStore, Tracker, Validator
 from refit.lake import Lake
 from refit.pseudonyms import PseudonymKey
+from refit.sources import Warehouse
 
 
 def settings() -> Settings:
@@ -47,7 +48,15 @@ def spark(step: str) -> SparkSession:
         memory=chosen.spark_memory,
         log_config=REPOSITORY / "infra" / "log4j2.properties",
         java_options=chosen.spark_java_options,
+        jars=chosen.spark_jars,
     )
+
+
+def warehouse(session: SparkSession) -> Warehouse:
+    """Return the raw tables of the shop."""
+    chosen = settings()
+    password = chosen.source_password.get_secret_value() if chosen.source_password else ""
+    return Warehouse(session, shop(), chosen.data, chosen.source_user, password)
 
 
 def lake() -> Lake:
@@ -82,6 +91,13 @@ def pseudonym_key() -> PseudonymKey:
     if chosen.pseudonym_key is None:
         raise ConfigurationError("REFIT_PSEUDONYM_KEY is not set; user ids are never stored without it")
     return PseudonymKey(chosen.pseudonym_key.get_secret_value().encode(), chosen.pseudonym_key_version)
+
+
+def drift_reporter() -> DriftReporter:
+    """Return what draws a second opinion on drift."""
+    from refit.adapters.evidently import EvidentlyReporter  # noqa: PLC0415  its import takes seconds
+
+    return EvidentlyReporter()
 
 
 def tracker() -> Tracker:

@@ -1,25 +1,24 @@
-"""Drift: how far two profiles are apart, and whether that is far enough to retrain."""
+"""Drift: how far the days since a training cutoff are from the profile of the days before it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.config import Drift
-from refit.errors import ConfigurationError
-from refit.profiles import NULL, Profile
-from refit.verdicts import Measure, Verdict
+from refit.features import NEW_ITEMS, NEW_PEOPLE, WEEKDAY
+from refit.profiles import MISSING, OUTSIDE, Counts, DailyCounts, Profile, by_weekday
 
 _EMPTY = 1e-4
 """Share given to an empty bin, so that its logarithm is finite."""
-_DECILES = 10
+DECILES = 10
+
+Floats = NDArray[np.float64]
 
 
-def kolmogorov_smirnov(reference: Sequence[float], current: Sequence[float]) -> float:
+def kolmogorov_smirnov(reference: Sequence[float] | Floats, current: Sequence[float] | Floats) -> float:
     """
     Return the largest distance between the two cumulative distributions; both arguments count the same ordered bins.
 
@@ -28,10 +27,10 @@ def kolmogorov_smirnov(reference: Sequence[float], current: Sequence[float]) -> 
     >>> kolmogorov_smirnov([2, 2], [1, 3])
     0.25
     """
-    return float(np.abs(np.cumsum(_shares(reference)) - np.cumsum(_shares(current))).max())
+    return float(np.abs(np.cumsum(shares(reference)) - np.cumsum(shares(current))).max())
 
 
-def population_stability(reference: Sequence[float], current: Sequence[float]) -> float:
+def population_stability(reference: Sequence[float] | Floats, current: Sequence[float] | Floats) -> float:
     """
     Return the population stability index, sum of (r - c) * ln(r / c) over shares r and c of the same bins.
 
@@ -40,145 +39,171 @@ def population_stability(reference: Sequence[float], current: Sequence[float]) -
     >>> round(population_stability([2, 2], [1, 3]), 6)
     0.274653
     """
-    r, c = np.maximum(_shares(reference), _EMPTY), np.maximum(_shares(current), _EMPTY)
+    r, c = np.maximum(shares(reference), _EMPTY), np.maximum(shares(current), _EMPTY)
     return float(((r - c) * np.log(r / c)).sum())
 
 
-@dataclass(frozen=True, kw_only=True)
-class FeatureDrift:
-    """How one feature has moved."""
-
-    name: str
-    ks: float | None
-    """None for a category."""
-    psi: float | None
-    """None when either side has nothing."""
-    n_reference: int
-    n_current: int
-
-
-def compare(reference: Profile, current: Profile) -> list[FeatureDrift]:
-    """Return the movement of every feature that both profiles count; the policy may have dropped one since."""
-    moved = []
-    for name, before in reference.counts.items():
-        if name not in current.counts:
-            continue
-        after = current.counts[name]
-        n_before, n_after = sum(before.values()), sum(after.values())
-        ks = psi = None
-        if n_before and n_after:
-            if name in reference.edges:
-                bins = [str(n) for n in range(len(reference.edges[name]) + 1)]
-                r, c = [before.get(b, 0) for b in bins], [after.get(b, 0) for b in bins]
-                if sum(r) and sum(c):
-                    ks = kolmogorov_smirnov(r, c)
-                tenths = _tenths(np.asarray(r, dtype=float))
-                psi = population_stability(
-                    [*np.bincount(tenths, r, _DECILES), before.get(NULL, 0)],
-                    [*np.bincount(tenths, c, _DECILES), after.get(NULL, 0)],
-                )
-            else:
-                names = sorted({*before, *after})
-                psi = population_stability([before.get(b, 0) for b in names], [after.get(b, 0) for b in names])
-        moved.append(FeatureDrift(name=name, ks=ks, psi=psi, n_reference=n_before, n_current=n_after))
-    return moved
-
-
-def judge_drift(
-    features: Sequence[FeatureDrift], policy: Drift, *, cutoff: datetime, as_of: datetime, forced: str | None
-) -> Verdict:
-    """
-    Return `retrain`, `skip` or `refuse`, with every statistic, its sample size and its limit.
-
-    *cutoff* is the champion's; *forced* is who demands a retraining and why.
-    """
-    measures: list[Measure] = []
-    beyond = []
-    for feature in features:
-        parts = [("psi", feature.psi, policy.psi_limit)]
-        if feature.name in policy.numbers:
-            parts.insert(0, ("ks", feature.ks, policy.ks_limit))
-        for statistic, value, limit in parts:
-            within = value is not None and value <= limit
-            measures.append(
-                Measure(
-                    name=f"{feature.name}.{statistic}",
-                    value=value,
-                    limit=limit,
-                    n=feature.n_current,
-                    passed=within,
-                )
-            )
-            if value is not None and not within:
-                beyond.append(f"{feature.name}: {statistic} {value:.3f} > {limit:g} (n {feature.n_current:,})")
-    moved = {text.split(":")[0] for text in beyond}
-    share = len(moved) / len(features) if features else 0.0
-    age = (as_of - cutoff).total_seconds() / 86_400
-    n = min((min(f.n_reference, f.n_current) for f in features), default=0)
-    measures.append(
-        Measure(
-            name="share_moved",
-            value=share,
-            limit=policy.share_limit,
-            n=len(features),
-            passed=share < policy.share_limit,
-        )
-    )
-    measures.append(
-        Measure(name="age_days", value=age, limit=policy.max_age_days, n=1, passed=age <= policy.max_age_days)
-    )
-    reasons = []
-    if forced:
-        reasons.append(f"forced by {forced}")
-    if age > policy.max_age_days:
-        reasons.append(f"the champion's training ended {age:.0f} days ago, {policy.max_age_days} are allowed")
-    if n < policy.min_rows:
-        if not reasons:
-            reasons.append(
-                f"too little data to tell: {n:,} events on the smaller side, {policy.min_rows:,} are needed; "
-                "land more days, or force the retraining"
-            )
-            return Verdict(gate="drift", decision="refuse", measures=tuple(measures), reasons=tuple(reasons))
-    elif share >= policy.share_limit:
-        reasons.append(f"{len(moved)} of {len(features)} features moved beyond their limits: {'; '.join(beyond)}")
-    if reasons:
-        return Verdict(gate="drift", decision="retrain", measures=tuple(measures), reasons=tuple(reasons))
-    quiet = (
-        f"{len(moved)} of {len(features)} features moved beyond their limits ({'; '.join(beyond) or 'none'}), "
-        f"fewer than the share of {policy.share_limit:g} that asks for a retraining"
-    )
-    young = f"the champion's training ended {age:.0f} days ago, {policy.max_age_days} are allowed"
-    return Verdict(gate="drift", decision="skip", measures=tuple(measures), reasons=(quiet, young))
-
-
-def statistics_of(verdict: Verdict) -> dict[str, float | None]:
-    """Return every measured number by its name."""
-    return {measure.name: measure.value for measure in verdict.measures}
-
-
-def forced_by(force: bool, reason: str, requested_by: str) -> str | None:
-    """Return who demands a retraining and why, or None; ConfigurationError when force and reason do not go together."""
-    if force and not reason.strip():
-        raise ConfigurationError("force=true needs a reason; say why in the parameter `reason`")
-    if reason.strip() and not force:
-        raise ConfigurationError("a reason is given but force is not set; set force=true, or leave the reason out")
-    return f"{requested_by or 'an unnamed person'}: {reason.strip()}" if force else None
-
-
-def first_training(forced: str | None) -> Verdict:
-    """Return the verdict when there is no champion to compare with."""
-    reasons = ["there is no champion yet"] + ([f"forced by {forced}"] if forced else [])
-    return Verdict(gate="drift", decision="retrain", measures=(), reasons=tuple(reasons))
-
-
-def _shares(counts: Sequence[float]) -> NDArray[np.float64]:
+def shares(counts: Sequence[float] | Floats) -> Floats:
+    """Return *counts* divided by their sum; zeros stay zeros."""
     values = np.asarray(counts, dtype=np.float64)
     total = values.sum()
     return values / total if total else values
 
 
-def _tenths(reference: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Group fine bins to deciles of the reference by the middle of each bin's cumulative share."""
-    shares = _shares(list(reference))
-    middle = np.cumsum(shares) - shares / 2
-    return np.minimum((middle * _DECILES).astype(np.int64), _DECILES - 1)
+@dataclass(frozen=True, kw_only=True)
+class FeatureDrift:
+    """How far one feature of a window is from the reference."""
+
+    name: str
+    n_reference: int = 0
+    """Rows of the reference that stand behind it: events, or days of people."""
+    n_current: int = 0
+    groups: int = 1
+    """Groups of which the index is made; the more there are, the more rows it takes."""
+    ks: float | None = None
+    """None for what has no order, and where a side has no known value."""
+    psi: float | None = None
+    """None where a side has no row, and for newcomers."""
+    missing: float | None = None
+    """Change of the share of missing values, up or down."""
+    new: float | None = None
+    """By how much more falls outside of what the model's data have; below 0 when less does. None for numbers."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """One feature of the reference and of a window in the same bins."""
+
+    places: tuple[int, ...]
+    reference: Floats
+    """Shares, in the weekdays of the window."""
+    current: Floats
+    """Shares."""
+    n_reference: int
+    n_current: int
+
+
+def sides(reference: Profile, window: DailyCounts, feature: str) -> Sides | None:
+    """
+    Return both sides of a number, a category or an activity; None when one of them has no row.
+
+    A window of a few days has other weekdays than the reference, so each weekday of the reference weighs as much as it
+    does in the window; the days of a weekday that it lacks are compared with all of its days.
+    """
+    before = reference.counts.get(feature, {})
+    after = by_weekday(window, (feature,))[feature]
+    if feature == WEEKDAY:
+        return _weekdays(reference, window, after)
+    ruler = reference.ruler
+    if not before or not after:
+        return None
+    # What lies outside and what is missing come last, so that numbers stay in their order.
+    bins = range(ruler.bins(feature)) if feature in ruler.edges else range(1, ruler.bins(feature))
+    places = (*bins, MISSING) if feature in ruler.edges else (*bins, OUTSIDE, MISSING)
+    position = {place: n for n, place in enumerate(places)}
+    old = {weekday: _row(counts, position) for weekday, counts in before.items()}
+    new = {weekday: _row(counts, position) for weekday, counts in after.items()}
+    everything = sum(old.values(), np.zeros(len(places)))
+    n_current = int(sum(row.sum() for row in new.values()))
+    if not everything.sum() or not n_current:
+        return None
+    expected = np.zeros(len(places))
+    n_reference = 0
+    for weekday, row in new.items():
+        alike = old[weekday] if weekday in old and old[weekday].sum() else everything
+        expected += shares(alike) * row.sum()
+        n_reference += int(alike.sum())
+    current = shares(sum(new.values(), np.zeros(len(places))))
+    return Sides(places, shares(expected), current, min(n_reference, int(everything.sum())), n_current)
+
+
+def newcomers(reference: Profile, window: DailyCounts, feature: str, *, cutoff: int) -> Sides | None:
+    """
+    Return the shares of known and new, expected and found, of `new_people` or `new_items`; None without any row.
+
+    New is what was first seen at or after *cutoff* (days since 1970-01-01), so its share grows with the age of the
+    model in any shop. Expected is what was as young as that in the reference: of the rows of a day that is n days after
+    the cutoff, the share whose person or item had been first seen at most n days earlier, as far back as the history
+    before the reference tells.
+    """
+    tenure = reference.tenure.get(feature, {}) if reference.history > 0 else {}
+    total = sum(tenure.values())
+    expected = found = rows = 0.0
+    for day, counted in window.items():
+        bins = counted.get(feature, {})
+        on_day = sum(bins.values())
+        age = min(day - cutoff, reference.history - 1)
+        young = sum(count for days, count in tenure.items() if days <= age)
+        expected += on_day * young / total if total else 0.0
+        found += bins.get(1, 0)
+        rows += on_day
+    if not total or not rows:
+        return None
+    left, right = np.array([rows - expected, expected]), np.array([rows - found, found])
+    return Sides((0, 1), shares(left), shares(right), total, int(rows))
+
+
+def compare(reference: Profile, window: DailyCounts, features: Sequence[str], *, cutoff: int) -> list[FeatureDrift]:
+    """Return how far each of *features* of the days of *window* is from *reference*, whose days end before *cutoff*."""
+    return [_moved(reference, window, name, cutoff) for name in features]
+
+
+def deciles(places: Sequence[int], reference: Floats) -> NDArray[np.int64]:
+    """Group fine bins to deciles of the reference by the middle of each bin's cumulative share; missing is the last."""
+    known = np.where(np.asarray(places) == MISSING, 0.0, reference)
+    middle = np.cumsum(shares(known)) - shares(known) / 2
+    tenths = np.minimum((middle * DECILES).astype(np.int64), DECILES - 1)
+    return np.where(np.asarray(places) == MISSING, DECILES, tenths)
+
+
+def _moved(reference: Profile, window: DailyCounts, name: str, cutoff: int) -> FeatureDrift:
+    if name in (NEW_PEOPLE, NEW_ITEMS):
+        both = newcomers(reference, window, name, cutoff=cutoff)
+        if both is None:
+            return FeatureDrift(name=name)
+        rise = float(both.current[1] - both.reference[1])
+        return FeatureDrift(name=name, new=rise, n_reference=both.n_reference, n_current=both.n_current)
+    both = sides(reference, window, name)
+    if both is None:
+        return FeatureDrift(name=name)
+    before, after = both.reference, both.current
+    ks = new = None
+    if name in reference.ruler.edges:
+        if before[:-1].sum() and after[:-1].sum():
+            ks = kolmogorov_smirnov(before[:-1], after[:-1])
+        group = deciles(both.places, before)
+        before, after = (np.bincount(group, side).astype(np.float64) for side in (before, after))
+    elif name in reference.ruler.names:
+        new = float(after[-2] - before[-2])
+    missing = None if name == WEEKDAY else float(abs(both.current[-1] - both.reference[-1]))
+    return FeatureDrift(
+        name=name,
+        n_reference=both.n_reference,
+        n_current=both.n_current,
+        groups=int(((before > 0) | (after > 0)).sum()),
+        ks=ks,
+        psi=population_stability(before, after),
+        missing=missing,
+        new=new,
+    )
+
+
+def _weekdays(reference: Profile, window: DailyCounts, after: Mapping[int, Counts]) -> Sides | None:
+    """The weekdays of a window are given; what can drift is how many events each of its days has beside the others."""
+    rows = {weekday: sum(counts.values()) for weekday, counts in after.items()}
+    before = {weekday: sum(counts.values()) for weekday, counts in reference.counts.get(WEEKDAY, {}).items()}
+    places = tuple(sorted(rows))
+    days = {place: sum(day % 7 == (place - 3) % 7 for day in window) for place in places}
+    usual = np.array([days[place] * before.get(place, 0) / max(reference.days.get(place, 0), 1) for place in places])
+    if not usual.sum():
+        return None
+    now = np.array([float(rows[place]) for place in places])
+    n_reference = sum(before.get(place, 0) for place in places)
+    return Sides(places, shares(usual), shares(now), n_reference, int(now.sum()))
+
+
+def _row(counts: Counts, position: Mapping[int, int]) -> Floats:
+    row = np.zeros(len(position))
+    for place, count in counts.items():
+        row[position[place]] += count
+    return row

@@ -1,144 +1,239 @@
 """
-Profiles: how a period's events were distributed, small enough to travel with a model.
+Profiles: how a period was distributed, day by day or by weekday, small enough to travel with a model.
 
-Numbers are counted in bins whose edges are quantiles of the reference, so that comparing two profiles needs one pass
-over the new data and none over the old. All bins of all features are counted by one Spark job.
+Numbers are counted in bins whose edges are quantiles of the reference, so that comparing new days with it needs one
+pass over them and none over the old ones.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.ml.feature import Bucketizer
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from refit.columns import Columns
-from refit.config import Drift
-from refit.errors import ConfigurationError
+from refit.errors import ModelDamagedError
+from refit.features import DAY, place_in
 
-_BINS = 1_000
-"""The Kolmogorov-Smirnov statistic from bins errs by at most the mass of one bin, about 1 / _BINS."""
+FORMAT = "refit-profile/2"
+_QUANTILES = 1_000
 _ACCURACY = 10_000
 """Relative accuracy of Spark's quantiles; ten times more costs twice the time and changes nothing."""
-_TOP_ITEMS = 100
-"""The most popular items of the reference are categories of their own, all others are one."""
-NULL = "__null__"
-OTHER = "__other__"
+_MONDAY = 3
+"""1970-01-01 was a Thursday."""
+
+MISSING = -1
+"""Bin of null and NaN."""
+OUTSIDE = 0
+"""Bin of every category that the reference does not name; `names[n]` is bin n + 1."""
+
+Counts = Mapping[int, int]
+"""Bin -> rows."""
+DailyCounts = Mapping[int, Mapping[str, Counts]]
+"""Day since 1970-01-01 -> feature -> bin -> rows. A day without rows is not there."""
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """What features are measured by."""
+
+    edges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Quantiles of each numeric feature, ascending; each is a bin of its own, and so is what lies between two."""
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Categories of each categorical feature that are counted apart, the most frequent first."""
+
+    def bins(self, feature: str) -> int:
+        """Return how many bins *feature* has, without the one for what is missing."""
+        return 2 * len(self.edges[feature]) + 1 if feature in self.edges else len(self.names[feature]) + 1
+
+    def label(self, feature: str, place: int) -> str:
+        """Return the name of a category's bin."""
+        return {MISSING: "missing", OUTSIDE: "other"}.get(place) or self.names[feature][place - 1]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Counts per bin or category of each feature."""
+    """The reference: what the days before a training cutoff were like."""
 
-    rows: int
-    edges: Mapping[str, tuple[float, ...]]
-    """Inner bin edges of each numeric feature, ascending."""
-    counts: Mapping[str, Mapping[str, int]]
-    """Feature -> bin number or category -> events; `__null__` counts what is missing or NaN."""
-    top_items: tuple[str, ...]
+    ruler: Ruler
+    days: Mapping[int, int]
+    """Weekday (0 is Monday) -> days with events."""
+    counts: Mapping[str, Mapping[int, Counts]]
+    """Feature -> weekday -> bin -> rows."""
+    tenure: Mapping[str, Counts]
+    """`new_people`, `new_items` -> days since they were first seen -> rows."""
+    history: int
+    """Days of events before the reference; nobody can have been seen for the first time earlier than that."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the profile as plain JSON values."""
         return {
-            "rows": self.rows,
-            "edges": {name: list(edges) for name, edges in self.edges.items()},
-            "counts": {name: dict(counts) for name, counts in self.counts.items()},
-            "top_items": list(self.top_items),
+            "edges": {name: list(edges) for name, edges in self.ruler.edges.items()},
+            "names": {name: list(names) for name, names in self.ruler.names.items()},
+            "days": _texts(self.days),
+            "counts": {
+                name: {str(weekday): _texts(bins) for weekday, bins in weekdays.items()}
+                for name, weekdays in self.counts.items()
+            },
+            "tenure": {name: _texts(counts) for name, counts in self.tenure.items()},
+            "history": self.history,
+            "format": FORMAT,
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Profile:
-        """Return the profile that `to_json` wrote."""
+        """
+        Return the profile that `to_json` wrote.
+
+        Raises:
+            ModelDamagedError: it is of another format.
+        """
+        if values.get("format") != FORMAT:
+            raise ModelDamagedError(
+                f"the drift profile has format {values.get('format')!r}, this Refit reads {FORMAT}; train a new model "
+                "with build_training_set, train_model and promote_model"
+            )
         return cls(
-            rows=values["rows"],
-            edges={name: tuple(edges) for name, edges in values["edges"].items()},
-            counts=values["counts"],
-            top_items=tuple(values["top_items"]),
+            ruler=Ruler(
+                edges={name: tuple(edges) for name, edges in values["edges"].items()},
+                names={name: tuple(names) for name, names in values["names"].items()},
+            ),
+            days=_numbers(values["days"]),
+            counts={
+                name: {int(weekday): _numbers(bins) for weekday, bins in weekdays.items()}
+                for name, weekdays in values["counts"].items()
+            },
+            tenure={name: _numbers(counts) for name, counts in values["tenure"].items()},
+            history=values["history"],
         )
 
 
-def reference_profile(interactions: DataFrame, items: DataFrame, drift: Drift) -> Profile:
-    """Return the profile of *interactions* with bins of its own."""
-    popular = interactions.groupBy(Columns.ITEM).count().orderBy(F.desc("count"), Columns.ITEM)
-    top = tuple(row[Columns.ITEM] for row in popular.limit(_TOP_ITEMS).collect())
-    features = _features(interactions, items, drift, top).persist()
-    try:
-        quantiles = [n / _BINS for n in range(1, _BINS)]
-        edges: dict[str, tuple[float, ...]] = {}
-        if drift.numbers:
-            known = {name: F.nanvl(name, F.lit(None).cast("double")) for name in drift.numbers}
-            row = features.select(
-                *[
-                    F.percentile_approx(number, quantiles, F.lit(_ACCURACY)).alias(name)
-                    for name, number in known.items()
-                ]
-            ).collect()[0]
-            found = {name: {float(edge) for edge in row[name] or ()} for name in drift.numbers}
-            edges = {name: tuple(sorted(filter(math.isfinite, found[name]))) for name in drift.numbers}
-        return _count(features, drift, edges, top)
-    finally:
-        features.unpersist()
+@dataclass(frozen=True)
+class Table:
+    """Rows to be counted by `day`, and in which of their columns."""
+
+    rows: DataFrame
+    numbers: Sequence[str] = ()
+    categories: Sequence[str] = ()
+    codes: Sequence[str] = ()
+    """Columns of small whole numbers that are bins already."""
 
 
-def current_profile(interactions: DataFrame, items: DataFrame, drift: Drift, reference: Profile) -> Profile:
-    """Return the profile of *interactions* in the bins of *reference*; one Spark job."""
-    return _count(
-        _features(interactions, items, drift, reference.top_items),
-        drift,
-        reference.edges,
-        reference.top_items,
+def weekday(day: int) -> int:
+    """
+    Return the weekday of a day since 1970-01-01; 0 is Monday.
+
+    >>> weekday(0), weekday(4)
+    (3, 0)
+    """
+    return (day + _MONDAY) % 7
+
+
+def quantile_edges(rows: DataFrame, numbers: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """
+    Return a thousand quantiles of each of *numbers*, each value once; one Spark job.
+
+    Null, NaN and the infinities are no edges. A column without any other value has none.
+    """
+    if not numbers:
+        return {}
+    places = [n / _QUANTILES for n in range(1, _QUANTILES)]
+    finite = {name: F.when(F.abs(F.nanvl(name, F.lit(math.inf))) < math.inf, F.col(name)) for name in numbers}
+    row = rows.select(
+        *[F.percentile_approx(number, places, F.lit(_ACCURACY)).alias(name) for name, number in finite.items()]
+    ).collect()[0]
+    return {name: tuple(sorted(set(row[name] or ()))) for name in numbers}
+
+
+def frequent_names(rows: DataFrame, categories: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+    """
+    Return the most frequent values of each of *categories* (column -> how many at most), ties in their own order.
+
+    One Spark job that collects no more than that, however many values there are.
+    """
+    if not categories:
+        return {}
+    pairs = [part for name in categories for part in (F.lit(name), F.col(name))]
+    counted = (
+        rows.select(F.stack(F.lit(len(categories)), *pairs).alias("feature", "name"))
+        .where(F.col("name").isNotNull())
+        .groupBy("feature", "name")
+        .count()
     )
+    order = Window.partitionBy("feature").orderBy(F.desc("count"), "name")
+    most = F.create_map(*[F.lit(part) for pair in categories.items() for part in pair])[F.col("feature")]
+    ranked = counted.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= most).orderBy("rank")
+    found: dict[str, list[str]] = {name: [] for name in categories}
+    for row in ranked.select("feature", "name").collect():
+        found[row["feature"]].append(row["name"])
+    return {name: tuple(names) for name, names in found.items()}
 
 
-def _features(interactions: DataFrame, items: DataFrame, drift: Drift, top: tuple[str, ...]) -> DataFrame:
-    catalogue = items.select(
-        Columns.ITEM, F.col(Columns.PRICE).alias("_price"), F.col(Columns.CATEGORY).alias("_category")
-    )
-    own: dict[str, Column] = {
-        "hour": F.hour(Columns.EVENT_TIME),
-        "weekday": F.date_format(Columns.EVENT_TIME, "E"),
-        "top_item": F.when(F.col(Columns.ITEM).isin(*top), F.col(Columns.ITEM)).otherwise(OTHER),
-    }
-    # A price paid says more than the list price of the day the catalogue was taken.
-    paid = "unit_price" if "unit_price" in interactions.columns else "_price"
-    own[Columns.PRICE] = F.col(paid)
-    own[Columns.CATEGORY] = F.col("_category")
-    unknown = [
-        name for name in (*drift.numbers, *drift.categories) if name not in own and name not in interactions.columns
-    ]
-    if unknown:
-        raise ConfigurationError(
-            f"drift features {', '.join(unknown)} are no columns of the landed interactions, which have "
-            f"{', '.join(interactions.columns)}; correct [drift] in shop.toml"
-        )
-    joined = interactions.join(F.broadcast(catalogue), Columns.ITEM, "left")
-    return joined.select(
-        *[own.get(name, F.col(name)).cast("double").alias(name) for name in drift.numbers],
-        *[own.get(name, F.col(name)).cast("string").alias(name) for name in drift.categories],
-    )
+def count_days(tables: Sequence[Table], ruler: Ruler) -> dict[int, dict[str, dict[int, int]]]:
+    """Return `DailyCounts` of every feature of *tables*; one Spark job that collects bins, never rows."""
+    features = [name for table in tables for name in (*table.numbers, *table.categories, *table.codes)]
+    daily: dict[int, dict[str, dict[int, int]]] = {}
+    stacked: DataFrame | None = None
+    for table in tables:
+        part = _stacked(table, ruler, features)
+        stacked = part if stacked is None else stacked.union(part)
+    if stacked is None:
+        return daily
+    counted = stacked.groupBy(DAY, "feature", "bin").count().toArrow()
+    for day, feature, place, count in zip(*(column.to_pylist() for column in counted.columns), strict=True):
+        daily.setdefault(day, {name: {} for name in features})[features[feature]][place] = count
+    return daily
 
 
-def _count(features: DataFrame, drift: Drift, edges: Mapping[str, tuple[float, ...]], top: tuple[str, ...]) -> Profile:
-    binned = {name: f"_bin_{name}" for name in drift.numbers if edges.get(name)}
+def by_weekday(daily: DailyCounts, features: Sequence[str]) -> dict[str, dict[int, dict[int, int]]]:
+    """Return feature -> weekday -> bin -> rows over all days."""
+    sums: dict[str, dict[int, dict[int, int]]] = {name: {} for name in features}
+    for day, counted in daily.items():
+        for name in features:
+            for place, count in counted.get(name, {}).items():
+                bins = sums[name].setdefault(weekday(day), {})
+                bins[place] = bins.get(place, 0) + count
+    return sums
+
+
+def cuts(edges: Sequence[float]) -> list[float]:
+    """
+    Return the borders between the bins of *edges*: each edge and the number right after it.
+
+    A value that many rows share is a bin of its own then, so that distances of discrete columns are exact.
+    """
+    return sorted({*edges, *(math.nextafter(edge, math.inf) for edge in edges)})
+
+
+def _stacked(table: Table, ruler: Ruler, features: Sequence[str]) -> DataFrame:
+    """Return one row per row and feature of *table*: day, number of the feature, bin."""
+    rows = table.rows
+    binned = {name: f"_bin_{name}" for name in table.numbers if ruler.edges[name]}
     if binned:
-        splits = [[-math.inf, *edges[name], math.inf] for name in binned]
-        features = Bucketizer(
+        splits = [[-math.inf, *cuts(ruler.edges[name]), math.inf] for name in binned]
+        rows = Bucketizer(
             splitsArray=splits, inputCols=list(binned), outputCols=list(binned.values()), handleInvalid="keep"
-        ).transform(features)
+        ).transform(rows)
     pairs: list[Column] = []
-    for name in drift.numbers:
-        known = ~(F.col(name).isNull() | F.isnan(name))
-        place = F.col(binned[name]).cast("int").cast("string") if name in binned else F.lit("0")
-        pairs += [F.lit(name), F.when(known, place).otherwise(NULL)]
-    for name in drift.categories:
-        pairs += [F.lit(name), F.coalesce(F.col(name), F.lit(NULL))]
-    stacked = features.select(F.stack(F.lit(len(pairs) // 2), *pairs).alias("feature", "bin"))
-    counts: dict[str, dict[str, int]] = {name: {} for name in (*drift.numbers, *drift.categories)}
-    for feature, place, count in stacked.groupBy("feature", "bin").count().collect():
-        counts[feature][place] = count
-    rows = max((sum(bins.values()) for bins in counts.values()), default=0)
-    return Profile(rows=rows, edges=edges, counts=counts, top_items=top)
+    for name in table.numbers:
+        known = F.col(name).isNotNull() & ~F.isnan(name)
+        place = F.col(binned[name]).cast("int") if name in binned else F.lit(0)
+        pairs += [F.lit(features.index(name)), F.when(known, place).otherwise(MISSING)]
+    for name in table.categories:
+        place = place_in(ruler.names[name], F.col(name))
+        pairs += [F.lit(features.index(name)), F.coalesce(place, F.lit(MISSING))]
+    for name in table.codes:
+        pairs += [F.lit(features.index(name)), F.coalesce(F.col(name).cast("int"), F.lit(MISSING))]
+    return rows.select(DAY, F.stack(F.lit(len(pairs) // 2), *pairs).alias("feature", "bin"))
+
+
+def _texts(counts: Counts) -> dict[str, int]:
+    return {str(place): count for place, count in counts.items()}
+
+
+def _numbers(counts: Mapping[str, int]) -> dict[int, int]:
+    return {int(place): count for place, count in counts.items()}

@@ -128,9 +128,15 @@ def test_a_good_day_has_no_section_on_refusal() -> None:
 
 def test_broken_checks_come_first_with_their_rows_and_reasons() -> None:
     text = read(shown(checks=(PASSED, ODD, BROKEN)))
-    seen = [text.index(name) for name in ("enough_rows whole table", "price_plausible price", "user_present user_id")]
+    seen = [
+        text.index(name)
+        for name in ("enough_rows interactions", "price_plausible interactions", "user_present interactions")
+    ]
     assert seen == sorted(seen)
-    assert "price_plausible price · warning An event of nobody cannot be learnt from. ! broken 3 of 1,040" in text
+    assert (
+        "price_plausible interactions · price · warning An event of nobody cannot be learnt from. ! broken 3 of 1,040"
+        in text
+    )
     assert "✓ passed 0 of 1,040" in text
 
 

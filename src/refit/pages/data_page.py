@@ -167,8 +167,9 @@ def _checked(checks: Sequence[Check]) -> Markup:
         subject = tag("span", f" {check.suite} · {check.column or 'whole table'} · {check.severity}", class_="muted")
         what = join([tag("code", check.name), subject, tag("p", _said(check.why), class_="note")])
         # A rule about the whole table is broken by no row in particular.
-        found = f"{check.unexpected:,} of {check.rows:,}" if check.passed or check.unexpected else "—"
-        rows.append([what, _outcome(check), found, shorten(check.observed, 80)])
+        # Where everything passes, nothing more was asked than whether it does.
+        found = f"{check.unexpected:,} of {check.rows:,}" if check.rows else ("none" if check.passed else "—")
+        rows.append([what, _outcome(check), found, shorten("" if check.observed == "[]" else check.observed, 80)])
     return table(["Rule, table, column and severity", "Result", "Broken by", "Seen"], rows, numeric={2})
 
 

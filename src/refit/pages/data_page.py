@@ -25,7 +25,6 @@ _KINDS = {
     "exact_repeats": "Equal to another event of the day in every column; one of them is kept.",
     "keyed_repeats": "Told more than once, by the columns that name an event; one of them is kept.",
     "cancelled": "Orders that were taken back in full on the same day, and the cancellations that did so.",
-    "unmatched_cancellations": "Cancellations without an order before them that they could take back.",
     "bots": "From people whose day looks like that of a program by its rate, breadth and regularity.",
     "outliers": "With a value far beyond those of the day's other events of the same type.",
     "over_the_cap": "Beyond the number of events that one person may have in a day; the newest are kept.",

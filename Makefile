@@ -67,12 +67,12 @@ format: $(STAMP) ## Rewrite the code as lint wants it
 	@$(PYTHON) -m ruff format .
 
 .PHONY: test
-test: $(STAMP) java postgres ## Every test; those marked e2e start a whole stack
-	@$(PYTHON) -m pytest
+test: test-fast ## Every test; those marked e2e start a whole stack
+	@$(PYTHON) -m pytest -m e2e
 
 .PHONY: test-fast
 test-fast: $(STAMP) java postgres ## Every test that starts no stack
-	@$(PYTHON) -m pytest -m "not e2e"
+	@$(PYTHON) -m pytest -m "not e2e" -n 2 --dist loadfile
 
 .PHONY: bench
 bench: $(STAMP) java ## Measure how long the steps take on data of several sizes

@@ -21,6 +21,10 @@ from refit.adapters.spark import open_session
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# In a worker of pytest-xdist the main module has no file. PySpark takes that for its own doctests and ends the process.
+if not hasattr(sys.modules["__main__"], "__file__"):
+    sys.modules["__main__"].__file__ = pytest.__file__
+
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from refit.digests import canonical_json, digest_of_files
 from refit.errors import ModelDamagedError
 from refit.interfaces import ModelVersion, Tracker
+from refit.links import ItemLinks
 
-FORMAT = "refit-item-factors/1"
+FORMAT = "refit-item-factors/2"
 ITEMS_FILE = "items.parquet"
+LINKS_FILE = "links.parquet"
 MODEL_FILE = "model.json"
 
 
@@ -38,6 +40,12 @@ class ItemFactors:
     regularisation: float
     facts: Mapping[str, Any]
     """Training facts: cutoff, data digest, hyper-parameters, counts."""
+    implicit: bool = True
+    """Preferences from confidences (Hu, Koren and Volinsky 2008), or else ratings that are predicted themselves."""
+    frequency_exponent: float = 1.0
+    """The regularisation of a person with n items is `regularisation` * n ** this: 1 for MLlib, 0 for `implicit`."""
+    links: ItemLinks | None = None
+    """What past items add beside the factors; a model of links alone has rank 0."""
 
     @property
     def rank(self) -> int:
@@ -62,13 +70,10 @@ class ItemFactors:
 
     def to_files(self) -> dict[str, bytes]:
         """Return the model as files; equal models give equal bytes."""
-        table = pa.table(
-            {
-                "item_id": self.items,
-                "people": pa.array(self.people),
-                "factors": pa.FixedSizeListArray.from_arrays(pa.array(self.factors.ravel()), self.rank),
-            }
-        )
+        table = pa.table({"item_id": self.items, "people": pa.array(self.people)})
+        if self.rank:
+            factors = pa.FixedSizeListArray.from_arrays(pa.array(self.factors.ravel()), self.rank)
+            table = table.append_column("factors", factors)
         sink = io.BytesIO()
         pq.write_table(table, sink, compression="zstd")
         description = {
@@ -77,9 +82,13 @@ class ItemFactors:
             "items": len(self.items),
             "alpha": self.alpha,
             "regularisation": self.regularisation,
+            "implicit": self.implicit,
+            "frequency_exponent": self.frequency_exponent,
+            "links_power": self.links.power if self.links else None,
             "facts": dict(self.facts),
         }
-        return {ITEMS_FILE: sink.getvalue(), MODEL_FILE: canonical_json(description)}
+        files = {ITEMS_FILE: sink.getvalue(), MODEL_FILE: canonical_json(description)}
+        return files | ({LINKS_FILE: self.links.to_file()} if self.links else {})
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> ItemFactors:
@@ -95,12 +104,20 @@ class ItemFactors:
         try:
             description = json.loads(files[MODEL_FILE])
             table = pq.read_table(pa.BufferReader(files[ITEMS_FILE]))
+            power = description.get("links_power")
+            links = None
+            if power is not None:
+                if LINKS_FILE not in files:
+                    raise ModelDamagedError(f"the model lacks {LINKS_FILE}; register it again")
+                links = ItemLinks.from_file(files[LINKS_FILE], items=len(table), power=power)
         except ValueError as error:  # of json, and what pyarrow calls ArrowInvalid
             raise ModelDamagedError(f"the model cannot be read: {error}; register it again") from error
         if description.get("format") != FORMAT:
             raise ModelDamagedError(f"the model has format {description.get('format')!r}, this Refit reads {FORMAT}")
-        column = table["factors"].combine_chunks()
-        factors = np.asarray(column.flatten().to_numpy(), dtype=np.float32).reshape(len(column), -1)
+        factors = np.empty((len(table), 0), dtype=np.float32)
+        if "factors" in table.column_names:
+            column = table["factors"].combine_chunks()
+            factors = np.asarray(column.flatten().to_numpy(), dtype=np.float32).reshape(len(column), -1)
         if factors.shape != (description["items"], description["rank"]) or not np.isfinite(factors).all():
             raise ModelDamagedError(
                 f"the model promises {description['items']} x {description['rank']} finite factors and holds "
@@ -113,6 +130,9 @@ class ItemFactors:
             alpha=description["alpha"],
             regularisation=description["regularisation"],
             facts=description["facts"],
+            implicit=description["implicit"],
+            frequency_exponent=description["frequency_exponent"],
+            links=links,
         )
 
 

@@ -39,7 +39,7 @@ def fold_in(model: ItemFactors, positions: NDArray[np.int64], confidences: NDArr
     items = model.factors[known].astype(np.float64)
     extra = model.alpha * rating
     system = model.gram + (items.T * extra) @ items
-    system[np.diag_indices(model.rank)] += model.regularisation * len(known)
+    system[np.diag_indices(model.rank)] += model.regularisation * len(known) ** model.frequency_exponent
     influence = np.linalg.solve(system, items.T * (1.0 + extra)).astype(np.float64, copy=False)
     return FoldedIn(vector=influence.sum(axis=1), influence=influence, positions=known)
 

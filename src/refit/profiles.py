@@ -8,7 +8,7 @@ pass over them and none over the old ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from refit.errors import ModelDamagedError
-from refit.features import DAY, place_in
+from refit.features import DAY, WEEKDAY, place_in
 
 FORMAT = "refit-profile/2"
 _QUANTILES = 1_000
@@ -31,10 +31,15 @@ MISSING = -1
 OUTSIDE = 0
 """Bin of every category that the reference does not name; `names[n]` is bin n + 1."""
 
+_TOGETHER = 4_096
+"""Features are counted together as long as there are no more combinations of their bins than this."""
+
 Counts = Mapping[int, int]
 """Bin -> rows."""
 DailyCounts = Mapping[int, Mapping[str, Counts]]
 """Day since 1970-01-01 -> feature -> bin -> rows. A day without rows is not there."""
+Pack = dict[str, int]
+"""Feature -> how many bins it has, that of the missing included; 0 for one that is alone and has no end."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,10 @@ class Ruler:
     def bins(self, feature: str) -> int:
         """Return how many bins *feature* has, without the one for what is missing."""
         return 2 * len(self.edges[feature]) + 1 if feature in self.edges else len(self.names[feature]) + 1
+
+    def __contains__(self, feature: str) -> bool:
+        """Return whether *feature* has edges or names."""
+        return feature in self.edges or feature in self.names
 
     def label(self, feature: str, place: int) -> str:
         """Return the name of a category's bin."""
@@ -175,18 +184,49 @@ def frequent_names(rows: DataFrame, categories: Mapping[str, int]) -> dict[str, 
 
 def count_days(tables: Sequence[Table], ruler: Ruler) -> dict[int, dict[str, dict[int, int]]]:
     """Return `DailyCounts` of every feature of *tables*; one Spark job that collects bins, never rows."""
-    features = [name for table in tables for name in (*table.numbers, *table.categories, *table.codes)]
     daily: dict[int, dict[str, dict[int, int]]] = {}
+    packs: list[Pack] = []
     stacked: DataFrame | None = None
     for table in tables:
-        part = _stacked(table, ruler, features)
+        mine = packed(table, ruler)
+        part = _stacked(table, ruler, mine, first=len(packs))
+        packs += mine
         stacked = part if stacked is None else stacked.union(part)
     if stacked is None:
         return daily
-    counted = stacked.groupBy(DAY, "feature", "bin").count().toArrow()
-    for day, feature, place, count in zip(*(column.to_pylist() for column in counted.columns), strict=True):
-        daily.setdefault(day, {name: {} for name in features})[features[feature]][place] = count
+    features = [name for pack in packs for name in pack]
+    counted = stacked.groupBy(DAY, "pack", "bin").count().toArrow()
+    for day, pack, code, count in zip(*(column.to_pylist() for column in counted.columns), strict=True):
+        bins = daily.setdefault(day, {name: {} for name in features})
+        for name, place in _unpacked(code, packs[pack]):
+            bins[name][place] = bins[name].get(place, 0) + count
     return daily
+
+
+def packed(table: Table, ruler: Ruler) -> list[Pack]:
+    """
+    Return which features of *table* are counted together: their bins are the digits of one number.
+
+    What has few bins shares a number with others, so that a row is counted three or four times and not once for each
+    of its features; the table of counts stays small.
+    """
+    known = {name: ruler.bins(name) + 1 for name in (*table.numbers, *table.categories, *table.codes) if name in ruler}
+    known |= {WEEKDAY: 8} if WEEKDAY in table.codes else {}
+    packs: list[Pack] = [{name: 0} for name in table.codes if name not in known]
+    for name in sorted(known, key=lambda each: (known[each], each)):
+        for pack in packs:
+            if 0 not in pack.values() and math.prod(pack.values()) * known[name] <= _TOGETHER:
+                pack[name] = known[name]
+                break
+        else:
+            packs.append({name: known[name]})
+    return packs
+
+
+def _unpacked(code: int, pack: Pack) -> Iterator[tuple[str, int]]:
+    for name, size in pack.items():
+        code, digit = divmod(code, size) if size else (0, code)
+        yield name, digit - 1
 
 
 def by_weekday(daily: DailyCounts, features: Sequence[str]) -> dict[str, dict[int, dict[int, int]]]:
@@ -209,8 +249,8 @@ def cuts(edges: Sequence[float]) -> list[float]:
     return sorted({*edges, *(math.nextafter(edge, math.inf) for edge in edges)})
 
 
-def _stacked(table: Table, ruler: Ruler, features: Sequence[str]) -> DataFrame:
-    """Return one row per row and feature of *table*: day, number of the feature, bin."""
+def _stacked(table: Table, ruler: Ruler, packs: Sequence[Pack], *, first: int) -> DataFrame:
+    """Return one row per row of *table* and pack: day, number of the pack, code; *first* is the number of the first."""
     rows = table.rows
     binned = {name: f"_bin_{name}" for name in table.numbers if ruler.edges[name]}
     if binned:
@@ -218,17 +258,23 @@ def _stacked(table: Table, ruler: Ruler, features: Sequence[str]) -> DataFrame:
         rows = Bucketizer(
             splitsArray=splits, inputCols=list(binned), outputCols=list(binned.values()), handleInvalid="keep"
         ).transform(rows)
-    pairs: list[Column] = []
+    places: dict[str, Column] = {}
     for name in table.numbers:
         known = F.col(name).isNotNull() & ~F.isnan(name)
-        place = F.col(binned[name]).cast("int") if name in binned else F.lit(0)
-        pairs += [F.lit(features.index(name)), F.when(known, place).otherwise(MISSING)]
+        places[name] = F.when(known, F.col(binned[name]).cast("int") if name in binned else F.lit(0))
     for name in table.categories:
-        place = place_in(ruler.names[name], F.col(name))
-        pairs += [F.lit(features.index(name)), F.coalesce(place, F.lit(MISSING))]
+        places[name] = place_in(ruler.names[name], F.col(name))
     for name in table.codes:
-        pairs += [F.lit(features.index(name)), F.coalesce(F.col(name).cast("int"), F.lit(MISSING))]
-    return rows.select(DAY, F.stack(F.lit(len(pairs) // 2), *pairs).alias("feature", "bin"))
+        places[name] = F.col(name).cast("int")
+    pairs: list[Column] = []
+    for number, pack in enumerate(packs, start=first):
+        code, scale = F.lit(0), 1
+        for name, size in pack.items():
+            # A digit is never negative: 0 stands for what is missing.
+            code = code + (F.coalesce(places[name], F.lit(MISSING)) + 1) * scale
+            scale *= size
+        pairs += [F.lit(number), code]
+    return rows.select(DAY, F.stack(F.lit(len(packs)), *pairs).alias("pack", "bin"))
 
 
 def _texts(counts: Counts) -> dict[str, int]:

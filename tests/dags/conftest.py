@@ -35,7 +35,7 @@ def airflow_db() -> None:
 
 @pytest.fixture(scope="session")
 def dagbag() -> Any:
-    """Give the three timetables as the dag processor would parse them."""
+    """Give the timetables as the dag processor would parse them."""
     from airflow.dag_processing.dagbag import DagBag
 
     return DagBag(str(ROOT / "dags"))

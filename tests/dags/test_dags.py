@@ -21,7 +21,7 @@ FILES = sorted(path.stem for path in DAGS.glob("*.py"))
 def test_every_file_parses_into_the_timetable_of_its_name(dagbag: Any) -> None:
     """A file that does not parse would silently keep its old schedule."""
     assert dagbag.import_errors == {}
-    assert sorted(dagbag.dag_ids) == FILES == ["ingest", "recommend", "retrain"]
+    assert sorted(dagbag.dag_ids) == FILES == ["ingest", "recommend", "retrain", "watch"]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -161,6 +161,36 @@ def test_without_a_champion_nothing_is_published(dagbag: Any, airflow_db: None, 
     state, tasks = _run(dagbag, "recommend", 2)
     assert state == "success"
     assert tasks["publish_recommendations"] == "skipped"
+
+
+def test_drift_starts_one_retraining_for_each_champion(
+    dagbag: Any, airflow_db: None, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question that waits for an answer, or was answered with no, is not asked again by tomorrow's data."""
+    from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+
+    started: list[tuple[str, Any]] = []
+    monkeypatch.setattr(
+        TriggerDagRunOperator, "execute", lambda self, context: started.append((self.trigger_run_id, self.conf))
+    )
+    assert dagbag.dags["watch"].task_dict["retrain"].skip_when_already_exists is True
+    drift = {"retrain": True, "as_of": "2026-03-02T00:00:00+00:00", "champion": 4}
+    steps.receipts["check_drift"] = drift
+    assert _run(dagbag, "watch", 2)[0] == "success"
+    assert started == [("drift_from_version_4", {"as_of": "2026-03-02"})]
+
+
+@pytest.mark.parametrize(
+    "drift", [{"retrain": False, "champion": 4}, {"retrain": True, "champion": None}], ids=["calm", "no champion"]
+)
+def test_without_drift_or_champion_no_retraining_is_started(
+    dagbag: Any, airflow_db: None, steps: Steps, drift: dict[str, Any]
+) -> None:
+    """The first model of a shop is started by a person or by the calendar."""
+    steps.receipts["check_drift"] = {**drift, "as_of": "2026-03-02T00:00:00+00:00"}
+    state, tasks = _run(dagbag, "watch", 3 if drift["champion"] else 4)
+    assert state == "success"
+    assert tasks["retrain"] == "skipped"
 
 
 def test_ingest_lands_its_data_interval_or_the_given_days(dagbag: Any, airflow_db: None, steps: Steps) -> None:

@@ -79,8 +79,8 @@ def _with_nan(files: Files, value: float) -> Files:
         (lambda f: {MODEL_FILE: f[MODEL_FILE]}, "the model lacks items.parquet; register it again"),
         (lambda f: {ITEMS_FILE: f[ITEMS_FILE]}, "the model lacks model.json; register it again"),
         (
-            lambda f: _with_description(f, format="refit-item-factors/2"),
-            "the model has format 'refit-item-factors/2', this Refit reads refit-item-factors/2",
+            lambda f: _with_description(f, format="refit-item-factors/9"),
+            "the model has format 'refit-item-factors/9', this Refit reads refit-item-factors/2",
         ),
         (
             lambda f: _with_nan(f, float("nan")),

@@ -133,4 +133,5 @@ $(STAMP): $(LOCKS)/bootstrap.txt $(LOCKS)/lock.txt
 	@$(UV) pip sync -q --python $(PYTHON) --require-hashes --compile-bytecode $(LOCKS)/lock.txt
 	@site="$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && \
 	printf '%s\n' "$$PWD" "$$PWD/src" > "$$site/refit.pth"
+	@$(PYTHON) -m infra.class_archive
 	@touch $@

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from infra.class_archive import class_archive
 from pipelines.settings import REPOSITORY
 from refit.adapters.spark import open_session
 from refit.errors import ConfigurationError
@@ -23,4 +24,4 @@ def real_days() -> Path:
 def session(name: str) -> SparkSession:
     """Return a Spark session like that of the embedded stack."""
     config = REPOSITORY / "infra" / "log4j2.properties"
-    return open_session(name, master="local[2,4]", memory="2g", log_config=config)
+    return open_session(name, master="local[2,4]", memory="2g", log_config=config, class_archive=class_archive())

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 
 from infra.airflow_api import AirflowApi
+from infra.class_archive import class_archive
 from infra.errors import StackError
 from infra.progress import Progress, failure, follow
 from infra.raw_data import has_own_database
@@ -34,7 +35,7 @@ from refit.errors import ConfigurationError, NothingPublishedError, RefitError
 from refit.lake import Lake
 from refit.publication import read_manifest
 
-_STEPS = ["stack", "raw data", *(step for step in STEPS if step not in {"simulate_shop", "pseudonym"})]
+_STEPS = ["stack", "raw data", *(step for step in STEPS if step not in {"simulate_shop", "pseudonym", "read_person"})]
 _HOURS = 3_600.0
 _ASSET_SECONDS = 10.0
 """Airflow starts the runs that wait for an asset about a second after it has changed."""
@@ -96,7 +97,12 @@ class Loop:
         return subprocess.Popen(
             [sys.executable, "-m", "pipelines", "simulate_shop", "--out", str(self._settings.root / "simulated.json")],
             cwd=REPOSITORY,
-            env={"REFIT_SPARK_JAVA_OPTIONS": FAST_START, **os.environ, "REFIT_DATA": data},
+            env={
+                "REFIT_SPARK_JAVA_OPTIONS": FAST_START,
+                "REFIT_SPARK_CLASS_ARCHIVE": class_archive(),
+                **os.environ,
+                "REFIT_DATA": data,
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from infra import postgres
+from infra.class_archive import class_archive
 from infra.java import Java
 from infra.ports import LOOPBACK
 from infra.settings import StackSettings, is_address
@@ -149,6 +150,7 @@ def _refit_environment(
         "REFIT_SPARK_MASTER": str(defaults["spark_master"].default),
         "REFIT_SPARK_MEMORY": str(defaults["spark_memory"].default),
         "REFIT_SPARK_JAVA_OPTIONS": FAST_START,
+        "REFIT_SPARK_CLASS_ARCHIVE": class_archive(),
         **({"REFIT_SPARK_JARS": jars} if jars else {}),
         **chosen,
         **({"REFIT_SOURCE_USER": postgres.USER} if database else {}),

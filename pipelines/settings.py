@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     """Further options of the JVM of the Spark driver."""
     spark_jars: str = ""
     """Libraries that Spark loads, separated by commas: the JDBC drivers of the shop's databases."""
+    spark_class_archive: str = ""
+    """A class archive with which the JVM of the Spark driver starts in half the time."""
     pseudonym_key: SecretStr | None = None
     """Key of the keyed hash that replaces user ids."""
     pseudonym_key_version: str = "k1"

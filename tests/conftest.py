@@ -15,6 +15,7 @@ import pytest
 from postgres_server import Server, serving
 from pyspark.sql import SparkSession
 
+from infra.class_archive import class_archive
 from infra.postgres import DRIVER
 from infra.services import FAST_START
 from refit.adapters.spark import open_session
@@ -36,6 +37,7 @@ def spark() -> Iterator[SparkSession]:
         log_config=ROOT / "infra" / "log4j2.properties",
         java_options=FAST_START,
         jars=str(DRIVER) if DRIVER.is_file() else "",
+        class_archive=class_archive(),
     )
     yield session
     session.stop()

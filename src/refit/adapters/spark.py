@@ -13,14 +13,22 @@ from refit.errors import ConfigurationError
 
 
 def open_session(
-    name: str, *, master: str, memory: str, log_config: Path, java_options: str = "", jars: str = ""
+    name: str,
+    *,
+    master: str,
+    memory: str,
+    log_config: Path,
+    java_options: str = "",
+    jars: str = "",
+    class_archive: str = "",
 ) -> SparkSession:
     """
     Return the Spark session of this process.
 
     *log_config* is a log4j2 file, *java_options* are further options of the driver's JVM, *jars* are libraries for it
-    and for every executor, separated by commas. On a single machine everything binds to loopback; a cluster brings its
-    own addresses.
+    and for every executor, separated by commas. *class_archive* is a file of classes that the JVM maps instead of
+    loading them; one that was made for another JVM is ignored. On a single machine everything binds to loopback; a
+    cluster brings its own addresses.
 
     Raises:
         ConfigurationError: a jar does not exist; Spark would only say so in its log.
@@ -34,6 +42,9 @@ def open_session(
     if cores in {"1", "2"}:
         # A collector with threads of its own would only take the cores from the work.
         options.append("-XX:+UseSerialGC")
+    if class_archive:
+        # In quotes, since a path may hold spaces; a JVM would talk about an archive that does not fit on our output.
+        options += [f'"-XX:SharedArchiveFile={class_archive}"', "-Xlog:disable", "-Xlog:all=error:stderr"]
     # PySpark takes a time without a zone for a local one, and Spark for one of its session; both are UTC from here on.
     os.environ["TZ"] = "UTC"  # noqa: TID251  written and not read
     time.tzset()

@@ -16,9 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from pyspark.sql import functions as F
-from scipy.stats import ks_2samp
 
 from bench.gate import land
 from bench.places import session
@@ -127,6 +125,8 @@ def _ours(folder: str) -> None:
 
 
 def _evidently(folder: str) -> None:
+    import pyarrow.dataset as ds  # noqa: PLC0415
+
     from refit.adapters.evidently import EvidentlyReporter  # noqa: PLC0415  only this side pays for it
 
     shop = _policy(load_shop(REPOSITORY / "shops", "simulated"))
@@ -135,6 +135,9 @@ def _evidently(folder: str) -> None:
 
 
 def _scipy(folder: str) -> None:
+    import pyarrow.dataset as ds  # noqa: PLC0415
+    from scipy.stats import ks_2samp  # noqa: PLC0415  only this side pays for it
+
     shop = _policy(load_shop(REPOSITORY / "shops", "simulated"))
     exact = {}
     for name in shop.drift.numbers:

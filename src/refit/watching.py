@@ -13,6 +13,7 @@ from refit import folders
 from refit.as_of import catalogue_as_of, days_before
 from refit.columns import Columns
 from refit.config import Drift, Shop
+from refit.day_counts import Table, count_days, frequent_names, quantile_edges
 from refit.errors import NotFoundError
 from refit.features import (
     BY_ITEM,
@@ -28,7 +29,7 @@ from refit.features import (
     person_days,
 )
 from refit.lake import Lake, Landed
-from refit.profiles import DailyCounts, Profile, Ruler, Table, by_weekday, count_days, frequent_names, quantile_edges
+from refit.profiles import DailyCounts, Profile, Ruler, by_weekday
 from refit.profiles import weekday as weekday_of
 
 _EPOCH = date(1970, 1, 1)

@@ -11,20 +11,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from scipy.stats import ks_2samp
 
+from refit.day_counts import Table, count_days, frequent_names, packed, quantile_edges
 from refit.drift import FeatureDrift, compare
 from refit.errors import ModelDamagedError
-from refit.profiles import (
-    MISSING,
-    OUTSIDE,
-    Profile,
-    Ruler,
-    Table,
-    by_weekday,
-    count_days,
-    cuts,
-    frequent_names,
-    quantile_edges,
-)
+from refit.profiles import MISSING, OUTSIDE, Profile, Ruler, by_weekday, cuts
 
 MONDAY = 4
 """1970-01-05."""
@@ -202,3 +192,37 @@ def test_a_profile_written_as_json_is_the_same() -> None:
 def test_a_profile_of_another_format_is_refused_with_a_way_out() -> None:
     with pytest.raises(ModelDamagedError, match=r"format None, this Refit reads refit-profile/2; train a new model"):
         Profile.from_json({"rows": 1, "edges": {}, "counts": {}})
+
+
+def test_features_with_few_bins_are_counted_together_and_come_apart_again(spark: SparkSession) -> None:
+    """One number holds the bins of several features; each must get back exactly its own."""
+    edges = {"fine": tuple(float(n) for n in range(999)), "coarse": (1.0, 2.0), "constant": ()}
+    ruler = Ruler(edges, {"c": ("a", "b")})
+    rows = pa.table(
+        {
+            "day": pa.array([MONDAY, MONDAY, MONDAY, MONDAY + 1], pa.int32()),
+            "fine": [-1.0, 998.0, float("nan"), None],
+            "coarse": [0.5, 2.0, 1.5, None],
+            "constant": [7.0, None, 7.0, 7.0],
+            "c": ["b", "a", None, "z"],
+            "age": pa.array([0, 100_000, None, 3], pa.int32()),
+        }
+    )
+    table = Table(spark.createDataFrame(rows), ("fine", "coarse", "constant"), ("c",), ("age",))
+    assert [set(pack) for pack in packed(table, ruler)] == [{"age"}, {"constant", "c", "coarse"}, {"fine"}]
+    assert count_days([table], ruler) == {
+        MONDAY: {
+            "fine": {0: 1, 1997: 1, MISSING: 1},
+            "coarse": {0: 1, 3: 1, 2: 1},
+            "constant": {0: 2, MISSING: 1},
+            "c": {2: 1, 1: 1, MISSING: 1},
+            "age": {0: 1, 100_000: 1, MISSING: 1},
+        },
+        MONDAY + 1: {
+            "fine": {MISSING: 1},
+            "coarse": {MISSING: 1},
+            "constant": {0: 1},
+            "c": {OUTSIDE: 1},
+            "age": {3: 1},
+        },
+    }

@@ -2,10 +2,15 @@
 `python -m bench [NAME ...]`: measure and print; without a name, everything.
 
   drift_check  a drift check of ten million events beside Evidently on the same rows (BENCH_ROWS=)
+  engines      MLlib beside the library implicit: CPU for equal quality, cost per iteration (DATA=folder, BENCH_ROWS=)
   fold_in      folded-in vectors against MLlib's own, on pairs of a simulated shop
   gate         false alarms and misses of the drift gate on small shops (BENCH_GATE=calm,drifting)
+  large_loop   each step of the loop on ten million events of 500,000 people: time and memory (BENCH_ROWS=)
   landing      landing ten million events beside one hand-written aggregation and write (BENCH_ROWS=)
-  quality      ALS against popularity on 28 real days of online_retail (DATA=folder)
+  promotion    what the promotion gate says of planted challengers (BENCH_RUNS=)
+  quality      every model and baseline on 28 real days of online_retail, tuned before them (DATA=folder)
+  read_person  one person of a live batch on S3 beside the whole batch (BENCH_PEOPLE=)
+  top_k        lists for 100,000 people beside MLlib's, the search beside the bare product (BENCH_TOPK=peer,floor,slope)
   whole_run    seconds and resident memory of `make run` on both shops
 """
 
@@ -13,15 +18,32 @@ from __future__ import annotations
 
 import sys
 
-from bench import drift_check, fold_in, gate, landing, quality, whole_run
+from bench import (
+    drift_check,
+    engines,
+    fold_in,
+    gate,
+    landing,
+    large_loop,
+    promotion,
+    quality,
+    read_person,
+    top_k,
+    whole_run,
+)
 from refit.errors import RefitError
 
 BENCHES = {
     "drift_check": drift_check.measure,
+    "engines": engines.measure,
     "fold_in": fold_in.measure,
     "gate": gate.measure,
     "landing": landing.measure,
+    "large_loop": large_loop.measure,
+    "promotion": promotion.measure,
     "quality": quality.measure,
+    "read_person": read_person.measure,
+    "top_k": top_k.measure,
     "whole_run": whole_run.measure,
 }
 

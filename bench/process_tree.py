@@ -58,6 +58,18 @@ def run_measured(command: Sequence[str], *, folder: Path, environment: Mapping[s
     return Used(seconds=sum(ticks.values()) / _TICKS, peak=peak / 2**30, wall=wall, output=output)
 
 
+def seconds_of(root: int) -> float:
+    """Return the CPU seconds, user and system, that the process *root* and its living descendants have used so far."""
+    ticks = 0
+    for pid in _family(root):
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+        except OSError:
+            continue  # it ended while being read
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / _TICKS
+
+
 def _family(root: int) -> list[int]:
     parents: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):

@@ -36,6 +36,7 @@ def _schedule() -> Any:
 
 
 _SCHEDULE = _schedule()
+_REFUSED = RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)
 _MODEL = ("training_set", "run_id", "model_id", "digest")
 """What the steps that judge a model need of the receipt of the one that trained it."""
 
@@ -55,9 +56,7 @@ _MODEL = ("training_set", "run_id", "model_id", "digest")
         "retry_delay": timedelta(seconds=30),
         "retry_exponential_backoff": True,
         "execution_timeout": timedelta(hours=6),
-        "retry_policy": ExceptionRetryPolicy(
-            [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
-        ),
+        "retry_policy": ExceptionRetryPolicy([_REFUSED]),
     },
     params={
         "as_of": Param(
@@ -87,16 +86,22 @@ def retrain() -> None:
         return run_step("build_training_set", as_of=drift["as_of"])
 
     @task
-    def train_model(data: dict[str, Any]) -> dict[str, Any]:
+    def tune_model(data: dict[str, Any]) -> dict[str, Any]:
         from pipelines.process import run_step
 
-        return run_step("train_model", training_set=data["training_set"])
+        return run_step("tune_model", training_set=data["training_set"])
 
     @task
-    def evaluate_model(model: dict[str, Any]) -> dict[str, Any]:
+    def train_model(tuned: dict[str, Any]) -> dict[str, Any]:
         from pipelines.process import run_step
 
-        return run_step("evaluate_model", **{key: model[key] for key in _MODEL})
+        return run_step("train_model", training_set=tuned["training_set"], settings=tuned["settings"])
+
+    @task
+    def evaluate_model(model: dict[str, Any], drift: dict[str, Any]) -> dict[str, Any]:
+        from pipelines.process import run_step
+
+        return run_step("evaluate_model", **{key: model[key] for key in (*_MODEL, "settings")}, drift=drift)
 
     @task
     def register_model(model: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
@@ -121,8 +126,8 @@ def retrain() -> None:
         requested_by="{{ dag_run.triggering_user_name or '' }}",
     )
     data = build_training_set(drift)
-    model = train_model(data)
-    challenger = register_model(model, evaluate_model(model))
+    model = train_model(tune_model(data))
+    challenger = register_model(model, evaluate_model(model, drift))
     approve = HITLOperator(
         task_id="approve",
         subject="Make challenger {{ ti.xcom_pull(task_ids='register_model')['version'] }} the champion of "

@@ -30,12 +30,14 @@ STEPS = (
     "replay_drift",
     "build_training_set",
     "rebuild_training_set",
+    "tune_model",
     "train_model",
     "evaluate_model",
     "register_model",
     "promote_model",
     "score_users",
     "publish_recommendations",
+    "read_person",
     "pseudonym",
 )
 

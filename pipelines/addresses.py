@@ -29,6 +29,10 @@ class Addresses:
         """Folder, relative to the lake root, of one training set."""
         return f"training_sets/{digest[:16]}"
 
+    def tuning(self, training_set: str, study: str) -> str:
+        """Folder, relative to the lake root, of the trials of one study on a training set."""
+        return f"{self.training_set(training_set)}/tuning-{study[:16]}"
+
     @property
     def lists(self) -> str:
         """Where readers find the published lists."""

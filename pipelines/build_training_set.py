@@ -56,7 +56,7 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
         since=since,
         cutoff=cutoff,
         as_of=as_of,
-        events=shop.events,
+        events=shop.serving_events,
         confidence=shop.confidence,
         days=days,
     )

@@ -1,13 +1,14 @@
 """
-Step: compare challenger, champion and popularity on the holdout.
+Step: compare challenger, champion and baselines on the holdout.
 
-Reads:  the training set with its holdout; the files of challenger and champion.
-Writes: metrics and the promotion verdict into the challenger's MLflow run.
+Reads:  the training set with its holdout; the events and the catalogue before its cutoff; both models' files.
+Writes: metrics, the promotion verdict with all intervals, and the dossier, into the challenger's MLflow run.
 Re-run: safe; the same models on the same holdout give the same numbers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,11 +18,12 @@ from pipelines import wiring
 from pipelines.addresses import VERDICT_FILE, Addresses
 from refit.config import Shop
 from refit.digests import canonical_json
-from refit.evaluation import judge_people
+from refit.dossiers import metrics_of, page_of, record_of
 from refit.factors import load_verified, verified
-from refit.histories import histories
 from refit.interfaces import ModelRegistry, Tracker
+from refit.judging import judge_challenger, trials_beside
 from refit.lake import Lake
+from refit.pages.dossier_page import DOSSIER_FILE
 from refit.promotion import judge_promotion
 from refit.training_sets import load_manifest
 
@@ -39,6 +41,8 @@ class Receipt:
     k: int
     champion: int | None
     """Version of the champion that the challenger was compared with."""
+    dossier: str
+    """Name of the page among the files of the run."""
 
 
 def run(
@@ -46,6 +50,8 @@ def run(
     run_id: str,
     model_id: str,
     digest: str,
+    settings: str = "",
+    drift: Mapping[str, Any] | None = None,
     *,
     shop: Shop,
     spark: SparkSession,
@@ -54,43 +60,53 @@ def run(
     tracker: Tracker,
     registry: ModelRegistry,
 ) -> Receipt:
-    """Judge the challenger *model_id* with *digest* on the holdout of *training_set*."""
+    """Judge a model; the trials beside *settings*, a file of tuning, and *drift*, a receipt, are only shown."""
     place = addresses.training_set(training_set)
-    load_manifest(lake, place)
+    manifest = load_manifest(lake, place)
     models = {"challenger": verified(tracker.model_files(model_id), digest, f"challenger {model_id}")}
     champion = registry.champion()
     if champion is not None:
         models["champion"] = load_verified(tracker, champion)
-    judged = judge_people(
-        histories(spark.read.parquet(lake.path(f"{place}/pairs"))),
-        spark.read.parquet(lake.path(f"{place}/holdout")),
-        models,
-        shop.evaluation,
+    found = judge_challenger(spark, lake, shop, place, manifest, models)
+    verdict = judge_promotion(found.compared, shop.promotion)
+    version = champion.version if champion else None
+    trials = trials_beside(lake.store, settings)
+    shown = {"counts": manifest["counts"], "champion": version, "trials": trials, "drift": drift or {}}
+    tracker.add_to_run(
+        run_id,
+        metrics=metrics_of(found.compared),
+        files={
+            VERDICT_FILE: canonical_json(record_of(verdict, found.compared, version)),
+            DOSSIER_FILE: page_of(verdict, found, models, shop, **shown),
+        },
     )
-    verdict = judge_promotion(judged, shop.promotion, shop.evaluation)
-    means = judged.means()
-    k = shop.evaluation.k
-    metrics = {f"{model}.{name}_at_{k}": value for model, row in means.items() for name, value in row.items()}
-    metrics |= {f"{model}.coverage": count / judged.catalogue for model, count in judged.recommended.items()}
-    record = {**verdict.as_record(), "metrics": means, "champion": champion.version if champion else None}
-    tracker.add_to_run(run_id, metrics=metrics, files={VERDICT_FILE: canonical_json(record)})
     return Receipt(
         proposed=verdict.decision == "propose",
         reasons=list(verdict.reasons),
-        metrics=means,
-        judged=judged.people,
-        k=k,
-        champion=champion.version if champion else None,
+        metrics=found.compared.means(),
+        judged=found.compared.people,
+        k=found.compared.k,
+        champion=version,
+        dossier=DOSSIER_FILE,
     )
 
 
-def main(training_set: str, run_id: str, model_id: str, digest: str) -> dict[str, Any]:
+def main(
+    training_set: str,
+    run_id: str,
+    model_id: str,
+    digest: str,
+    settings: str = "",
+    drift: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Judge with the real collaborators."""
     receipt = run(
         training_set,
         run_id,
         model_id,
         digest,
+        settings,
+        drift,
         shop=wiring.shop(),
         spark=wiring.spark("evaluate_model"),
         lake=wiring.lake(),

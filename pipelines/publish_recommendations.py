@@ -2,7 +2,7 @@
 Step: judge a scored batch and make it live.
 
 Reads:  the commit of the batch, the pointer.
-Writes: the manifest with the list verdict; then, only if the verdict is good, `live.json` by compare-and-swap.
+Writes: the index and the manifest with the list verdict; then, only if that is good, `live.json` by compare-and-swap.
 Re-run: safe; publishing the live batch again changes nothing, and an older date never replaces a newer one.
 """
 
@@ -15,7 +15,7 @@ from pipelines import wiring
 from refit.config import Shop
 from refit.errors import ListsRefusedError
 from refit.interfaces import ObjectStore
-from refit.lists import judge_lists
+from refit.list_gate import judge_lists
 from refit.publication import go_live, read_commit, write_manifest
 
 
@@ -36,13 +36,13 @@ def run(batch: str, *, shop: Shop, store: ObjectStore) -> Receipt:
     """Publish the scored *batch* (its prefix)."""
     commit = read_commit(store, batch)
     verdict = judge_lists(commit["counts"], shop.lists)
-    manifest = write_manifest(store, batch, commit, verdict.as_record())
+    sealed = write_manifest(store, batch, commit, verdict.as_record())
     if verdict.decision != "publish":
         raise ListsRefusedError(
             f"batch {store.address}/{batch} is refused, the last good batch stays live: {'; '.join(verdict.reasons)}; "
             "see its manifest.json"
         )
-    published = go_live(store, batch, manifest, commit)
+    published = go_live(store, batch, sealed, commit)
     return Receipt(
         live=published.live,
         generation=published.generation,

@@ -63,16 +63,18 @@ def run(
 
 def _summary(evaluation: dict[str, Any], cutoff: str, digest: str, address: str) -> str:
     k = evaluation["k"]
+    ours, *others = sorted(evaluation["metrics"].items(), key=lambda row: (row[0] != "challenger", -row[1]["ndcg"]))
     rows = [
-        f"| {model} | {row['recall']:.4f} | {row['ndcg']:.4f} | {row['hit_rate']:.4f} |"
-        for model, row in sorted(evaluation["metrics"].items())
+        f"| {model.replace('_', ' ')} | {row['recall']:.4f} | {row['ndcg']:.4f} | {row['hit_rate']:.4f} |"
+        for model, row in (ours, *others)
     ]
     return "\n".join(
         [
+            *[f"- {reason}" for reason in evaluation["reasons"]],
+            "",
+            f"**[Dossier]({address}/artifacts/{evaluation['dossier']})**, to be read in two minutes. "
             f"Trained on data before {cutoff[:10]}, judged by {evaluation['judged']:,} people. "
             f"Digest `{digest[:16]}`. [Run]({address})",
-            "",
-            *[f"- {reason}" for reason in evaluation["reasons"]],
             "",
             f"| model | recall@{k} | ndcg@{k} | hit rate@{k} |",
             "|---|---|---|---|",

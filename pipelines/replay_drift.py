@@ -19,7 +19,7 @@ from pipelines import wiring
 from pipelines.instants import Instant, landed_as_of
 from refit.config import Shop
 from refit.errors import ConfigurationError
-from refit.interfaces import Tracker
+from refit.interfaces import Factoriser, Tracker
 from refit.lake import Lake
 from refit.pages.replay_page import HEADS, STEP_HEADS, as_csv, replay_page, score_rows
 from refit.past import Past
@@ -51,6 +51,7 @@ def run(
     spark: SparkSession,
     lake: Lake,
     tracker: Tracker,
+    factoriser: Factoriser,
 ) -> Receipt:
     """Check every *every_days* days from *since* to *until*; *others* adds alternatives to the configured policy."""
     until = landed_as_of(until, lake, shop)
@@ -60,7 +61,7 @@ def run(
             "nothing to replay; give at least two checks and one day to judge"
         )
     steps = moments(since, until, timedelta(days=every_days), shop)
-    past = Past(spark, lake, shop, steps, lake.path("replays"))
+    past = Past(spark, lake, shop, steps, lake.path("replays"), factoriser)
     replay = Replay(past, judged_days, shop.promotion.margin, _LOG.info)
     policies = {"configured": shop.drift, **(alternatives(shop.drift) if others else {})}
     scores = replay.play(policies)
@@ -110,5 +111,6 @@ def main(
         spark=wiring.spark("replay_drift"),
         lake=wiring.lake(),
         tracker=wiring.tracker(),
+        factoriser=wiring.factoriser(),
     )
     return asdict(receipt)

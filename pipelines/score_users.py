@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -21,17 +21,18 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.addresses import Addresses
 from pipelines.instants import Instant, landed_as_of
-from refit.as_of import allowed_as_of, days_before, everybody_as_of
+from refit.as_of import days_before, everybody_as_of, shelf_as_of
 from refit.config import Shop
 from refit.errors import ConfigurationError
 from refit.factors import load_verified
 from refit.interfaces import ModelRegistry, ObjectStore, Tracker
 from refit.lake import Lake
-from refit.lists import sum_counts
+from refit.list_gate import sum_counts
 from refit.publication import write_commit
 from refit.scoring import Batch, score
+from refit.training.settings import shop_of
 
-_EVENTS_PER_PART = 2_000_000
+_EVENTS_PER_PART = 1_000_000
 """Bounds the memory of the task that makes one part file."""
 
 
@@ -46,6 +47,10 @@ class Receipt:
     as_of: str = ""
     champion: int | None = None
     counts: dict[str, int]
+    shelf: dict[str, Any] = field(default_factory=dict)
+    """How many items may be recommended, and how many each rule keeps off."""
+    warnings: list[str] = field(default_factory=list)
+    """Rules of the lists that change nothing."""
 
 
 def run(
@@ -71,36 +76,32 @@ def run(
         )
     model = load_verified(tracker, champion)
     spark = open_spark()
+    stocked = shelf_as_of(spark, lake, shop, model, as_of)
     run_date = as_of.date().isoformat()
     prefix = addresses.batch(run_date, uuid4().hex[:12])
-    cores = spark.sparkContext.defaultParallelism
     events = sum(day.rows for day in days_before(lake, as_of))
     records = score(
-        everybody_as_of(spark, lake, shop, as_of),
+        # Tuning may have found another half-life and other weights than shop.toml has.
+        everybody_as_of(spark, lake, shop_of(model, shop), as_of),
         model,
-        allowed_as_of(spark, lake, model, as_of),
+        stocked.shelf,
         shop.lists,
         Batch(prefix, champion.version, run_date),
         open_store=open_store,
-        parts=max(cores, math.ceil(events / _EVENTS_PER_PART)),
+        parts=max(spark.sparkContext.defaultParallelism, math.ceil(events / _EVENTS_PER_PART)),
     )
     counts = sum_counts([record.pop("counts") for record in records])
-    write_commit(
-        open_store(),
-        prefix,
-        champion=champion,
-        parts=records,
-        run_date=run_date,
-        as_of=as_of.isoformat(),
-        k=shop.lists.k,
-        counts=counts,
-    )
+    facts = {"run_date": run_date, "as_of": as_of.isoformat(), "k": shop.lists.k, "counts": counts}
+    shelf = stocked.as_record()
+    write_commit(open_store(), prefix, champion=champion, parts=records, shelf=shelf, **facts)
     return Receipt(
         scored=True,
         batch=prefix,
         as_of=as_of.isoformat(),
         champion=champion.version,
         counts=counts,
+        shelf=shelf,
+        warnings=list(stocked.warnings),
     )
 
 

@@ -16,7 +16,7 @@ from refit.adapters.s3 import S3ObjectStore
 from refit.adapters.spark import open_session
 from refit.config import Shop, load_shop
 from refit.errors import ConfigurationError
-from refit.interfaces import DriftReporter, ModelRegistry, ObjectStore, Tracker, Validator
+from refit.interfaces import DriftReporter, Factoriser, ModelRegistry, ObjectStore, Proposer, Tracker, Validator
 from refit.lake import Lake
 from refit.pseudonyms import PseudonymKey
 from refit.sources import Warehouse
@@ -49,6 +49,7 @@ def spark(step: str) -> SparkSession:
         log_config=REPOSITORY / "infra" / "log4j2.properties",
         java_options=chosen.spark_java_options,
         jars=chosen.spark_jars,
+        class_archive=chosen.spark_class_archive,
     )
 
 
@@ -98,6 +99,20 @@ def drift_reporter() -> DriftReporter:
     from refit.adapters.evidently import EvidentlyReporter  # noqa: PLC0415  its import takes seconds
 
     return EvidentlyReporter()
+
+
+def factoriser() -> Factoriser:
+    """Return what factorises matrices that fit this machine."""
+    from refit.adapters.implicit import ImplicitLibrary  # noqa: PLC0415  steps that do not train need not pay its import
+
+    return ImplicitLibrary()
+
+
+def proposer() -> Proposer:
+    """Return what chooses the settings to try."""
+    from refit.adapters.optuna import OptunaProposer  # noqa: PLC0415  as above
+
+    return OptunaProposer()
 
 
 def tracker() -> Tracker:

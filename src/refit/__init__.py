@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,3 +23,22 @@ def read_live(address: str, *, endpoint: str | None = None) -> pa.Table:
     from refit.publication import read_live_batch
 
     return read_live_batch(S3ObjectStore.connect(address, endpoint=endpoint))
+
+
+def read_person(address: str, user_id: str, *, endpoint: str | None = None) -> dict[str, Any] | None:
+    """
+    Return the live row of one person under *address* (``s3://bucket/prefix``), or None when there is no such person.
+
+    *user_id* is the pseudonym under which the person appears in the lists; ``python -m pipelines pseudonym id=...``
+    gives it. Two small requests and one range of one part file, each checked against its SHA-256; never the whole
+    batch.
+
+    Raises:
+        NothingPublishedError: no batch has ever been published under *address*.
+        NotFoundError: the live batch was published by a Refit that wrote no index.
+        DamagedBatchError: bytes differ from what was promised.
+    """
+    from refit.adapters.s3 import S3ObjectStore
+    from refit.publication import read_live_person
+
+    return read_live_person(S3ObjectStore.connect(address, endpoint=endpoint), user_id)

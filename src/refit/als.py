@@ -14,12 +14,17 @@ from pyspark.sql import functions as F
 from refit import folders
 from refit.columns import Columns
 from refit.config import Als
+from refit.errors import NotEnoughDataError
 from refit.factors import ItemFactors
 
 _USER, _ITEM = "user", "item"
 """Integer ids; they exist for the fit only."""
+_MOST_IDS = 2**31 - 1
+"""MLlib's ids are 32-bit integers."""
 _BLOCKS_PER_CORE = 1
 """Few blocks: forty of them cost twice the time and four times the memory of two on two cores."""
+_PAIRS_PER_BLOCK = 20_000_000
+"""A block of ratings is one object of the JVM; 12 bytes each, so a quarter of a gigabyte."""
 _CHECKPOINT_EVERY = 2
 """Iterations. Without checkpoints the lineage grows until reading it overflows the stack; with them it is faster."""
 
@@ -28,14 +33,21 @@ def train_als(pairs: DataFrame, settings: Als, facts: Mapping[str, Any], *, chec
     """
     Return the item factors of *pairs* (user_id, item_id, confidence; one row per pair, confidence 0 teaches nothing).
 
-    Implicit preferences after Hu, Koren and Volinsky (2008). The same pairs, settings and number of cores give the same
-    bytes. *checkpoints* is a folder that every executor can write; it is deleted afterwards.
+    Implicit preferences after Hu, Koren and Volinsky (2008), or the confidences as ratings (Koren, Bell and Volinsky
+    2009). The same pairs, settings and number of cores give the same bytes. Only items are ever collected.
+    *checkpoints* is a folder that every executor can write; it is deleted afterwards.
+
+    Raises:
+        NotEnoughDataError: a rank that the data do not support, or more people or items than 32 bits can number.
     """
     pairs.sparkSession.sparkContext.setCheckpointDir(checkpoints)
     numbered, items = number_ids(pairs.where(F.col(Columns.CONFIDENCE) > 0))
     numbered.persist()
     try:
-        return to_item_factors(fit(numbered, settings), numbered, items, settings, facts)
+        most = numbered.agg(F.max(_USER), F.max(_ITEM), F.count(F.lit(1))).collect()[0]
+        require_supported(settings.rank, people=most[0] + 1, items=most[1] + 1)
+        blocks = blocks_for(most[2], numbered.sparkSession.sparkContext.defaultParallelism)
+        return to_item_factors(fit(numbered, settings, blocks), numbered, items, settings, facts)
     finally:
         numbered.unpersist()
         folders.delete(pairs.sparkSession, checkpoints)
@@ -52,7 +64,7 @@ def number_ids(pairs: DataFrame) -> tuple[DataFrame, DataFrame]:
     numbered = (
         pairs.join(people, Columns.USER)
         .join(F.broadcast(items), Columns.ITEM)
-        .select(F.col(_USER).cast("int"), F.col(_ITEM).cast("int"), F.col(Columns.CONFIDENCE).cast("float"))
+        .select(F.col(_USER), F.col(_ITEM), F.col(Columns.CONFIDENCE).cast("float"))
         # The order within a block decides the order of additions, and so the last bits of the factors.
         .repartition(_USER)
         .sortWithinPartitions(_USER, _ITEM)
@@ -60,15 +72,40 @@ def number_ids(pairs: DataFrame) -> tuple[DataFrame, DataFrame]:
     return numbered, items
 
 
-def fit(numbered: DataFrame, settings: Als) -> ALSModel:
+def require_supported(rank: int, *, people: int, items: int) -> None:
+    """Raise NotEnoughDataError when MLlib cannot number the ids, or *rank* exceeds the smaller side of the data."""
+    for what, count in (("people", people), ("items", items)):
+        if count > _MOST_IDS:
+            raise NotEnoughDataError(
+                f"the training set has {count:,} {what}, and MLlib numbers at most {_MOST_IDS:,}; shorten "
+                "training.window_days, or leave out those of a single event in the mapping"
+            )
+    if rank > min(people, items):
+        raise NotEnoughDataError(
+            f"als.rank = {rank} is larger than {people:,} people and {items:,} items support; it can be at most "
+            f"{min(people, items)}: lower the rank or land more days"
+        )
+
+
+def blocks_for(pairs: int, cores: int) -> int:
+    """
+    Return the number of blocks for each side: one per core, and more only where a block would grow too large.
+
+    >>> blocks_for(1_000_000, 2), blocks_for(1_000_000_000, 16)
+    (2, 50)
+    """
+    return max(2, cores * _BLOCKS_PER_CORE, -(-pairs // _PAIRS_PER_BLOCK))
+
+
+def fit(numbered: DataFrame, settings: Als, blocks: int = 2) -> ALSModel:
     """Return MLlib's own model of pairs with integer ids."""
-    blocks = max(2, numbered.sparkSession.sparkContext.defaultParallelism * _BLOCKS_PER_CORE)
     als = ALS(
         rank=settings.rank,
         maxIter=settings.iterations,
         regParam=settings.regularisation,
         alpha=settings.alpha,
-        implicitPrefs=True,
+        implicitPrefs=settings.preferences == "implicit",
+        nonnegative=settings.nonnegative,
         numUserBlocks=blocks,
         numItemBlocks=blocks,
         userCol=_USER,
@@ -100,4 +137,5 @@ def to_item_factors(
         alpha=settings.alpha,
         regularisation=settings.regularisation,
         facts=dict(facts),
+        implicit=settings.preferences == "implicit",
     )

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-import numpy as np
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from refit.cleaning import without_cancelled
 from refit.columns import Columns
 from refit.config import Shop
+from refit.errors import ConfigurationError
 from refit.factors import ItemFactors
 from refit.histories import histories, person_item_pairs
-from refit.items import allowed_positions
+from refit.items import judge_items
 from refit.lake import Lake, Landed
-from refit.scoring import everybody
+from refit.people import everybody, with_segment
+from refit.popular import Touches, count_touches
+from refit.shelving import Stocked, stock
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,17 +33,34 @@ def history_before(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime)
     return without_cancelled(events, shop.events)
 
 
+def people_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> DataFrame | None:
+    """
+    Return each person of the users table once, with `segment` where the lists use one; None for a shop without users.
+
+    Raises:
+        ConfigurationError: the shop names a segment column that there is not.
+    """
+    landed = lake.snapshot("users", as_of)
+    if landed is not None:
+        return with_segment(lake.read(spark, "users", [landed]), shop.lists.segment)
+    if shop.lists.segment is None:
+        return None
+    raise ConfigurationError(
+        f"lists.segment = {shop.lists.segment!r}: no users table is landed for shop {shop.name!r}; "
+        "add sources/users.sql and land it, or take the setting out of shop.toml"
+    )
+
+
 def everybody_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> DataFrame:
-    """Return the history of each person who may be served, as `refit.scoring.everybody` describes it."""
+    """Return the history of each person who may be served, as `refit.people.everybody` describes it."""
     pairs = person_item_pairs(
         history_before(spark, lake, shop, as_of),
         since=as_of - shop.training.window,
         as_of=as_of,
-        events=shop.events,
+        events=shop.serving_events,
         confidence=shop.confidence,
     )
-    people = lake.snapshot("users", as_of)
-    return everybody(histories(pairs), lake.read(spark, "users", [people]) if people else None)
+    return everybody(histories(pairs), people_as_of(spark, lake, shop, as_of))
 
 
 def catalogue_as_of(spark: SparkSession, lake: Lake, as_of: datetime) -> DataFrame:
@@ -51,6 +69,30 @@ def catalogue_as_of(spark: SparkSession, lake: Lake, as_of: datetime) -> DataFra
     return lake.read(spark, "items", [snapshot] if snapshot else [])
 
 
-def allowed_as_of(spark: SparkSession, lake: Lake, model: ItemFactors, as_of: datetime) -> NDArray[np.bool_]:
-    """Return for each item of *model* whether it may be shown."""
-    return allowed_positions(model, catalogue_as_of(spark, lake, as_of), as_of)
+def touches_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> Touches:
+    """Return who touched what in the shop's recent days before *as_of*; only these days are read."""
+    since = as_of - timedelta(days=shop.lists.recent_days)
+    days = lake.days("interactions", since, as_of)
+    if not any(day.path for day in days):
+        return Touches()
+    time = F.col(Columns.EVENT_TIME)
+    recent = lake.read(spark, "interactions", days).where((time >= F.lit(since)) & (time < F.lit(as_of)))
+    # Orders are taken back from the latest on, so older days would not change what is left of these.
+    return count_touches(
+        without_cancelled(recent, shop.events),
+        people_as_of(spark, lake, shop, as_of) if shop.lists.segment else None,
+        events=shop.events,
+        min_segment_people=shop.lists.min_segment_people,
+    )
+
+
+def shelf_as_of(spark: SparkSession, lake: Lake, shop: Shop, model: ItemFactors, as_of: datetime) -> Stocked:
+    """
+    Return what may be recommended, and by which rules.
+
+    Raises:
+        ConfigurationError: a rule of `[lists]` does not fit the catalogue or the users.
+        ListsRefusedError: the rules leave nothing to recommend.
+    """
+    judged = judge_items(catalogue_as_of(spark, lake, as_of), shop.lists, as_of)
+    return stock(model, judged, touches_as_of(spark, lake, shop, as_of), shop.lists)

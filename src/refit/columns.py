@@ -33,11 +33,13 @@ class Columns:
     LISTED_AT = "listed_at"
 
     CONSENT = "consent"
+    SEGMENT = "segment"
+    """The value of the shop's segment column: people without a history get what is popular among their like."""
 
     CONFIDENCE = "confidence"
     """MLlib's rating r, from which the confidence c = 1 + alpha * r is made."""
     BOUGHT = "bought"
-    """Whether the shop's lists must leave this item out for this person."""
+    """Whether the shop's lists must leave this item out for this person: bought, and lists do not repeat that."""
     ITEMS = "items"
     CONFIDENCES = "confidences"
     RELEVANT = "relevant"

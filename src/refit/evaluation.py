@@ -2,61 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from refit.baselines import popularity
+from refit.cohorts import FIRST_SEEN_DAYS, Described
 from refit.columns import Columns
 from refit.config import Evaluation
+from refit.contenders import ByModel, Contender
+from refit.errors import ConfigurationError
 from refit.factors import ItemFactors
-from refit.fold_in import History, fold_in, read_histories
-from refit.metrics import METRICS
-from refit.ranking import top_k
+from refit.fold_in import fold_in_people, read_histories
+from refit.metrics import METRICS, mae, rmse
 
-POPULARITY = "popularity"
+CHALLENGER, CHAMPION, POPULARITY = "challenger", "champion", "popularity"
+RATINGS = "ratings"
+"""Column of a holdout of explicit ratings: those of the relevant items, in their order."""
 
-Ranker = Callable[[ItemFactors, History, NDArray[np.bool_], int], NDArray[np.int64]]
-"""Ranks allowed items of a model for one person: positions, best first."""
+_ACTIVITY, _PAST, _WANTED = "_activity", "_past", "_wanted"
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What was measured on each person."""
+    """The lists of some people and what was right in them; the same person at the same place everywhere."""
 
-    people: int
-    values: Mapping[str, Mapping[str, NDArray[np.float64]]]
-    """Model -> metric -> one value per person; the same person at the same place everywhere."""
-    recommended: Mapping[str, int]
-    """Model -> how many different items occur in its lists."""
-    catalogue: int
-    """Items that the challenger could recommend."""
+    k: int
+    """Length of the lists that decide."""
+    lengths: tuple[int, ...]
+    """Lengths at which lists are judged; the longest is the width of *lists*."""
+    users: pa.Array
+    """Ids, ascending."""
+    items: pa.Array
+    """The catalogue: the items that the challenger learnt."""
+    relevant: NDArray[np.int64]
+    """How many items each person came to want."""
+    lists: Mapping[str, NDArray[np.int32]]
+    """Model -> people x longest: positions in *items*, best first, -1 for none."""
+    hits: Mapping[str, NDArray[np.bool_]]
+    """Model -> people x longest: whether that item was wanted."""
+    described: Described
+    past: NDArray[np.float64]
+    """Mean number of people who touched the items of a person's history."""
+    ratings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Model -> rmse, mae and the number of ratings, where the shop has ratings."""
 
-    def mean(self, model: str, metric: str) -> float:
-        """Return the mean of one metric over people."""
-        return float(self.values[model][metric].mean())
+    @property
+    def people(self) -> int:
+        """How many people were judged."""
+        return len(self.users)
+
+    def values(self, model: str, metric: str, k: int | None = None) -> NDArray[np.float64]:
+        """Return the metric of each person at length *k*, the deciding one unless told."""
+        return METRICS[metric](self.hits[model][:, : k or self.k], self.relevant)
+
+    def mean(self, model: str, metric: str, k: int | None = None) -> float:
+        """Return the mean of one metric over people; 0 without any."""
+        return float(self.values(model, metric, k).mean()) if self.people else 0.0
 
     def means(self) -> dict[str, dict[str, float]]:
-        """Return model -> metric -> mean."""
-        return {model: {name: float(v.mean()) for name, v in metrics.items()} for model, metrics in self.values.items()}
-
-
-def by_factors(model: ItemFactors, history: History, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int64]:
-    """Rank by the person's folded-in vector; somebody of whom the model knows nothing gets what lists would show."""
-    if not (history.confidences > 0).any():
-        return by_popularity(model, history, allowed, k)
-    person = fold_in(model, history.positions, history.confidences)
-    return top_k(model.factors @ person.vector.astype(np.float32), allowed, k)
-
-
-def by_popularity(model: ItemFactors, history: History, allowed: NDArray[np.bool_], k: int) -> NDArray[np.int64]:
-    """Rank by the number of people in the training set of *model*, the same for everybody."""
-    order = model.by_popularity
-    return order[allowed[order]][:k]
+        """Return model -> metric -> mean at the deciding length."""
+        return {model: {metric: self.mean(model, metric) for metric in METRICS} for model in self.hits}
 
 
 def judge_people(
@@ -64,71 +76,190 @@ def judge_people(
     holdout: DataFrame,
     models: Mapping[str, ItemFactors],
     settings: Evaluation,
+    *,
+    own: Mapping[str, DataFrame] | None = None,
+    rivals: Mapping[str, Contender] | None = None,
+    traits: DataFrame | None = None,
 ) -> Judged:
     """
-    Return every metric of every model for each person of *holdout*; popularity is that of the model `challenger`.
+    Return the lists of every model for each person of *holdout*, and what was right in them.
 
     *histories* are those of `refit.histories.histories` at the cutoff and *holdout* is made by
-    `refit.training_sets.holdout`. At most `settings.max_people` people are judged, chosen by a hash of their id; their
-    values come to the driver, nothing else does.
+    `refit.training_sets.holdout`. A model that was trained with other confidences has histories of its *own*, under its
+    name. The catalogue is that of the model `challenger`: nobody is asked about other items,
+    so no model may recommend them. Popularity, that of the same model, is always one of the *rivals*. *traits* are
+    those of `refit.cohorts.traits`. At most `settings.max_people` people are judged, chosen by a hash of their id;
+    their lists come to the driver, nothing else does.
+
+    Raises:
+        ConfigurationError: a model knows no item of the catalogue, so its items have other ids.
     """
+    challenger = models[CHALLENGER]
+    catalogue = challenger.items
+    contenders: dict[str, Contender] = {name: ByModel.over(model, catalogue) for name, model in models.items()}
+    contenders[POPULARITY] = ByModel.over(popularity(challenger), catalogue)
+    contenders |= rivals or {}
+    contest = _Contest(contenders, challenger, max(settings.lengths))
+
     chosen = holdout.orderBy(F.xxhash64(Columns.USER, F.lit(settings.seed)), Columns.USER).limit(settings.max_people)
     asked = histories.join(F.broadcast(chosen), Columns.USER)
-    rankers: dict[str, tuple[ItemFactors, Ranker]] = {name: (model, by_factors) for name, model in models.items()}
-    rankers[POPULARITY] = (models["challenger"], by_popularity)
-    shared = asked.sparkSession.sparkContext.broadcast(rankers)
-    k = settings.k
+    for name, theirs in (own or {}).items():
+        asked = asked.join(_renamed(theirs, name), Columns.USER, "left")
+    columns: list[str] = []
+    if traits is not None:
+        columns = [name for name in traits.columns if name != Columns.USER]
+        # A name of the shop's may be anything, a name of Arrow's input may not.
+        numbered = [F.col(f"`{name}`").alias(_trait(n)) for n, name in enumerate(columns)]
+        asked = asked.join(traits.select(Columns.USER, *numbered), Columns.USER, "left")
+    rated = RATINGS in holdout.columns
+    shared = asked.sparkSession.sparkContext.broadcast(contest)
 
     def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield _judge_batch(batch, shared.value, k)
+            yield shared.value.judge(batch, columns, rated=rated)
 
-    fields = ", ".join(f"`{name}.{metric}` double" for name in rankers for metric in METRICS)
-    lists = ", ".join(f"`{name}.list` array<string>" for name in rankers)
-    table = asked.mapInArrow(judge, f"{Columns.USER} string, {fields}, {lists}").orderBy(Columns.USER).toArrow()
-    values = {name: {metric: table[f"{name}.{metric}"].to_numpy() for metric in METRICS} for name in rankers}
-    recommended = {name: len(table[f"{name}.list"].combine_chunks().flatten().unique()) for name in rankers}
-    return Judged(people=len(table), values=values, recommended=recommended, catalogue=len(models["challenger"].items))
+    table = asked.mapInArrow(judge, contest.schema(asked, columns, rated=rated)).orderBy(Columns.USER).toArrow()
+    return _gathered(table.combine_chunks(), contest, columns, settings, rated=rated)
 
 
-def _judge_batch(batch: pa.RecordBatch, rankers: Mapping[str, tuple[ItemFactors, Ranker]], k: int) -> pa.RecordBatch:
-    relevant = [set(row) for row in batch.column(batch.schema.get_field_index(Columns.RELEVANT)).to_pylist()]
-    columns: dict[str, list[object]] = {Columns.USER: []}
-    columns |= {f"{name}.{metric}": [] for name in rankers for metric in METRICS}
-    columns |= {f"{name}.list": [] for name in rankers}
-    columns[Columns.USER] = batch.column(batch.schema.get_field_index(Columns.USER)).to_pylist()
-    for name, (model, rank) in rankers.items():
-        for history, wanted in zip(read_histories(batch, model), relevant, strict=True):
-            allowed = np.ones(len(model.items), dtype=np.bool_)
-            allowed[history.positions[history.bought]] = False
-            ids = model.items.take(pa.array(rank(model, history, allowed, k))).to_pylist()
-            hits = np.zeros(k)
-            hits[: len(ids)] = [item in wanted for item in ids]
-            for metric, measure in METRICS.items():
-                columns[f"{name}.{metric}"].append(measure(hits, len(wanted)))
-            columns[f"{name}.list"].append(ids)
-    return pa.RecordBatch.from_pydict(columns)
+class _Contest:
+    """The contenders with the positions of their items in one catalogue."""
+
+    def __init__(self, contenders: Mapping[str, Contender], challenger: ItemFactors, width: int) -> None:
+        self.contenders, self.challenger, self.width = contenders, challenger, width
+        self.places = {name: challenger.positions(contender.items) for name, contender in contenders.items()}
+        for name, places in self.places.items():
+            if not (places >= 0).any():
+                raise ConfigurationError(
+                    f"{name} knows none of the {len(challenger.items):,} items of the training set (its own are "
+                    f"{', '.join(repr(item) for item in contenders[name].items[:3].to_pylist()) or 'none'} ...), so it "
+                    "cannot be compared; if the shop's item ids have changed, publish under a new shop name"
+                )
+        self.rating = {
+            name: contender.model
+            for name, contender in contenders.items()
+            if isinstance(contender, ByModel) and not contender.model.implicit and contender.model.links is None
+        }
+
+    def schema(self, asked: DataFrame, columns: Sequence[str], *, rated: bool) -> str:
+        kinds = dict(asked.dtypes)
+        fields = [f"{Columns.USER} string", f"{_WANTED} long", f"{_ACTIVITY} long", f"{_PAST} double"]
+        fields += [f"{_trait(n)} {kinds[_trait(n)]}" for n in range(len(columns))]
+        fields += [f"`{name}.list` array<int>, `{name}.hits` array<boolean>" for name in self.contenders]
+        fields += [f"`{RATINGS}` array<double>"] * rated
+        fields += [f"`{name}.rated` array<double>" for name in self.rating if rated]
+        return ", ".join(fields)
+
+    def judge(self, batch: pa.RecordBatch, columns: Sequence[str], *, rated: bool) -> pa.RecordBatch:
+        """Return the lists of the people of *batch*."""
+        wanted = _column(batch, Columns.RELEVANT)
+        counts = wanted.value_lengths().to_numpy().astype(np.int64)
+        owners = np.repeat(np.arange(len(batch)), counts)
+        size = len(self.challenger.items) + 1
+        asked = owners * size + self.challenger.positions(wanted.flatten())
+        made = {
+            Columns.USER: _column(batch, Columns.USER),
+            _WANTED: pa.array(counts),
+            **dict(zip((_ACTIVITY, _PAST), self._pasts(batch), strict=True)),
+            **{_trait(n): _column(batch, _trait(n)) for n in range(len(columns))},
+        }
+        people = np.arange(len(batch))[:, None]
+        for name, contender in self.contenders.items():
+            found = contender.rank(_seen_by(name, batch), self.width)
+            # The last place of all is that of no item.
+            places = np.append(self.places[name], -1)[found]
+            hits = np.isin(people * size + places, asked) & (places >= 0)
+            made |= {f"{name}.list": _rows(places.astype(np.int32)), f"{name}.hits": _rows(hits)}
+        if rated:
+            made[RATINGS] = _column(batch, RATINGS)
+            made |= {f"{name}.rated": self._predicted(name, batch, wanted, owners) for name in self.rating}
+        return pa.RecordBatch.from_pydict(made)
+
+    def _pasts(self, batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+        """Return how many items each person's history teaches, and how popular those are on average."""
+        items = _column(batch, Columns.ITEMS)
+        owners = np.repeat(np.arange(len(batch)), items.value_lengths().to_numpy())
+        positions = self.challenger.positions(items.flatten())
+        confidences = _column(batch, Columns.CONFIDENCES).flatten().to_numpy(zero_copy_only=False)
+        taught = (positions >= 0) & (confidences > 0)
+        activity = np.bincount(owners[taught], minlength=len(batch))
+        total = np.bincount(owners[taught], self.challenger.people[positions[taught]], minlength=len(batch))
+        return pa.array(activity), pa.array(total / np.maximum(activity, 1))
+
+    def _predicted(self, name: str, batch: pa.RecordBatch, wanted: pa.Array, owners: NDArray[np.int64]) -> pa.Array:
+        """Return the predicted ratings of the wanted items, NaN where the model knows the person or item nothing of."""
+        model = self.rating[name]
+        people = fold_in_people(model, read_histories(_seen_by(name, batch), model))
+        positions = model.positions(wanted.flatten())
+        factors = model.factors[positions].astype(np.float64)
+        values = np.einsum("ij,ij->i", people.vectors[owners], factors)
+        values[(positions < 0) | ~people.known[owners]] = np.nan
+        return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(wanted.value_lengths())), pa.int32()), values)
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean difference and where it lies with the configured confidence."""
+def _gathered(
+    table: pa.Table, contest: _Contest, columns: Sequence[str], settings: Evaluation, *, rated: bool
+) -> Judged:
+    people, shape = len(table), (len(table), contest.width)
+    first_seen = None
+    if FIRST_SEEN_DAYS in columns:
+        first_seen = table[_trait(columns.index(FIRST_SEEN_DAYS))].cast(pa.float64()).fill_null(np.nan).to_numpy()
+    segments = {name: _whole(table, _trait(n)) for n, name in enumerate(columns) if name != FIRST_SEEN_DAYS}
+    ratings = {}
+    for name in contest.rating if rated else ():
+        predicted, given = (_whole(table, column).flatten().to_numpy() for column in (f"{name}.rated", RATINGS))
+        known = np.isfinite(predicted) & np.isfinite(given)
+        if known.any():
+            errors = {"rmse": rmse(predicted[known], given[known]), "mae": mae(predicted[known], given[known])}
+            ratings[name] = {**errors, "ratings": float(known.sum())}
+    return Judged(
+        k=settings.k,
+        lengths=settings.lengths,
+        users=_whole(table, Columns.USER),
+        items=contest.challenger.items,
+        relevant=table[_WANTED].to_numpy(),
+        lists={name: _whole(table, f"{name}.list").flatten().to_numpy().reshape(shape) for name in contest.contenders},
+        hits={
+            name: _whole(table, f"{name}.hits").flatten().to_numpy(zero_copy_only=False).astype(np.bool_).reshape(shape)
+            for name in contest.contenders
+        },
+        described=Described(table[_ACTIVITY].to_numpy(), first_seen, segments)
+        if people
+        else Described(np.empty(0, int)),
+        past=table[_PAST].to_numpy(),
+        ratings=ratings,
+    )
 
-    difference: float
-    low: float
-    high: float
+
+_HISTORY = {Columns.ITEMS: "array<string>", Columns.CONFIDENCES: "array<double>", Columns.BOUGHT: "array<boolean>"}
 
 
-def paired_interval(ours: NDArray[np.float64], theirs: NDArray[np.float64], settings: Evaluation) -> Interval:
-    """
-    Return the mean of *ours* - *theirs* over people with its percentile bootstrap interval (Efron 1979).
+def _trait(number: int) -> str:
+    return f"_trait_{number}"
 
-    People are resampled, so that both models always answer for the same people.
-    """
-    differences = ours - theirs
-    generator = np.random.default_rng(settings.seed)
-    n = len(differences)
-    means = np.array([differences[generator.integers(0, n, n)].mean() for _ in range(settings.resamples)])
-    tail = (1 - settings.level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(differences.mean()), float(low), float(high))
+
+def _renamed(histories: DataFrame, model: str) -> DataFrame:
+    return histories.select(Columns.USER, *[F.col(name).alias(f"{name}@{model}") for name in _HISTORY])
+
+
+def _seen_by(model: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the histories of *batch* that *model* wants; somebody who has none for it has an empty one."""
+    if f"{Columns.ITEMS}@{model}" not in batch.schema.names:
+        return batch
+    arrays = [_column(batch, f"{name}@{model}") for name in _HISTORY]
+    filled = [pc.fill_null(array, pa.scalar([], array.type)) for array in arrays]
+    return pa.RecordBatch.from_arrays([_column(batch, Columns.USER), *filled], [Columns.USER, *_HISTORY])
+
+
+def _whole(table: pa.Table, name: str) -> pa.Array:
+    column = table[name]
+    return column.combine_chunks() if column.num_chunks else pa.array([], column.type)
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    return batch.column(batch.schema.get_field_index(name))
+
+
+def _rows(values: NDArray[np.int32] | NDArray[np.bool_]) -> pa.ListArray:
+    offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))

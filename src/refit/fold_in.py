@@ -1,17 +1,151 @@
-"""Folding in: a person's vector from their own history and the item factors alone."""
+"""Folding in: the vectors of people from their own histories and the item factors alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from refit.columns import Columns
+from refit.errors import ModelDamagedError
 from refit.factors import ItemFactors
+from refit.flat_histories import Histories, read_histories
+
+__all__ = ["FoldedIn", "Histories", "People", "Solved", "fold_in", "fold_in_people", "read_histories"]
+
+_CELLS = 1 << 21
+"""Numbers in the arrays of people that are solved together: they stay within the caches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Some people with about equally long histories, and what each past item contributes to their vectors."""
+
+    people: NDArray[np.int64]
+    """Which people of the histories."""
+    entries: NDArray[np.int64]
+    """people x length: the entry of the histories behind each column of *influence*, -1 for none."""
+    influence: NDArray[np.float64]
+    """people x rank x length in the eigenbasis of YtY; the columns of a person sum to the vector in that basis."""
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """The people of some histories as the model sees them."""
+
+    vectors: NDArray[np.float64]
+    """people x rank; zeros for somebody who is not *known*."""
+    known: NDArray[np.bool_]
+    """Whether at least one past item teaches the model something about the person."""
+    basis: NDArray[np.float64]
+    """rank x rank, the eigenvectors of YtY in its columns."""
+    solved: tuple[Solved, ...] = ()
+    """What the vectors were made of, where it was asked for."""
+
+
+def fold_in_people(model: ItemFactors, histories: Histories, *, influence: bool = False) -> People:
+    """
+    Return the vector of each person, with the *influence* of each past item if that is asked for.
+
+    An implicit model solves (YtY + Yt (C - I) Y + lambda * n^e * I) x = Yt C p with c = 1 + alpha * r, p = 1 and n the
+    number of past items with r > 0: the half-step that ALS ends with (Hu, Koren and Volinsky 2008; the factor n after
+    Zhou et al. 2008). Another one solves (Yh^T Yh + lambda * n^e * I) x = Yh^T r over the history alone.
+
+    Both are a diagonal D in the eigenbasis of YtY plus a sum over the n past items U with weights E. Where n is below
+    the rank, x = D^-1 U^T (I + E U D^-1 U^T)^-1 t needs a system of n equations only (Woodbury 1950).
+
+    Raises:
+        ModelDamagedError: without regularisation the equations of some person have no single solution.
+    """
+    taught = histories.teaches(len(model.items))
+    people = histories.rows[taught]
+    lengths = np.bincount(people, minlength=len(histories)).astype(np.int64)
+    vectors = np.zeros((len(histories), model.rank))
+    entries = np.flatnonzero(taught)
+    starts = np.cumsum(lengths) - lengths
+    values, basis = np.linalg.eigh(model.gram)
+    values = np.maximum(values, 0.0) if model.implicit else np.zeros(model.rank)
+    turned, place = _turned(model, histories.positions[entries], basis)
+    solved = []
+    for group, length in _groups(lengths, model.rank):
+        places = starts[group][:, None] + np.arange(length)
+        there = np.arange(length) < lengths[group][:, None]
+        chosen = entries[np.minimum(places, len(entries) - 1)]
+        past = turned[place[np.minimum(places, len(entries) - 1)]]
+        past[~there] = 0.0
+        rating = np.where(there, histories.confidences[chosen], 0.0)
+        extra = model.alpha * rating if model.implicit else there.astype(np.float64)
+        target = np.where(there, 1.0 + extra, 0.0) if model.implicit else rating
+        weights = values + model.regularisation * (lengths[group] ** model.frequency_exponent)[:, None]
+        try:
+            solve = _small if length < model.rank and weights.min() > 0 else _large
+            made = solve(past, weights, extra, target, influence=influence)
+        except np.linalg.LinAlgError as error:
+            raise ModelDamagedError(
+                f"the equations of people with {int(lengths[group].min()):,} past items have no single solution "
+                f"at regularisation {model.regularisation:g}; train the model with a regularisation above 0"
+            ) from error
+        vectors[group] = made.sum(axis=2) @ basis.T
+        if influence:
+            solved.append(Solved(group, np.where(there, chosen, -1), made))
+    return People(vectors, lengths > 0, basis, tuple(solved))
+
+
+def _turned(
+    model: ItemFactors, positions: NDArray[np.int64], basis: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the vectors of the different items in the eigenbasis, and the row of each position among them."""
+    used = np.zeros(len(model.items), dtype=np.bool_)
+    used[positions] = True
+    number = np.cumsum(used) - 1
+    return model.factors[used].astype(np.float64) @ basis, number[positions]
+
+
+def _small(
+    past: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    extra: NDArray[np.float64],
+    target: NDArray[np.float64],
+    *,
+    influence: bool,
+) -> NDArray[np.float64]:
+    spread = (past / weights[:, None, :]).transpose(0, 2, 1)
+    system = extra[:, :, None] * (past @ spread)
+    length = past.shape[1]
+    system[:, np.arange(length), np.arange(length)] += 1.0
+    if influence:
+        return np.asarray((spread @ np.linalg.inv(system)) * target[:, None, :])
+    return np.asarray(spread @ np.linalg.solve(system, target[:, :, None]))
+
+
+def _large(
+    past: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    extra: NDArray[np.float64],
+    target: NDArray[np.float64],
+    *,
+    influence: bool,
+) -> NDArray[np.float64]:
+    turned = past.transpose(0, 2, 1)
+    system = (turned * extra[:, None, :]) @ past
+    rank = past.shape[2]
+    system[:, np.arange(rank), np.arange(rank)] += weights
+    right = turned * target[:, None, :] if influence else turned @ target[:, :, None]
+    return np.asarray(np.linalg.solve(system, right))
+
+
+def _groups(lengths: NDArray[np.int64], rank: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Yield people whose histories are padded to one length, few enough at a time; nobody with an empty history."""
+    ladder = [1, 2]
+    while ladder[-1] < lengths.max(initial=0):
+        ladder += [ladder[-1] * 3 // 2, ladder[-1] * 2]
+    rungs = np.asarray(ladder)[np.searchsorted(ladder, lengths)]
+    for length in np.unique(rungs[lengths > 0]).tolist():
+        group = np.flatnonzero((rungs == length) & (lengths > 0))
+        size = max(1, _CELLS // (length * max(rank, length)))
+        for start in range(0, len(group), size):
+            yield group[start : start + size], length
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +161,7 @@ class FoldedIn:
 
 
 def fold_in(model: ItemFactors, positions: NDArray[np.int64], confidences: NDArray[np.float64]) -> FoldedIn:
-    """
-    Return the person whose history is *positions* (unknown items already left out) with MLlib's r in *confidences*.
-
-    Solves (YtY + Yt (C - I) Y + lambda * n * I) x = Yt C p with c = 1 + alpha * r, p = 1 where r > 0 and n the number
-    of positive r: the half-step that `pyspark.ml.recommendation.ALS` ends with (Hu, Koren and Volinsky 2008; the
-    factor n after Zhou et al. 2008), so that the result equals `ALSModel.userFactors` for the same data.
-    """
+    """Return the person whose history is *positions* with MLlib's r in *confidences*; see `fold_in_people`."""
     taught = confidences > 0
     known, rating = positions[taught], confidences[taught]
     items = model.factors[known].astype(np.float64)
@@ -42,33 +170,3 @@ def fold_in(model: ItemFactors, positions: NDArray[np.int64], confidences: NDArr
     system[np.diag_indices(model.rank)] += model.regularisation * len(known) ** model.frequency_exponent
     influence = np.linalg.solve(system, items.T * (1.0 + extra)).astype(np.float64, copy=False)
     return FoldedIn(vector=influence.sum(axis=1), influence=influence, positions=known)
-
-
-@dataclass(frozen=True, eq=False)
-class History:
-    """One person's row of `refit.histories.histories`, in the positions of one model."""
-
-    user_id: str
-    positions: NDArray[np.int64]
-    """Known items only."""
-    confidences: NDArray[np.float64]
-    bought: NDArray[np.bool_]
-
-
-def read_histories(batch: pa.RecordBatch, model: ItemFactors) -> Iterator[History]:
-    """Yield the people of an Arrow batch of histories; items that the model does not know are left out."""
-    items = batch.column(batch.schema.get_field_index(Columns.ITEMS))
-    offsets = np.asarray(items.offsets.to_numpy())
-    start = offsets[0]
-    positions = model.positions(items.flatten())
-    confidences = np.asarray(_flat(batch, Columns.CONFIDENCES), dtype=np.float64)
-    bought = np.asarray(_flat(batch, Columns.BOUGHT), dtype=np.bool_)
-    known = positions >= 0
-    for row, user_id in enumerate(batch.column(batch.schema.get_field_index(Columns.USER)).to_pylist()):
-        part = slice(offsets[row] - start, offsets[row + 1] - start)
-        keep = known[part]
-        yield History(user_id, positions[part][keep], confidences[part][keep], bought[part][keep])
-
-
-def _flat(batch: pa.RecordBatch, name: str) -> Any:
-    return batch.column(batch.schema.get_field_index(name)).flatten().to_numpy(zero_copy_only=False)

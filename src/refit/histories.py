@@ -19,18 +19,16 @@ def person_item_pairs(
     """
     Return one row per person and item touched before *as_of*: user_id, item_id, confidence, bought.
 
-    `confidence` is MLlib's r = sum over events at or after *since* of weight * f(value) * 2^(-age / half-life), so a
-    pair last seen before *since* has 0 and does not teach, but still counts as bought. Nothing at or after *as_of*
-    is read.
+    `confidence` is r = sum over events at or after *since* of weight * f(value) * 2^(-age / half-life), or where the
+    shop says so their mean or the latest of them. A pair last seen before *since* has 0 and does not teach, but still
+    counts as bought. Nothing at or after *as_of* is read.
     """
     weight = F.lit(0.0)
     for name, value in sorted(events.weights.items()):
         weight = F.when(F.col(Columns.EVENT_TYPE) == name, F.lit(value)).otherwise(weight)
     strength = weight * _value(confidence) * _recency(confidence, as_of)
-    recent = F.col(Columns.EVENT_TIME) >= F.lit(since)
-    total = F.sum(F.when(recent, strength).otherwise(0.0))
-    if confidence.combine == "log_sum":
-        total = F.log1p(total)
+    recent = F.when(F.col(Columns.EVENT_TIME) >= F.lit(since), strength)
+    total = _combined(recent, confidence)
     bought = F.max(F.col(Columns.EVENT_TYPE).isin(*events.bought)) if events.bought else F.lit(False)
     return (
         interactions.where(F.col(Columns.EVENT_TIME) < F.lit(as_of))
@@ -58,6 +56,19 @@ def histories(pairs: DataFrame) -> DataFrame:
             F.col(f"entries.{Columns.BOUGHT}").alias(Columns.BOUGHT),
         )
     )
+
+
+def _combined(strength: Column, confidence: Confidence) -> Column:
+    """Return one number of the *strength* of each event, which is null for an event before the window."""
+    if confidence.combine == "latest":
+        # Of several events at one moment the largest, so that the order of rows decides nothing.
+        return F.coalesce(
+            F.max_by(strength, F.when(strength.isNotNull(), F.struct(Columns.EVENT_TIME, strength))), F.lit(0.0)
+        )
+    if confidence.combine == "mean":
+        return F.coalesce(F.avg(strength), F.lit(0.0))
+    total = F.sum(F.coalesce(strength, F.lit(0.0)))
+    return F.log1p(total) if confidence.combine == "log_sum" else total
 
 
 def _value(confidence: Confidence) -> Column:

@@ -7,8 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from pyarrow import Table
     from pyspark.sql import DataFrame
+    from scipy.sparse import csr_array
+
+    from refit.config import Als, Range
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,13 @@ class ObjectStore(Protocol):
 
     def get(self, key: str) -> StoredObject | None:
         """Return the object, or None when there is none."""
+
+    def get_range(self, key: str, start: int, length: int) -> bytes | None:
+        """
+        Return *length* bytes from *start* on, or None when there is no object; fewer where the object ends before.
+
+        *start* is at least 0, *length* at least 1.
+        """
 
     def create(self, key: str, content: bytes) -> str:
         """Write a new object and return its etag; the same bytes again are fine, other bytes raise ConflictError."""
@@ -141,3 +153,33 @@ class DriftReporter(Protocol):
 
     def report(self, reference: Table, current: Table, *, numbers: Sequence[str], categories: Sequence[str]) -> bytes:
         """Return one HTML page that needs nothing outside it; both tables have the columns that are named."""
+
+
+class Factoriser(Protocol):
+    """A library that factorises a matrix in the memory of this machine."""
+
+    def factorise(self, confidences: csr_array, settings: Als) -> NDArray[np.float32]:
+        """
+        Return the item factors, items x rank, of the people x items matrix *confidences* of r > 0.
+
+        Both sides are regularised by lambda * n ** frequency_exponent, and a pair counts 1 + alpha * r. The same matrix
+        and settings give the same bytes.
+        """
+
+
+class Proposer(Protocol):
+    """Chooses settings to try; every answer depends on its arguments alone."""
+
+    def propose(
+        self,
+        space: Mapping[str, Range],
+        seen: Sequence[tuple[Mapping[str, Any], float]],
+        *,
+        sampler: str,
+        number: int,
+        seed: int,
+    ) -> dict[str, Any]:
+        """Return a value for each name of *space* after *seen*, values with what they were worth (more is better)."""
+
+    def is_hopeless(self, scores: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
+        """Return whether a trial with *scores* on the folds so far should be given up, as the *others* went on."""

@@ -1,83 +1,124 @@
 """
-Ranking metrics of one list against one person's relevant items.
+Metrics of lists against what people came to want, and of predicted ratings against given ones.
 
-Every function takes *hits*, an array of the list's length k that is 1 where the item at that rank is relevant, and
-*relevant*, the number of relevant items (at least 1). A list shorter than k is padded with 0.
+A ranking metric takes *hits*, people x k, which is 1 (or True) where the item at that rank is relevant, and *relevant*,
+the number of relevant items of each person (at least 1), and returns one value per person between 0 and 1. A list
+shorter than k is padded with 0. A cut at a shorter length is `hits[:, :length]`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Hits = NDArray[np.float64]
+Values = NDArray[np.float64]
+Hits = NDArray[Any]
+Counts = NDArray[np.int64]
 
 
-def recall(hits: Hits, relevant: int) -> float:
+def recall(hits: Hits, relevant: Counts) -> Values:
     """
     Hits divided by the most that a list of this length can hit, min(k, relevant).
 
-    >>> recall(np.array([1.0, 0.0, 1.0, 0.0]), 3)
-    0.6666666666666666
-    >>> recall(np.array([1.0, 1.0]), 10)
-    1.0
+    2 of 3 relevant items among 4 places; then 2 places, both hit, where 10 are relevant.
+
+    >>> recall(np.array([[1, 0, 1, 0]]), np.array([3])).round(6)
+    array([0.666667])
+    >>> recall(np.array([[1, 1]]), np.array([10]))
+    array([1.])
     """
-    return float(hits.sum() / min(len(hits), relevant))
+    return np.asarray(hits.sum(axis=1) / np.minimum(hits.shape[1], relevant))
 
 
-def precision(hits: Hits, relevant: int) -> float:
+def precision(hits: Hits, relevant: Counts) -> Values:
     """
     Hits divided by k.
 
-    >>> precision(np.array([1.0, 0.0, 1.0, 0.0]), 3)
-    0.5
+    >>> precision(np.array([[1, 0, 1, 0]]), np.array([3]))
+    array([0.5])
     """
-    return float(hits.sum() / len(hits))
+    return np.asarray(hits.sum(axis=1) / hits.shape[1])
 
 
-def average_precision(hits: Hits, relevant: int) -> float:
+def average_precision(hits: Hits, relevant: Counts) -> Values:
     """
-    Precision at the rank of each hit, summed and divided by min(k, relevant).
+    Precision at the rank of each hit, summed and divided by min(k, relevant); its mean over people is MAP.
 
     Hits at ranks 1 and 3 of 3 relevant: (1/1 + 2/3) / 3.
 
-    >>> round(average_precision(np.array([1.0, 0.0, 1.0, 0.0]), 3), 6)
-    0.555556
+    >>> average_precision(np.array([[1, 0, 1, 0]]), np.array([3])).round(6)
+    array([0.555556])
     """
-    at_rank = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    return float((at_rank * hits).sum() / min(len(hits), relevant))
+    at_rank = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    return np.asarray((at_rank * hits).sum(axis=1) / np.minimum(hits.shape[1], relevant))
 
 
-def ndcg(hits: Hits, relevant: int) -> float:
+def ndcg(hits: Hits, relevant: Counts) -> Values:
     """
     Discounted gain, 1 / log2(rank + 1) per hit, divided by that of a perfect list (Jarvelin and Kekalainen 2002).
 
     Hits at ranks 1 and 3 of 2 relevant: (1 + 1/2) / (1 + 1/log2(3)).
 
-    >>> round(ndcg(np.array([1.0, 0.0, 1.0, 0.0]), 2), 6)
-    0.919721
+    >>> ndcg(np.array([[1, 0, 1, 0]]), np.array([2])).round(6)
+    array([0.919721])
     """
-    discounts = 1.0 / np.log2(np.arange(2, len(hits) + 2))
-    return float((hits * discounts).sum() / discounts[: min(len(hits), relevant)].sum())
+    discounts = 1.0 / np.log2(np.arange(2, hits.shape[1] + 2))
+    ideal = np.cumsum(discounts)[np.minimum(hits.shape[1], relevant) - 1]
+    return np.asarray((hits @ discounts) / ideal)
 
 
-def hit_rate(hits: Hits, relevant: int) -> float:
+def hit_rate(hits: Hits, relevant: Counts) -> Values:
     """
     1 if anything was hit, else 0.
 
-    >>> hit_rate(np.array([0.0, 1.0]), 5), hit_rate(np.array([0.0, 0.0]), 5)
-    (1.0, 0.0)
+    >>> hit_rate(np.array([[0, 1], [0, 0]]), np.array([5, 5]))
+    array([1., 0.])
     """
-    return float(hits.any())
+    return np.asarray(hits.any(axis=1), dtype=np.float64)
 
 
-METRICS: dict[str, Callable[[Hits, int], float]] = {
+def reciprocal_rank(hits: Hits, relevant: Counts) -> Values:
+    """
+    1 / rank of the first hit, 0 without one; its mean over people is MRR (Voorhees 1999).
+
+    >>> reciprocal_rank(np.array([[0, 0, 1, 1], [0, 0, 0, 0]]), np.array([2, 2])).round(6)
+    array([0.333333, 0.      ])
+    """
+    found = hits.astype(np.bool_)
+    return np.asarray(np.where(found.any(axis=1), 1.0 / (1.0 + found.argmax(axis=1)), 0.0))
+
+
+METRICS: Mapping[str, Callable[[Hits, Counts], Values]] = {
     "recall": recall,
     "precision": precision,
     "map": average_precision,
     "ndcg": ndcg,
     "hit_rate": hit_rate,
+    "mrr": reciprocal_rank,
 }
 """The metrics by the names that configuration, MLflow and reports use."""
+
+
+def rmse(predicted: Values, given: Values) -> float:
+    """
+    Root of the mean squared error of predicted ratings, in the unit of the ratings.
+
+    Errors 1 and -2: the root of (1 + 4) / 2.
+
+    >>> round(rmse(np.array([4.0, 1.0]), np.array([3.0, 3.0])), 6)
+    1.581139
+    """
+    return float(np.sqrt(np.mean(np.square(predicted - given))))
+
+
+def mae(predicted: Values, given: Values) -> float:
+    """
+    Mean absolute error of predicted ratings, in the unit of the ratings.
+
+    >>> mae(np.array([4.0, 1.0]), np.array([3.0, 3.0]))
+    1.5
+    """
+    return float(np.mean(np.abs(predicted - given)))

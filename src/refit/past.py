@@ -10,7 +10,6 @@ from itertools import groupby
 
 from pyspark.sql import DataFrame, SparkSession
 
-from refit.als import train_als
 from refit.as_of import days_before
 from refit.columns import Columns
 from refit.config import Drift, Shop
@@ -18,9 +17,11 @@ from refit.drift_policy import judge_drift, measure_windows
 from refit.evaluation import judge_people
 from refit.factors import ItemFactors
 from refit.histories import histories, person_item_pairs
+from refit.interfaces import Factoriser
 from refit.lake import Lake
 from refit.profiles import DailyCounts, Profile
 from refit.replays import Moment
+from refit.training import train
 from refit.training_sets import holdout
 from refit.verdicts import Verdict
 from refit.watching import current_days, day_number, reference_profile
@@ -36,6 +37,7 @@ class Past:
     moments: Sequence[Moment]
     scratch: str
     """Folder for checkpoints that every executor can write."""
+    factoriser: Factoriser
     seconds: dict[int, float] = field(default_factory=dict)
     """Step -> seconds that its training took."""
     _models: dict[int, ItemFactors] = field(default_factory=dict)
@@ -47,10 +49,11 @@ class Past:
         """Return the model trained at *step*."""
         if step not in self._models:
             began = time.monotonic()
-            self._models[step] = train_als(
+            self._models[step] = train(
                 self._pairs(self.moments[step].cutoff, self.moments[step].as_of),
-                self.shop.als,
+                self.shop.model_settings(self.shop.models.candidates[0]),
                 {},
+                factoriser=self.factoriser,
                 checkpoints=f"{self.scratch}/checkpoints",
             )
             self.seconds[step] = time.monotonic() - began

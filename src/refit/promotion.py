@@ -2,56 +2,184 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
 import numpy as np
 
-from refit.config import Evaluation, Promotion
-from refit.evaluation import POPULARITY, Judged, paired_interval
+from refit.comparisons import Cohort, Comparison
+from refit.config import Promotion
+from refit.evaluation import CHALLENGER, CHAMPION, POPULARITY
+from refit.intervals import Interval
 from refit.verdicts import Measure, Verdict
 
+Standing = Literal["better", "not worse", "worse", "unclear"]
 
-def judge_promotion(judged: Judged, policy: Promotion, settings: Evaluation) -> Verdict:
+_NAMED = 2
+"""Small cohorts that are named; of more only the number is told, and the dossier has the names."""
+_POPULAR = (POPULARITY, "recent_popularity")
+_ABOVE_ZERO = float(np.nextafter(0, 1))
+"""The smallest number above 0: equal to popularity is not better than popularity."""
+
+
+def standing(difference: Interval, margin: float) -> Standing:
     """
-    Return `propose` or `refuse`; all reasons are given, not only the first.
+    Return how a challenger stands by the interval of its *difference* when a loss of *margin* is tolerated.
 
-    The challenger must beat popularity (the interval of the difference lies above 0) and must not be worse than the
-    champion by more than the margin (the interval lies above minus the margin). A shop without a champion asks only
-    for the first. Too few judged people are no evidence, and no evidence is a refusal.
+    Better: the interval lies above 0. Not worse: a loss beyond the margin is excluded. Worse: the interval lies below
+    0 and such a loss is not excluded. Unclear: too few people to tell.
+
+    >>> [standing(Interval(0.0, low, high), 0.1) for low, high in ((0.1, 0.3), (-0.05, 0.2), (-0.3, -0.1), (-0.3, 0.1))]
+    ['better', 'not worse', 'worse', 'unclear']
     """
-    metric = policy.metric
-    challenger = judged.values["challenger"][metric]
-    measures = [
-        Measure(
-            name="judged_people",
-            value=judged.people,
-            limit=policy.min_people,
-            n=judged.people,
-            passed=judged.people >= policy.min_people,
-        )
-    ]
-    if judged.people < policy.min_people:
-        reason = f"{judged.people:,} people could be judged, at least {policy.min_people:,} are needed as evidence"
-        return Verdict(gate="promotion", decision="refuse", measures=tuple(measures), reasons=(reason,))
-    refusals: list[str] = []
-    praise: list[str] = []
+    if difference.above_zero:
+        return "better"
+    if difference.low >= -margin:
+        return "not worse"
+    return "worse" if difference.below_zero else "unclear"
 
-    def compare(rival: str, lowest: float, otherwise: str) -> None:
-        found = paired_interval(challenger, judged.values[rival][metric], settings)
-        holds = found.low >= lowest
-        name = f"{metric}_over_{rival}.low"
-        measures.append(Measure(name=name, value=found.low, limit=lowest, n=judged.people, passed=holds))
-        sentence = (
-            f"{metric}@{settings.k} is {found.difference:+.4f} against {rival} "
-            f"({settings.level:.0%} interval {found.low:+.4f} to {found.high:+.4f})"
-        )
-        (praise if holds else refusals).append(sentence if holds else f"{sentence}; {otherwise}")
 
-    # The smallest number above 0: equal to popularity is not better than popularity.
-    compare(POPULARITY, float(np.nextafter(0, 1)), "the interval must lie above 0")
-    if "champion" in judged.values:
-        margin = policy.margin * judged.mean("champion", metric)
-        compare("champion", -margin, f"a loss of {margin:.4f} is tolerated")
-    else:
-        praise.append("there is no champion to compare with")
-    if refusals:
-        return Verdict(gate="promotion", decision="refuse", measures=tuple(measures), reasons=tuple(refusals + praise))
-    return Verdict(gate="promotion", decision="propose", measures=tuple(measures), reasons=tuple(praise))
+def judge_promotion(compared: Comparison, policy: Promotion) -> Verdict:
+    """
+    Return `propose` or `refuse`; all refusals are given, not only the first, and the merits after them.
+
+    The challenger
+
+    - must not be worse than the champion by more than the margin: the paired interval lies above minus the margin;
+    - must beat popularity, overall and recent where both were judged: the interval lies above 0;
+    - must not be worse in any cohort. Intervals of cohorts have a Bonferroni level, so that a challenger that equals
+      the champion is refused by any of its C cohorts in at most (1 - level) / 2 of all cases, whatever C is. A cohort
+      that is too small, or in which a loss beyond the margin is neither shown nor excluded, is named; with
+      `unclear_cohorts = "refuse"` the second of these is a refusal;
+    - must not show a smaller part of the catalogue than the champion by more than the limit.
+
+    A shop without a champion asks only for the second. Too few judged people are no evidence, and no evidence is a
+    refusal.
+    """
+    gate = _Gate(compared, policy)
+    enough = compared.people >= policy.min_people
+    gate.measure("judged_people", compared.people, policy.min_people, compared.people, enough)
+    if not enough:
+        reason = f"{compared.people:,} people could be judged, at least {policy.min_people:,} are needed as evidence"
+        return Verdict(gate="promotion", decision="refuse", measures=tuple(gate.measures), reasons=(reason,))
+    gate.against_champion()
+    gate.against_popularity([rival for rival in _POPULAR if rival in compared.against])
+    if CHAMPION in compared.against:
+        elsewhere = [*gate.in_cohorts(), *gate.width()]
+        if elsewhere:
+            gate.merits.append("; ".join(elsewhere))
+    decision = "refuse" if gate.refusals else "propose"
+    reasons = (*gate.refusals, *gate.merits)
+    return Verdict(gate="promotion", decision=decision, measures=tuple(gate.measures), reasons=reasons)
+
+
+@dataclass
+class _Gate:
+    compared: Comparison
+    policy: Promotion
+    measures: list[Measure] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    merits: list[str] = field(default_factory=list)
+
+    def measure(self, name: str, value: float, limit: float, n: int, passed: bool) -> None:
+        self.measures.append(Measure(name=name, value=value, limit=limit, n=n, passed=passed))
+
+    def against_champion(self) -> None:
+        if CHAMPION not in self.compared.against:
+            self.merits.append("there is no champion to compare with")
+            return
+        found = self._difference(CHAMPION)
+        margin = self.policy.margin * self.compared.mean(CHAMPION, self.policy.metric)
+        stands = standing(found, margin)
+        passed = stands in ("better", "not worse")
+        self.measure(f"{self.policy.metric}_over_champion.low", found.low, -margin, self.compared.people, passed)
+        sentence = f"{_LEADS[stands]} the champion: {self._told(found, CHAMPION)}"
+        self._say(sentence if stands == "better" else f"{sentence}; a loss of {margin:.4f} is tolerated", passed)
+
+    def against_popularity(self, rivals: Sequence[str]) -> None:
+        beaten = []
+        for rival in rivals:
+            found = self._difference(rival)
+            name = f"{self.policy.metric}_over_{rival}.low"
+            self.measure(name, found.low, _ABOVE_ZERO, self.compared.people, found.above_zero)
+            if found.above_zero:
+                beaten.append((found.mean, rival))
+            else:
+                words = f"does not beat {_words(rival)}: {self._told(found, rival)}"
+                self.refusals.append(f"{words}; the interval must lie above 0")
+        if beaten:
+            closest = min(beaten)[1]
+            told = self._told(self._difference(closest), closest)
+            against = f" against {_words(closest)}" if len(beaten) > 1 else ""
+            self.merits.append(f"beats {' and '.join(_words(rival) for _, rival in beaten)}: {told}{against}")
+
+    def in_cohorts(self) -> list[str]:
+        """Refuse for what was lost in a cohort, or return what is to be said of them."""
+        metric, policy = self.policy.metric, self.policy
+        judged: dict[str, list[str]] = {"better": [], "not worse": [], "worse": [], "unclear": [], "too small": []}
+        for name, cohort in self.compared.cohorts.items():
+            if metric not in cohort.differences:
+                judged["too small"].append(f"{name} ({cohort.people:,})")
+                continue
+            found, margin = cohort.differences[metric], policy.cohort_margin * cohort.rival_mean
+            stands = standing(found, margin)
+            passed = stands in ("better", "not worse") or (stands == "unclear" and policy.unclear_cohorts == "report")
+            self.measure(f"{metric}_over_champion[{name}].low", found.low, -margin, cohort.people, passed)
+            judged[stands].append(name)
+            if not passed:
+                self._say(f"{_LEADS[stands]} the champion in cohort {name}: {self._in_cohort(found, cohort)}", False)
+        small = judged.pop("too small")
+        fine, large = len(judged["better"]) + len(judged["not worse"]), sum(map(len, judged.values()))
+        parts = [f"not worse in {fine} of {large} cohorts"]
+        parts += [f"better in {', '.join(judged['better'])}"] * bool(judged["better"])
+        unclear = f"too few people to tell a loss of {policy.cohort_margin:.0%} in {', '.join(judged['unclear'])}"
+        parts += [unclear] * bool(judged["unclear"])
+        which = ", ".join(small) if len(small) <= _NAMED else f"{len(small)} others"
+        parts += [f"fewer than {policy.cohort_people:,} people in {which}"] * bool(small)
+        return parts if self.compared.cohorts and not judged["worse"] else []
+
+    def width(self) -> list[str]:
+        """Refuse lists that show too little of the catalogue, or return what is to be said of them."""
+        ours, theirs = (self.compared.lists[model].coverage for model in (CHALLENGER, CHAMPION))
+        least = (1 - self.policy.max_narrowing) * theirs
+        passed = ours >= least
+        self.measure("coverage", ours, least, self.compared.people, passed)
+        sentence = f"shows {ours:.1%} of the catalogue, the champion {theirs:.1%}"
+        if passed:
+            return [sentence]
+        self.refusals.append(f"{sentence}; at least {least:.1%} are asked for")
+        return []
+
+    def _difference(self, rival: str) -> Interval:
+        return self.compared.against[rival][f"{self.policy.metric}@{self.compared.k}"]
+
+    def _told(self, found: Interval, rival: str) -> str:
+        base = self.compared.mean(rival, self.policy.metric)
+        share = f", {found.mean / base:+.1%}" if base else ""
+        return (
+            f"{self.policy.metric}@{self.compared.k} is {found.mean:+.4f}{share} "
+            f"({self.compared.level:.0%} interval {found}, {self.compared.people:,} people)"
+        )
+
+    def _in_cohort(self, found: Interval, cohort: Cohort) -> str:
+        margin = self.policy.cohort_margin * cohort.rival_mean
+        return (
+            f"{self.policy.metric}@{self.compared.k} is {found.mean:+.4f} ({self.compared.cohort_level:.2%} interval "
+            f"{found}, {cohort.people:,} people); a loss of {margin:.4f} is tolerated"
+        )
+
+    def _say(self, sentence: str, passed: bool) -> None:
+        (self.merits if passed else self.refusals).append(sentence)
+
+
+def _words(model: str) -> str:
+    return model.replace("_", " ")
+
+
+_LEADS: dict[Standing, str] = {
+    "better": "better than",
+    "not worse": "not worse than",
+    "worse": "worse than",
+    "unclear": "may be worse than",
+}

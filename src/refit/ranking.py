@@ -1,9 +1,204 @@
-"""Exact top-k."""
+"""Exact top-k: the best items of a shelf for many people."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+from refit.caps import keep_within_cap
+from refit.errors import ModelDamagedError
+from refit.factors import ItemFactors
+from refit.flat_histories import Histories
+from refit.fold_in import People, fold_in_people
+from refit.linking import Added, add_links, link_sizes
+from refit.search import Index, search
+from refit.shelf import Shelf
+
+_T = TypeVar("_T", bound=np.generic)
+
+_PEOPLE, _ENTRIES, _LINKS, _CELLS = 1_024, 1 << 16, 1 << 22, 1 << 22
+"""At most so many people, past items, links and sums of links are in memory at a time; one person may be more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The best items of each person, best first."""
+
+    positions: NDArray[np.int64]
+    """people x k, on the shelf; -1 where there are no more, and for people of whom the model knows nothing."""
+    scores: NDArray[np.float32]
+    """people x k, boosts multiplied in; 0 where there is no item."""
+    known: NDArray[np.bool_]
+    """Whether the model knows anything of the person."""
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """Some people and everything that their scores are made of."""
+
+    histories: Histories
+    people: People
+    added: Added | None
+
+
+@dataclass(frozen=True, eq=False)
+class Ranker:
+    """
+    Ranks one shelf with one model.
+
+    A score is boost * (x . y + what the links of past items add). Ranked is what is allowed, known to the model and
+    not bought by the person; a model of links alone ranks only items that the links speak for. Ties go to the smaller
+    position.
+
+    Raises:
+        ModelDamagedError: the shelf does not begin with the items of the model.
+    """
+
+    model: ItemFactors
+    shelf: Shelf
+
+    def __post_init__(self) -> None:
+        """Refuse a shelf whose positions mean other items."""
+        items = len(self.model.items)
+        if not self.shelf.items.slice(0, items).equals(self.model.items):
+            raise ModelDamagedError(
+                f"the shelf of {len(self.shelf.items):,} items was made for another model than this one of {items:,} "
+                "items; make the shelf from the model that ranks"
+            )
+
+    @cached_property
+    def index(self) -> Index:
+        """What may be shown and is known to the model."""
+        positions = np.flatnonzero(self.shelf.allowed[: len(self.model.items)])
+        return Index.of(self.model.factors[positions], positions, self.shelf.boosts[positions])
+
+    @cached_property
+    def _columns(self) -> NDArray[np.int64]:
+        return self.index.columns_of(np.arange(len(self.model.items)))
+
+    def pieces(self, histories: Histories) -> Iterator[Histories]:
+        """Yield the people of *histories* in their order, few enough at a time for memory that does not grow."""
+        cost = 1 / _PEOPLE + np.diff(histories.offsets) / _ENTRIES
+        if self.model.links is not None:
+            cost += link_sizes(self.model.links, histories) / _LINKS + max(1, len(self.index.positions)) / _CELLS
+        until = np.cumsum(cost)
+        start = 0
+        while start < len(histories):
+            before = until[start - 1] if start else 0.0
+            stop = max(start + 1, int(np.searchsorted(until, before + 1, side="right")))
+            yield histories.part(start, stop)
+            start = stop
+
+    def fold(self, piece: Histories, *, influence: bool = False) -> Folded:
+        """Fold in the people of one piece."""
+        links = self.model.links
+        return Folded(
+            histories=piece,
+            people=fold_in_people(self.model, piece, influence=influence),
+            added=None if links is None else add_links(links, piece),
+        )
+
+    def best_of(self, folded: Folded, k: int) -> Best:
+        """Return the best *k* of each person of one piece."""
+        people = len(folded.histories)
+        best = Best(np.full((people, k), -1), np.zeros((people, k), dtype=np.float32), folded.people.known)
+        cap, groups = self.shelf.cap, self.shelf.groups
+        rows, depth = np.flatnonzero(best.known), k if cap is None else 2 * k
+        items = len(self.index.positions)
+        while len(rows) and items:
+            positions, scores = self._deepest(folded, rows, min(depth, items))
+            places = keep_within_cap(positions, groups, cap, k)
+            there = places >= 0
+            best.positions[rows] = np.where(there, _take(positions, places), -1)
+            best.scores[rows] = np.where(there, _take(scores, places), 0.0)
+            # A cap may have left out what was in the way of others: look deeper where there is more.
+            more = ~there.all(axis=1) & (positions >= 0).all(axis=1) & (depth < items)
+            rows, depth = rows[more], 4 * depth
+        return best
+
+    def best(self, histories: Histories, k: int) -> Best:
+        """Return the best *k* of each person; the arrays grow with the people, so give a batch of them."""
+        parts = [self.best_of(self.fold(piece), k) for piece in self.pieces(histories)]
+        return Best(
+            positions=np.concatenate([np.empty((0, k), np.int64), *[part.positions for part in parts]]),
+            scores=np.concatenate([np.empty((0, k), np.float32), *[part.scores for part in parts]]),
+            known=np.concatenate([np.empty(0, np.bool_), *[part.known for part in parts]]),
+        )
+
+    def _deepest(
+        self, folded: Folded, rows: NDArray[np.int64], depth: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return positions and scores of the best *depth* of some people without any cap, -1 for no more."""
+        histories, width = folded.histories, len(self.index.positions)
+        slots = np.full(len(histories), -1)
+        slots[rows] = np.arange(len(rows))
+        bought = np.flatnonzero(histories.bought)
+        barred = slots[histories.rows[bought]], self.index.columns_of(histories.positions[bought])
+        on = (barred[0] >= 0) & (barred[1] >= 0)
+        closed = barred[0][on], barred[1][on]
+        added = None
+        if folded.added is not None:
+            added = folded.added.to_columns(self._columns, len(histories), width, self.shelf.boosts)[rows]
+        vectors = folded.people.vectors[rows]
+        if not self.model.rank:
+            scores = added if added is not None else np.zeros((len(rows), width))
+            return self._settle(np.where(scores > 0, scores, -np.inf), closed, depth)
+        found = search(self.index, vectors, closed, depth, added)
+        positions = np.where(found.columns >= 0, self.index.positions[found.columns], -1)
+        scores = self._exact(vectors, positions)
+        if added is not None:
+            scores += np.take_along_axis(added, np.maximum(found.columns, 0), axis=1)
+        scores[positions < 0] = -np.inf
+        positions, scores = _in_order(positions, scores, depth)
+        for row in np.flatnonzero(~found.sure):
+            all_scores = self._exact(vectors[row : row + 1], self.index.positions[None, :])
+            if added is not None:
+                all_scores += added[row]
+            mine = closed[0] == row
+            settled = self._settle(all_scores, (closed[0][mine] * 0, closed[1][mine]), depth)
+            positions[row], scores[row] = settled[0][0], settled[1][0]
+        return positions, scores
+
+    def _exact(self, vectors: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return boost * x . y in double precision; equal items get equal scores to the last bit."""
+        factors = self.model.factors[positions].astype(np.float64)
+        scores = np.einsum("nir,nr->ni", factors, vectors)
+        return np.asarray(scores * self.shelf.boosts[positions])
+
+    def _settle(
+        self, scores: NDArray[np.float64], closed: tuple[NDArray[np.int64], NDArray[np.int64]], depth: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the best *depth* columns of scores for all columns; -inf is never among them."""
+        scores[closed] = -np.inf
+        positions = np.where(scores > -np.inf, self.index.positions, -1)
+        return _in_order(positions, scores, depth)
+
+
+def best(model: ItemFactors, histories: Histories, shelf: Shelf, k: int) -> Best:
+    """Return the best *k* of each person; whoever ranks several batches keeps one `Ranker` for all of them."""
+    return Ranker(model, shelf).best(histories, k)
+
+
+def _in_order(
+    positions: NDArray[np.int64], scores: NDArray[np.float64], depth: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the best *depth* of each row, best first; ties go to the smaller position."""
+    order = np.argsort(-scores, axis=1)
+    sorted_scores = _take(scores, order)
+    # Ties are rare, and sorting by two keys is not cheap.
+    tied = (sorted_scores[:, 1:] == sorted_scores[:, :-1]).any(axis=1)
+    order[tied] = np.lexsort((positions[tied], -scores[tied]))
+    order = order[:, :depth]
+    return _take(positions, order), _take(scores, order)
+
+
+def _take(table: NDArray[_T], places: NDArray[np.int64]) -> NDArray[_T]:
+    return np.take_along_axis(table, np.maximum(places, 0), axis=1)
 
 
 def top_k(scores: NDArray[np.float32], allowed: NDArray[np.bool_], k: int) -> NDArray[np.int64]:

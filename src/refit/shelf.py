@@ -20,7 +20,7 @@ class Popular:
     positions: NDArray[np.int64]
     """On the shelf; only items that are allowed."""
     scores: NDArray[np.float32]
-    """Share of the segment's people who touched the item, falling."""
+    """Share of the segment's people who wanted the item, falling."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,13 +64,20 @@ class Recipe:
             days=[Landed(**entry) for entry in manifest["used"]],
         )
 
+    def history(self, spark: SparkSession, lake: Lake) -> DataFrame:
+        """Return the events before the cutoff that were not taken back before it: nobody knows more at the cutoff."""
+        events = lake.read(spark, "interactions", self.days)
+        return without_cancelled(events.where(F.col(Columns.EVENT_TIME) < F.lit(self.cutoff)), self.events)
+
     def write(self, spark: SparkSession, lake: Lake, place: str) -> tuple[dict[str, int], dict[str, str]]:
         """Write `pairs` and `holdout` below *place*, relative to the lake; return their counts and content digests."""
         events = lake.read(spark, "interactions", self.days)
-        # Before the cutoff nobody knows what is taken back after it.
-        known = without_cancelled(events.where(F.col(Columns.EVENT_TIME) < F.lit(self.cutoff)), self.events)
         pairs = person_item_pairs(
-            known, since=self.since, as_of=self.cutoff, events=self.events, confidence=self.confidence
+            self.history(spark, lake),
+            since=self.since,
+            as_of=self.cutoff,
+            events=self.events,
+            confidence=self.confidence,
         )
         written = _written(spark, pairs, lake.path(f"{place}/pairs"))
         whole = without_cancelled(events.where(F.col(Columns.EVENT_TIME) < F.lit(self.as_of)), self.events)

@@ -46,6 +46,23 @@ def test_what_was_created_is_read_back_byte_for_byte(store: ObjectStore) -> None
     assert (found.content, found.etag) == (content, etag)
 
 
+@pytest.mark.parametrize(
+    ("start", "length", "expected"),
+    [(0, 1, b"0"), (3, 4, b"3456"), (0, 10, b"0123456789"), (7, 100, b"789"), (10, 1, b""), (99, 5, b"")],
+)
+def test_a_range_is_the_bytes_from_its_start_and_ends_with_the_object(
+    store: ObjectStore, start: int, length: int, expected: bytes
+) -> None:
+    store.create("ten", b"0123456789")
+    assert store.get_range("ten", start, length) == expected
+
+
+def test_there_is_no_range_of_what_is_not_there(store: ObjectStore) -> None:
+    store.create("batches/a.json", b"1")
+    assert store.get_range("nothing", 0, 5) is None
+    assert store.get_range("batches", 0, 5) is None
+
+
 def test_an_object_may_be_empty(store: ObjectStore) -> None:
     store.create("empty", b"")
     found = store.get("empty")
@@ -167,7 +184,7 @@ def test_an_address_of_another_form_is_refused(address: str) -> None:
         S3ObjectStore.connect(address)
 
 
-@pytest.mark.parametrize("verb", ["read", "write", "list"])
+@pytest.mark.parametrize("verb", ["read", "read part of", "write", "list"])
 def test_an_s3_server_that_is_down_is_one_sentence_that_asks_for_another_try(
     s3_endpoint: str, verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,12 +192,13 @@ def test_an_s3_server_that_is_down_is_one_sentence_that_asks_for_another_try(
     store = S3ObjectStore.connect("s3://refit/shop", endpoint="http://127.0.0.1:9")
     calls = {
         "read": lambda: store.get("live.json"),
+        "read part of": lambda: store.get_range("live.json", 0, 1),
         "write": lambda: store.create("live.json", b"x"),
         "list": lambda: store.keys("live.json"),
     }
     with pytest.raises(StoreUnavailableError) as failure:
         calls[verb]()
-    assert str(failure.value).startswith(f"cannot {verb} s3://refit/shop/live.json: ")
+    assert str(failure.value).startswith(f"cannot {verb.split()[0]} s3://refit/shop/live.json: ")
     assert str(failure.value).endswith("; is the object store up?")
     assert "\n" not in str(failure.value)
 

@@ -57,8 +57,9 @@ def test_retrain_goes_in_order_and_asks_before_it_promotes(dagbag: Any) -> None:
     upstream = {name: set(task.upstream_task_ids) for name, task in tasks.items()}
     assert upstream["worth_retraining"] == {"check_drift"}
     assert "worth_retraining" in upstream["build_training_set"]
-    assert upstream["train_model"] == {"build_training_set"}
-    assert upstream["evaluate_model"] == {"train_model"}
+    assert upstream["tune_model"] == {"build_training_set"}
+    assert upstream["train_model"] == {"tune_model"}
+    assert "train_model" in upstream["evaluate_model"]
     assert "evaluate_model" in upstream["register_model"]
     assert upstream["approve"] == {"worth_asking"}
     assert {"approve", "register_model"} <= upstream["promote_model"]
@@ -98,7 +99,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     made = Steps(
         check_drift={"retrain": True, "as_of": "2026-03-02T00:00:00+00:00"},
         build_training_set={"training_set": "d1"},
-        train_model={"training_set": "d1", "run_id": "r1", "model_id": "m-1", "digest": "d2"},
+        tune_model={"training_set": "d1", "settings": "training_sets/d1/settings.json"},
+        train_model={"training_set": "d1", "run_id": "r1", "model_id": "m-1", "digest": "d2", "settings": "s1.json"},
         evaluate_model={"proposed": True, "reasons": ["better"]},
         register_model={"version": 7, "proposed": True, "summary": "better by far"},
         promote_model={"champion": 3},

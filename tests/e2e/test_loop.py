@@ -75,7 +75,8 @@ def test_a_rejection_is_red_and_moves_nothing_and_asking_again_can_approve(shop:
     run_id = shop.api.trigger("retrain", {"as_of": as_of})
     question = shop.api.wait_question("retrain", run_id, seconds=_SECONDS)
     assert question is not None, shop.api.task_states("retrain", run_id)
-    assert "against popularity" in question["body"]
+    assert "beats popularity" in question["body"]
+    assert "dossier.html" in question["body"]
     password = shop.stack.credentials.airflow_approver_password
     with AirflowApi(shop.stack.airflow, "approver", password) as approver:
         approver.answer("retrain", run_id, "approve", "Reject", {"reason": "not on a Friday"})

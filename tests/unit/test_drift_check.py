@@ -21,6 +21,7 @@ from pipelines import check_drift, replay_drift
 from pipelines.addresses import LAKE_CATALOG, PROFILE_FILE, Addresses
 from pipelines.settings import REPOSITORY
 from refit.adapters.folder import FolderObjectStore
+from refit.adapters.implicit import ImplicitLibrary
 from refit.as_of import days_before
 from refit.config import Drift, Shop, load_shop
 from refit.digests import canonical_json, digest_of_files
@@ -307,6 +308,7 @@ def replay(spark: SparkSession, folder: Path, until: datetime, tracker: FakeTrac
         spark=spark,
         lake=Lake(str(folder), LAKE_CATALOG, FolderObjectStore(folder)),
         tracker=tracker,
+        factoriser=ImplicitLibrary(1),
     )
 
 

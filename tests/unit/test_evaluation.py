@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
-from scipy import stats
 
+from refit.baselines import PeopleNeighbours, collect_pairs, item_neighbours
+from refit.cohorts import FIRST_SEEN_DAYS
 from refit.config import Evaluation
-from refit.evaluation import Judged, by_factors, by_popularity, judge_people, paired_interval
+from refit.contenders import ByModel, ByPeople
+from refit.errors import ConfigurationError
+from refit.evaluation import Judged, judge_people
 from refit.factors import ItemFactors
-from refit.fold_in import History
+from refit.histories import histories as histories_of
 
-SETTINGS = Evaluation(k=3, seed=1, resamples=1_000)
+SETTINGS = Evaluation(k=3, ks=(1, 2), seed=1)
 NAMES = ["a0", "a1", "a2", "a3", "b0", "b1", "b2", "b3"]
 
 
@@ -83,6 +86,7 @@ LOG2_3 = float(np.log2(3))
         ("challenger", "precision", [1 / 3, 1 / 3, 1 / 3]),
         ("challenger", "map", [1 / 2, 1 / 2, 1 / 3]),
         ("challenger", "ndcg", [1 / LOG2_3, 1 / (1 + 1 / LOG2_3), 1 / 2]),
+        ("challenger", "mrr", [1 / 2, 1, 1 / 3]),
         ("popularity", "hit_rate", [1, 1, 1]),
         ("popularity", "recall", [1, 1, 1]),
         ("popularity", "map", [1 / 3, (1 / 2 + 2 / 3) / 2, 1 / 3]),
@@ -93,16 +97,45 @@ LOG2_3 = float(np.log2(3))
 )
 def test_every_metric_of_every_model_by_hand(judged: Judged, model: str, metric: str, expected: list[float]) -> None:
     """People in the order of their ids: ann, ben, cem."""
-    assert judged.values[model][metric].tolist() == pytest.approx(expected)
+    assert judged.users.to_pylist() == ["ann", "ben", "cem"]
+    assert judged.values(model, metric).tolist() == pytest.approx(expected)
     assert judged.mean(model, metric) == pytest.approx(sum(expected) / 3)
     assert judged.means()[model][metric] == pytest.approx(sum(expected) / 3)
 
 
-def test_what_the_lists_cover_is_counted_over_people(judged: Judged) -> None:
-    """Challenger: a1 a2 a3, b0 b1 b2, a0; champion: a1 a3 b0, b0 b1 b2, b3 b1 a0."""
-    assert judged.people == 3
-    assert dict(judged.recommended) == {"challenger": 7, "champion": 7, "popularity": 4}
-    assert judged.catalogue == 8
+def test_a_shorter_list_is_the_beginning_of_the_longer_one(judged: Judged) -> None:
+    """Of the challenger's lists only ben's begins with a hit; of two places ann's second is one too."""
+    assert judged.lengths == (1, 2, 3)
+    assert judged.values("challenger", "hit_rate", 1).tolist() == [0, 1, 0]
+    assert judged.values("challenger", "hit_rate", 2).tolist() == [1, 1, 0]
+    assert judged.values("challenger", "recall", 1).tolist() == [0, 1, 0]
+
+
+def test_the_lists_themselves_are_kept(judged: Judged) -> None:
+    """Champion: a1 a3 b0, b0 b1 b2, b3 b1 a0, in the positions of the challenger."""
+    names = judged.items.to_pylist()
+    lists = [[names[place] for place in row] for row in judged.lists["champion"]]
+    assert lists == [["a1", "a3", "b0"], ["b0", "b1", "b2"], ["b3", "b1", "a0"]]
+    assert judged.hits["champion"].tolist() == [[False] * 3, [True, False, False], [False] * 3]
+
+
+def test_who_the_judged_people_are_is_kept(judged: Judged) -> None:
+    """Ann has a0, which 50 people have, ben b0 with 40, and of cem nothing is known."""
+    assert judged.relevant.tolist() == [1, 2, 1]
+    assert judged.described.activity.tolist() == [1, 1, 0]
+    assert judged.past.tolist() == [50, 40, 0]
+
+
+def test_traits_follow_their_people(spark: SparkSession) -> None:
+    histories, holdout = people(spark, ROWS)
+    kinds = f"user_id string, {FIRST_SEEN_DAYS} double, country string"
+    traits = spark.createDataFrame([("cem", 3.0, "Chad"), ("ann", 40.0, None), ("zoe", 1.0, "Oman")], kinds)
+    judged = judge_people(histories, holdout, {"challenger": CHALLENGER}, SETTINGS, traits=traits)
+    described = judged.described
+    assert described.first_seen_days is not None
+    assert described.first_seen_days.tolist() == pytest.approx([40.0, float("nan"), 3.0], nan_ok=True)
+    assert described.segments is not None
+    assert described.segments["country"].to_pylist() == [None, None, "Chad"]
 
 
 def test_only_people_with_a_question_are_judged_and_at_most_so_many(spark: SparkSession) -> None:
@@ -118,64 +151,113 @@ def test_only_people_with_a_question_are_judged_and_at_most_so_many(spark: Spark
     )
 
     assert first.people == again.people == 5
-    for metric in first.values["challenger"]:
-        assert first.values["challenger"][metric].tolist() == again.values["challenger"][metric].tolist()
+    assert first.users.equals(again.users)
+    assert first.lists["challenger"].tolist() == again.lists["challenger"].tolist()
 
 
-def history(positions: list[int], confidences: list[float]) -> History:
-    bought = np.zeros(len(positions), dtype=np.bool_)
-    return History("ann", np.array(positions, dtype=np.int64), np.array(confidences, dtype=np.float64), bought)
+def test_nobody_can_be_judged(spark: SparkSession) -> None:
+    histories, holdout = people(spark, ROWS)
+    judged = judge_people(histories, holdout.where("user_id = 'nobody'"), {"challenger": CHALLENGER}, SETTINGS)
+    assert judged.people == 0
+    assert judged.lists["challenger"].shape == (0, 3)
+    assert judged.mean("challenger", "ndcg") == 0.0
 
 
-def test_popularity_is_the_same_for_everybody_but_for_what_is_not_allowed() -> None:
-    allowed = np.ones(8, dtype=np.bool_)
-    allowed[4] = False
-    assert by_popularity(CHALLENGER, history([1], [1.0]), allowed, 2).tolist() == [0, 1]
+def test_a_catalogue_of_one_item_gives_lists_of_one_or_none(spark: SparkSession) -> None:
+    one = two_tastes(["a0"], {"a0": 1})
+    histories, holdout = people(spark, [("ann", ["a0"], [True], ["a0"]), ("ben", ["a0"], [False], ["a0"])])
+    judged = judge_people(histories, holdout, {"challenger": one}, SETTINGS)
+    assert judged.lists["challenger"].tolist() == [[-1, -1, -1], [0, -1, -1]]
+    assert judged.values("challenger", "recall").tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("known", [history([], []), history([2], [0.0])], ids=["nothing", "nothing recent"])
-def test_somebody_of_whom_a_model_knows_nothing_is_judged_by_what_the_lists_would_show(known: History) -> None:
-    """Which is popularity and not the order of names."""
-    everything = np.ones(8, dtype=np.bool_)
-    assert by_factors(CHALLENGER, known, everything, 3).tolist() == [0, 4, 1]
+def test_a_model_may_not_recommend_what_nobody_is_asked_about(spark: SparkSession) -> None:
+    """The champion's best item is gone from the training set; what comes after it is judged."""
+    champion = two_tastes(["a00", *NAMES], {"a00": 90})
+    histories, holdout = people(spark, ROWS[:1])
+    judged = judge_people(histories, holdout, {"challenger": CHALLENGER, "champion": champion}, SETTINGS)
+    assert judged.lists["champion"].tolist() == judged.lists["challenger"].tolist()
 
 
-def test_the_interval_of_a_constant_difference_is_that_difference() -> None:
-    found = paired_interval(np.linspace(0.25, 1, 50), np.linspace(0.25, 1, 50) - 0.25, SETTINGS)
-    assert (found.difference, found.low, found.high) == pytest.approx((0.25, 0.25, 0.25))
+def test_a_champion_of_another_id_space_is_refused(spark: SparkSession, tell: Callable[[str, str], None]) -> None:
+    histories, holdout = people(spark, ROWS)
+    stranger = two_tastes([f"{name[0]}{name[1]}" for name in NAMES], {})
+    stranger = ItemFactors(
+        items=pa.array([f"sku-{n}" for n in range(8)]),
+        factors=stranger.factors,
+        people=stranger.people,
+        alpha=1.0,
+        regularisation=0.1,
+        facts={},
+    )
+    with pytest.raises(ConfigurationError, match="champion knows none of the 8 items") as refused:
+        judge_people(histories, holdout, {"challenger": CHALLENGER, "champion": stranger}, SETTINGS)
+    tell("a champion of another id space", str(refused.value))
 
 
-def test_the_interval_is_that_of_the_normal_law_when_people_are_many() -> None:
-    """Mean plus and minus 1.96 standard errors, to within the error of a thousand resamples."""
-    generator = np.random.default_rng(3)
-    ours, theirs = generator.random(2_000), generator.random(2_000) - 0.05
-    differences = ours - theirs
-    low, high = stats.norm.interval(0.95, differences.mean(), stats.sem(differences))
+def test_predicted_ratings_are_compared_with_given_ones(spark: SparkSession) -> None:
+    """
+    One factor, every item 1, regularisation 0.5: with ratings 4 and 2 of two items x = 6 / (2 + 0.5 * 2) = 2.
 
-    found = paired_interval(ours, theirs, SETTINGS)
-    assert found.difference == pytest.approx(differences.mean())
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.1 * (high - low))
-    assert found.low > 0
-
-
-def test_people_are_compared_with_themselves() -> None:
-    """Two models that differ by 0.01 for everybody are told apart although people differ by far more."""
-    theirs = np.random.default_rng(4).random(100) * 100
-    assert paired_interval(theirs + 0.01, theirs, SETTINGS).low > 0
-
-
-def test_nineteen_of_twenty_intervals_cover_the_truth() -> None:
-    """200 samples of 100 people with mean 0.2: between 90 and 99 percent of the intervals hold it."""
-    generator = np.random.default_rng(5)
-    settings = Evaluation(seed=6, resamples=200)
-    covered = 0
-    for _ in range(200):
-        ours = generator.normal(0.2, 1, 100)
-        found = paired_interval(ours, np.zeros(100), settings)
-        covered += found.low <= 0.2 <= found.high
-    assert 180 <= covered <= 198
+    Ann gave 3 and 2, so the errors are 1 and 0. Of ben nothing is known, so his rating is not predicted.
+    """
+    model = ItemFactors(
+        items=pa.array(["a", "b", "c", "d"]),
+        factors=np.ones((4, 1), dtype=np.float32),
+        people=np.ones(4, dtype=np.int64),
+        alpha=1.0,
+        regularisation=0.5,
+        facts={},
+        implicit=False,
+    )
+    histories = spark.createDataFrame(
+        [("ann", ["a", "b"], [4.0, 2.0], [True, True]), ("ben", ["z"], [5.0], [True])],
+        "user_id string, items array<string>, confidences array<double>, bought array<boolean>",
+    )
+    holdout = spark.createDataFrame(
+        [("ann", ["c", "d"], [3.0, 2.0]), ("ben", ["c"], [1.0])],
+        "user_id string, relevant array<string>, ratings array<double>",
+    )
+    judged = judge_people(histories, holdout, {"challenger": model}, SETTINGS)
+    assert judged.ratings["challenger"] == pytest.approx({"rmse": np.sqrt(0.5), "mae": 0.5, "ratings": 2})
+    assert "ratings" not in judged.means()["challenger"]
 
 
-def test_the_same_seed_gives_the_same_interval() -> None:
-    values = np.random.default_rng(7).random(50)
-    assert paired_interval(values, np.zeros(50), SETTINGS) == paired_interval(values, np.zeros(50), SETTINGS)
+TASTES = [
+    ("p0", ["a0", "a1", "a2"]),
+    ("p1", ["a0", "a1", "a3"]),
+    ("p2", ["b0", "b1", "b2"]),
+    ("p3", ["b0", "b1", "b3"]),
+]
+"""Two pairs of people who agree on two of three items; each lacks the one that the other has beside them."""
+
+
+def test_neighbours_recommend_what_the_like_minded_took(spark: SparkSession) -> None:
+    """
+    Whoever has a0 a1 a2 gets a3 first: of items by both common items, of people by the only person like them.
+
+    Nobody like them took anything of the other letter, so lists are short.
+    """
+    pairs = spark.createDataFrame(
+        [(user, item, 1.0, True) for user, items in TASTES for item in items],
+        "user_id string, item_id string, confidence double, bought boolean",
+    )
+    holdout = spark.createDataFrame(
+        [(user, [f"{items[0][0]}{5 - int(items[2][1])}"]) for user, items in TASTES],
+        "user_id string, relevant array<string>",
+    )
+    sample = collect_pairs(pairs, CHALLENGER.items, most=1_000, seed=1)
+    rivals = {
+        f"{side}_{kind}": (
+            ByModel.over(item_neighbours(CHALLENGER, sample, likeness=kind, most=5), CHALLENGER.items)
+            if side == "items"
+            else ByPeople(PeopleNeighbours(sample, kind, 5))
+        )
+        for side in ("items", "people")
+        for kind in ("cosine", "pearson")
+    }
+    judged = judge_people(histories_of(pairs), holdout, {"challenger": CHALLENGER}, SETTINGS, rivals=rivals)
+    for name in rivals:
+        assert judged.lists[name][:, 0].tolist() == [3, 2, 7, 6], name
+        assert (judged.lists[name][:, 1:] == -1).all(), name
+        assert judged.values(name, "mrr").tolist() == [1, 1, 1, 1], name

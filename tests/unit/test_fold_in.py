@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
 from refit.als import fit, number_ids, to_item_factors, train_als
 from refit.config import Als
+from refit.errors import ModelDamagedError
 from refit.factors import ItemFactors
-from refit.fold_in import fold_in, read_histories
-from refit.ranking import top_k
+from refit.flat_histories import Histories, read_histories
+from refit.fold_in import fold_in_people
+from refit.ranking import best
+from refit.shelf import Shelf
 from refit.testing import Checkerboard
 
 PAIRS = "user_id string, item_id string, confidence double"
 SEED = 3
+
+
+def people_with(*people: list[tuple[int, float]]) -> Histories:
+    """Return people with histories of (position, r)."""
+    flat = [entry for person in people for entry in person]
+    return Histories(
+        user_ids=pa.array([f"u{n}" for n in range(len(people))], pa.string()),
+        offsets=np.cumsum([0, *map(len, people)]),
+        positions=np.array([position for position, _ in flat], dtype=np.int64),
+        confidences=np.array([rating for _, rating in flat], dtype=np.float64),
+        bought=np.ones(len(flat), dtype=np.bool_),
+    )
 
 
 def random_pairs(spark: SparkSession) -> DataFrame:
@@ -36,11 +54,11 @@ def random_pairs(spark: SparkSession) -> DataFrame:
 @pytest.mark.parametrize(("rank", "alpha"), [(8, 3.0), (16, 0.5)])
 def test_folding_in_gives_the_vectors_that_mllib_ends_with(spark: SparkSession, rank: int, alpha: float) -> None:
     """From the item factors and one person's row alone, up to single precision."""
-    settings = Als(rank=rank, iterations=3, alpha=alpha, regularisation=0.07, seed=SEED)
+    chosen = Als(rank=rank, iterations=3, alpha=alpha, regularisation=0.07, seed=SEED)
     numbered, items = number_ids(random_pairs(spark).where("confidence > 0"))
     numbered.persist()
-    theirs = fit(numbered, settings)
-    model = to_item_factors(theirs, numbered, items, settings, {})
+    theirs = fit(numbered, chosen)
+    model = to_item_factors(theirs, numbered, items, chosen, {})
 
     rows: dict[int, list[tuple[int, float]]] = {}
     for user, item, rating in numbered.orderBy("user", "item").collect():
@@ -49,11 +67,9 @@ def test_folding_in_gives_the_vectors_that_mllib_ends_with(spark: SparkSession, 
     assert rows.keys() == vectors.keys()
     assert len(rows) == 40
 
-    worst = 0.0
-    for user, history in rows.items():
-        positions, ratings = (np.array(column) for column in zip(*history, strict=True))
-        ours = fold_in(model, positions, ratings).vector
-        worst = max(worst, float(np.abs(ours - vectors[user]).max() / np.abs(vectors[user]).max()))
+    ours = fold_in_people(model, people_with(*rows.values())).vectors
+    expected = np.array([vectors[user] for user in rows])
+    worst = float((np.abs(ours - expected).max(axis=1) / np.abs(expected).max(axis=1)).max())
     assert worst < 1e-5
     numbered.unpersist()
 
@@ -71,31 +87,97 @@ def model() -> ItemFactors:
     )
 
 
-def test_the_vector_solves_the_equations_written_out(model: ItemFactors) -> None:
-    """(YtCY + lambda n I) x = YtCp with the full 12 x 12 matrix C, whose diagonal is 1 but for the history."""
-    positions, ratings = np.array([1, 4, 7]), np.array([0.5, 2.0, 1.0])
+HISTORIES = [
+    [],
+    [(1, 0.5)],
+    [(1, 0.5), (4, 2.0), (7, 1.0)],
+    [(n, 0.5 + n / 3) for n in range(12)],
+    [(3, 0.0), (5, 4.0)],
+    [(2, 0.0)],
+    [(n, 1.0) for n in range(5)],
+]
+"""Fewer items than the rank of 4, as many and more; pairs of confidence 0."""
+
+
+@pytest.mark.parametrize("exponent", [1.0, 0.0, 0.5])
+@pytest.mark.parametrize("influence", [False, True])
+def test_the_vectors_solve_the_equations_written_out(model: ItemFactors, exponent: float, influence: bool) -> None:
+    """(YtCY + lambda n^e I) x = YtCp with the full 12 x 12 matrix C, whose diagonal is 1 but for the history."""
     y = model.factors.astype(np.float64)
-    c, p = np.eye(12), np.zeros(12)
-    c[positions, positions] += 2.0 * ratings
-    p[positions] = 1.0
-    expected = np.linalg.solve(y.T @ c @ y + 0.1 * 3 * np.eye(4), y.T @ c @ p)
-
-    np.testing.assert_allclose(fold_in(model, positions, ratings).vector, expected, rtol=1e-12)
-
-
-def test_what_each_past_item_contributes_adds_up_to_the_vector(model: ItemFactors) -> None:
-    person = fold_in(model, np.array([1, 4, 7]), np.array([0.5, 2.0, 1.0]))
-    assert person.influence.shape == (4, 3)
-    np.testing.assert_allclose(person.influence.sum(axis=1), person.vector, rtol=1e-14)
-    assert person.positions.tolist() == [1, 4, 7]
+    found = fold_in_people(replace(model, frequency_exponent=exponent), people_with(*HISTORIES), influence=influence)
+    assert found.known.tolist() == [False, True, True, True, True, False, True]
+    for vector, history in zip(found.vectors, HISTORIES, strict=True):
+        taught = [(position, rating) for position, rating in history if rating > 0]
+        c, p = np.eye(12), np.zeros(12)
+        for position, rating in taught:
+            c[position, position] += 2.0 * rating
+            p[position] = 1.0
+        system = y.T @ c @ y + 0.1 * len(taught) ** exponent * np.eye(4)
+        expected = np.linalg.solve(system, y.T @ c @ p) if taught else np.zeros(4)
+        np.testing.assert_allclose(vector, expected, rtol=1e-10, atol=1e-13)
 
 
-def test_a_pair_of_confidence_0_teaches_nothing(model: ItemFactors) -> None:
-    """Neither through its item nor through the number of pairs that scales the regularisation."""
-    with_zero = fold_in(model, np.array([1, 2, 4]), np.array([0.5, 0.0, 2.0]))
-    without = fold_in(model, np.array([1, 4]), np.array([0.5, 2.0]))
-    np.testing.assert_array_equal(with_zero.vector, without.vector)
-    assert with_zero.positions.tolist() == [1, 4]
+def test_ratings_are_predicted_over_the_history_alone(model: ItemFactors) -> None:
+    """(Yh^T Yh + lambda n I) x = Yh^T r for an explicit model."""
+    found = fold_in_people(replace(model, implicit=False), people_with(*HISTORIES))
+    for vector, history in zip(found.vectors, HISTORIES, strict=True):
+        taught = [(position, rating) for position, rating in history if rating > 0]
+        y = model.factors[[position for position, _ in taught]].astype(np.float64)
+        ratings = np.array([rating for _, rating in taught])
+        expected = np.linalg.solve(y.T @ y + 0.1 * max(len(taught), 1) * np.eye(4), y.T @ ratings)
+        np.testing.assert_allclose(vector, expected, rtol=1e-10, atol=1e-13)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), rank=st.integers(1, 12), people=st.integers(1, 30), longest=st.integers(0, 40))
+def test_many_people_at_once_are_the_same_as_one_after_the_other(
+    seed: int, rank: int, people: int, longest: int
+) -> None:
+    """Whatever lengths are solved together; what past items contribute adds up to the vector."""
+    generator = np.random.default_rng(seed)
+    many = ItemFactors(
+        items=pa.array([f"i{n:02d}" for n in range(40)]),
+        factors=generator.normal(size=(40, rank)).astype(np.float32),
+        people=np.ones(40, dtype=np.int64),
+        alpha=float(generator.uniform(0, 20)),
+        regularisation=0.01,
+        facts={},
+    )
+    rows = [
+        [
+            (int(n), float(generator.uniform(0, 5)))
+            for n in generator.permutation(40)[: generator.integers(0, longest + 1)]
+        ]
+        for _ in range(people)
+    ]
+    found = fold_in_people(many, people_with(*rows), influence=True)
+    y = many.factors.astype(np.float64)
+    for vector, row in zip(found.vectors, rows, strict=True):
+        mine, ratings = y[[position for position, _ in row]], np.array([rating for _, rating in row])
+        system = y.T @ y + (mine.T * (many.alpha * ratings)) @ mine + 0.01 * max(len(row), 1) * np.eye(rank)
+        expected = np.linalg.solve(system, mine.T @ (1 + many.alpha * ratings))
+        np.testing.assert_allclose(vector, expected, rtol=1e-7, atol=1e-9)
+    for solved in found.solved:
+        turned = found.vectors[solved.people] @ found.basis
+        np.testing.assert_allclose(solved.influence.sum(axis=2), turned, rtol=1e-9, atol=1e-11)
+        assert (solved.influence.transpose(0, 2, 1)[solved.entries < 0] == 0).all()
+    everybody = np.concatenate([np.empty(0, np.int64), *[solved.people for solved in found.solved]])
+    assert sorted(everybody.tolist()) == np.flatnonzero(found.known).tolist()
+
+
+def test_a_new_item_of_the_shelf_teaches_nothing(model: ItemFactors) -> None:
+    """Position 12 lies behind the 12 items of the model."""
+    with_new = fold_in_people(model, people_with([(12, 3.0), (1, 0.5)], [(12, 3.0)]))
+    without = fold_in_people(model, people_with([(1, 0.5)], []))
+    np.testing.assert_array_equal(with_new.vectors, without.vectors)
+    assert with_new.known.tolist() == [True, False]
+
+
+def test_equations_without_a_single_solution_are_said(model: ItemFactors) -> None:
+    """Two equal columns of factors and no regularisation."""
+    flat = replace(model, factors=np.zeros_like(model.factors), regularisation=0.0)
+    with pytest.raises(ModelDamagedError, match="have no single solution at regularisation 0; train the model with"):
+        fold_in_people(flat, people_with([(1, 0.5)]))
 
 
 def test_histories_are_read_in_the_positions_of_the_model_without_unknown_items(model: ItemFactors) -> None:
@@ -117,9 +199,11 @@ def test_histories_are_read_in_the_positions_of_the_model_without_unknown_items(
         ("dia", [11, 0], [0.5, 0.0], [False, True]),
     ]
     for start in (0, 2, 3):
+        histories = read_histories(whole.slice(start), model)
+        people = [histories.part(n, n + 1) for n in range(len(histories))]
         found = [
-            (h.user_id, h.positions.tolist(), h.confidences.tolist(), h.bought.tolist())
-            for h in read_histories(whole.slice(start), model)
+            (one.user_ids[0].as_py(), one.positions.tolist(), one.confidences.tolist(), one.bought.tolist())
+            for one in people
         ]
         assert found == expected[start:]
 
@@ -134,9 +218,9 @@ def trained(spark: SparkSession) -> ItemFactors:
 
 def _train(spark: SparkSession, partitions: int) -> ItemFactors:
     pairs = spark.createDataFrame([(*pair, 1.0) for pair in BOARD.pairs()], PAIRS).repartition(partitions)
-    settings = Als(rank=4, iterations=5, alpha=10.0, seed=SEED)
+    chosen = Als(rank=4, iterations=5, alpha=10.0, seed=SEED)
     with tempfile.TemporaryDirectory() as folder:
-        return train_als(pairs, settings, {"cutoff": "2026-01-05"}, checkpoints=f"{folder}/checkpoints")
+        return train_als(pairs, chosen, {"cutoff": "2026-01-05"}, checkpoints=f"{folder}/checkpoints")
 
 
 def test_on_a_checkerboard_everybody_is_recommended_the_item_that_was_withheld(trained: ItemFactors) -> None:
@@ -146,11 +230,9 @@ def test_on_a_checkerboard_everybody_is_recommended_the_item_that_was_withheld(t
         liked.setdefault(user, []).append(item)
     for user, withheld in BOARD.withheld().items():
         positions = trained.positions(pa.array(liked[user]))
-        vector = fold_in(trained, positions, np.ones(len(positions))).vector
-        allowed = np.ones(16, dtype=np.bool_)
-        allowed[positions] = False
-        best = top_k(trained.factors @ vector.astype(np.float32), allowed, 1)
-        assert trained.items.take(pa.array(best)).to_pylist() == [withheld]
+        history = people_with([(int(position), 1.0) for position in positions])
+        found = best(trained, history, Shelf.plain(trained.items), 1)
+        assert trained.items.take(pa.array(found.positions[0])).to_pylist() == [withheld]
 
 
 def test_training_again_gives_the_same_bytes(spark: SparkSession, trained: ItemFactors) -> None:

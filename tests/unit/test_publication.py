@@ -18,6 +18,7 @@ from refit.interfaces import ModelVersion, StoredObject
 from refit.publication import (
     LIVE,
     Published,
+    Sealed,
     go_live,
     read_commit,
     read_live_batch,
@@ -36,8 +37,8 @@ def part(people: list[str]) -> bytes:
     return sink.getvalue()
 
 
-def stage(store: FakeObjectStore, batch: str, run_date: str = "2026-01-05") -> tuple[str, str, dict[str, Any]]:
-    """Write a judged batch of three people in two parts; return its prefix, manifest digest and commit."""
+def stage(store: FakeObjectStore, batch: str, run_date: str = "2026-01-05") -> tuple[str, Sealed, dict[str, Any]]:
+    """Write a judged batch of three people in two parts; return its prefix, what seals it and its commit."""
     prefix = f"batches/run_date={run_date}/batch={batch}"
     parts = []
     for number, people in enumerate([[f"{batch}-1", f"{batch}-2"], [f"{batch}-3"]]):
@@ -72,8 +73,8 @@ def test_the_first_batch_goes_live_with_all_its_rows_in_order(store: FakeObjectS
 
 
 def test_the_pointer_says_everything_a_reader_needs(store: FakeObjectStore) -> None:
-    prefix, digest, commit = stage(store, "a")
-    go_live(store, prefix, digest, commit)
+    prefix, sealed, commit = stage(store, "a")
+    go_live(store, prefix, sealed, commit)
     assert json.loads(store.objects[LIVE]) == {
         "format": "refit-live/1",
         "generation": 1,
@@ -179,8 +180,8 @@ def test_of_two_publishers_at_once_the_later_date_is_live_in_the_end() -> None:
 
 @pytest.mark.parametrize("name", ["part-0.parquet", "part-1.parquet", "manifest.json"])
 def test_a_file_that_was_changed_is_noticed_by_the_reader(store: FakeObjectStore, name: str) -> None:
-    prefix, digest, commit = stage(store, "a")
-    go_live(store, prefix, digest, commit)
+    prefix, sealed, commit = stage(store, "a")
+    go_live(store, prefix, sealed, commit)
     store.objects[f"{prefix}/{name}"] += b" "
     with pytest.raises(DamagedBatchError, match=rf"{name} differs from its SHA-256 in the manifest; publish again$"):
         read_live_batch(store)
@@ -188,8 +189,8 @@ def test_a_file_that_was_changed_is_noticed_by_the_reader(store: FakeObjectStore
 
 @pytest.mark.parametrize("name", ["part-0.parquet", "part-1.parquet", "manifest.json"])
 def test_a_file_that_is_gone_is_noticed_by_the_reader(store: FakeObjectStore, name: str) -> None:
-    prefix, digest, commit = stage(store, "a")
-    go_live(store, prefix, digest, commit)
+    prefix, sealed, commit = stage(store, "a")
+    go_live(store, prefix, sealed, commit)
     del store.objects[f"{prefix}/{name}"]
     with pytest.raises(DamagedBatchError, match=rf"{name} is gone although a live manifest names it; publish again$"):
         read_live_batch(store)
@@ -206,8 +207,8 @@ def test_the_commit_comes_back_as_it_was_written(store: FakeObjectStore) -> None
 
 
 def test_a_manifest_is_never_rewritten_with_another_verdict(store: FakeObjectStore) -> None:
-    prefix, digest, commit = stage(store, "a")
-    assert write_manifest(store, prefix, commit, {"decision": "publish"}) == digest
+    prefix, sealed, commit = stage(store, "a")
+    assert write_manifest(store, prefix, commit, {"decision": "publish"}) == sealed
     with pytest.raises(ConflictError):
         write_manifest(store, prefix, commit, {"decision": "refuse"})
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from refit.adapters.folder import FolderObjectStore
 from refit.config import Lists
 from refit.digests import sha256
+from refit.errors import ModelDamagedError, NotEnoughDataError
 from refit.factors import ItemFactors
-from refit.items import allowed_positions
-from refit.lists import SCHEMA, sum_counts
-from refit.scoring import Batch, everybody, score
+from refit.list_gate import sum_counts
+from refit.lists import SCHEMA
+from refit.scoring import Batch, score
+from refit.shelf import EVERYBODY, Popular, Shelf
 
 PEOPLE = 24
 ITEMS = 10
@@ -58,7 +62,8 @@ def run(histories: DataFrame, model: ItemFactors, folder: Path, parts: int) -> l
     allowed = np.ones(ITEMS, dtype=np.bool_)
     allowed[9] = False
     batch = Batch("batches/run_date=2026-01-05/batch=a", 7, "2026-01-05")
-    return score(histories, model, allowed, POLICY, batch, open_store=partial(FolderObjectStore, folder), parts=parts)
+    shelf = Shelf.plain(model.items, allowed)
+    return score(histories, model, shelf, POLICY, batch, open_store=partial(FolderObjectStore, folder), parts=parts)
 
 
 def lists(records: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
@@ -126,7 +131,7 @@ def test_the_counts_are_those_of_the_rows(scored: tuple[list[dict[str, Any]], Pa
         "by_popularity": 3,
         "shown": len(different),
         "items": ITEMS,
-        **dict.fromkeys(["empty", "repeats", "bought", "withdrawn", "disordered"], 0),
+        **dict.fromkeys(["with_new", "empty", "repeats", "bought", "withdrawn", "disordered", "over_cap"], 0),
     }
 
 
@@ -144,34 +149,40 @@ def test_the_lists_do_not_depend_on_the_number_of_files(
     assert lists(records, tmp_path) == lists(*scored)
 
 
-def test_with_a_table_of_people_exactly_these_are_served(spark: SparkSession, histories: DataFrame) -> None:
-    """Somebody new has an empty history; somebody who is not in the table is left out."""
-    people = spark.createDataFrame([("u00",), ("u00",), ("new",)], "user_id string")
-    found = {row["user_id"]: row for row in everybody(histories, people).collect()}
-    assert set(found) == {"u00", "new"}
-    assert found["u00"]["items"] == ["i0", "i1"]
-    assert (found["new"]["items"], found["new"]["confidences"], found["new"]["bought"]) == ([], [], [])
-    assert everybody(histories, people).schema.simpleString() == histories.schema.simpleString()
+def test_parts_are_ranges_of_people(scored: tuple[list[dict[str, Any]], Path]) -> None:
+    """Sorted within and between parts, so that one person can be in one row group only."""
+    groups = [group for record in scored[0] for group in record["groups"]]
+    assert groups == sorted(groups, key=lambda group: str(group["first"]))
+    assert all(group["first"] <= group["last"] for group in groups)
+    assert all(one["last"] < other["first"] for one, other in pairwise(groups))
 
 
-def test_without_a_table_of_people_all_with_a_history_are_served(histories: DataFrame) -> None:
-    assert everybody(histories, None).count() == PEOPLE
+def test_a_shelf_of_another_model_is_refused(histories: DataFrame, model: ItemFactors, tmp_path: Path) -> None:
+    shelf = Shelf.plain(pa.array(["other", "items"]))
+    batch = Batch("batches/run_date=2026-01-05/batch=a", 7, "2026-01-05")
+    with pytest.raises(ModelDamagedError, match="the shelf of 2 items was made for another model than this one of 10"):
+        score(histories, model, shelf, POLICY, batch, open_store=partial(FolderObjectStore, tmp_path), parts=1)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_only_what_is_listed_and_available_may_be_shown(spark: SparkSession, model: ItemFactors) -> None:
-    """An item listed at the very moment is not yet there, and one that left the catalogue is withdrawn."""
-    as_of = datetime(2026, 1, 5, tzinfo=UTC)
-    before, after = datetime(2026, 1, 4, 23, 59, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC)
-    catalogue = spark.createDataFrame(
-        [
-            ("i0", True, None),
-            ("i1", True, before),
-            ("i2", True, as_of),
-            ("i3", True, after),
-            ("i4", False, before),
-            ("i5", None, before),
-            ("unknown to the model", True, before),
-        ],
-        "item_id string, available boolean, listed_at timestamp",
-    )
-    assert np.flatnonzero(allowed_positions(model, catalogue, as_of)).tolist() == [0, 1]
+def test_nobody_to_make_lists_for_is_said(histories: DataFrame, model: ItemFactors, tmp_path: Path) -> None:
+    with pytest.raises(NotEnoughDataError, match="there is nobody to make lists for"):
+        run(histories.where("false"), model, tmp_path, 2)
+
+
+def test_segments_reach_the_lists(histories: DataFrame, model: ItemFactors, tmp_path: Path) -> None:
+    """Two people without a history; in France i5 is popular, everywhere else i6."""
+    people = histories.where("user_id >= 'u22'").withColumn("segment", F.expr("if(user_id = 'u22', 'FR', null)"))
+    popular = {
+        "FR": Popular(np.array([5]), np.array([0.5], dtype=np.float32)),
+        EVERYBODY: Popular(np.array([6]), np.array([0.25], dtype=np.float32)),
+    }
+    shelf = replace(Shelf.plain(model.items), popular=popular)
+    batch = Batch("batches/run_date=2026-01-05/batch=a", 7, "2026-01-05")
+    store = partial(FolderObjectStore, tmp_path)
+    records = score(people, model, shelf, Lists(k=1), batch, open_store=store, parts=1)
+    assert [
+        (row["user_id"], entry["item_id"], entry["score"], entry["source"])
+        for row in lists(records, tmp_path)
+        for entry in row["recommendations"]
+    ] == [("u22", "i5", 0.5, "popularity:FR"), ("u23", "i6", 0.25, "popularity")]

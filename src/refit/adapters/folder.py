@@ -34,6 +34,15 @@ class FolderObjectStore:
             return None
         return StoredObject(content, sha256(content))
 
+    def get_range(self, key: str, start: int, length: int) -> bytes | None:
+        """Return *length* bytes from *start* on, or None when there is no object; the rest of the file is not read."""
+        try:
+            with (self.root / key).open("rb") as stream:
+                stream.seek(start)
+                return stream.read(length)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+
     def create(self, key: str, content: bytes) -> str:
         """Write a new object; the same bytes again are fine, other bytes raise ConflictError."""
         with self._locked():

@@ -28,6 +28,10 @@ class StoreUnavailableError(TransientError):
     """The object store did not answer, or answered with an error that is not about the object."""
 
 
+class _BeyondTheEndError(Exception):
+    """A range begins where the object has already ended."""
+
+
 @dataclass(frozen=True)
 class S3ObjectStore:
     """Objects below one prefix of one bucket."""
@@ -54,15 +58,15 @@ class S3ObjectStore:
 
     def get(self, key: str) -> StoredObject | None:
         """Return the object, or None when there is none."""
+        return self._get(key)
+
+    def get_range(self, key: str, start: int, length: int) -> bytes | None:
+        """Return *length* bytes from *start* on, or None when there is no object; one request that moves no more."""
         try:
-            answer = self.client.get_object(Bucket=self.bucket, Key=self._key(key))
-            return StoredObject(answer["Body"].read(), answer["ETag"])
-        except ClientError as error:
-            if _code(error) in {"NoSuchKey", "404"}:
-                return None
-            raise self._unavailable("read", key, error) from error
-        except BotoCoreError as error:
-            raise self._unavailable("read", key, error) from error
+            found = self._get(key, Range=f"bytes={start}-{start + length - 1}")
+        except _BeyondTheEndError:
+            return b""
+        return None if found is None else found.content
 
     def create(self, key: str, content: bytes) -> str:
         """Write a new object; the same bytes again are fine, other bytes raise ConflictError."""
@@ -94,6 +98,19 @@ class S3ObjectStore:
             return sorted(entry["Key"][start:] for page in pages for entry in page.get("Contents", []))
         except (ClientError, BotoCoreError) as error:
             raise self._unavailable("list", prefix, error) from error
+
+    def _get(self, key: str, **more: str) -> StoredObject | None:
+        try:
+            answer = self.client.get_object(Bucket=self.bucket, Key=self._key(key), **more)
+            return StoredObject(answer["Body"].read(), answer["ETag"])
+        except ClientError as error:
+            if _code(error) in {"NoSuchKey", "404"}:
+                return None
+            if _code(error) in {"InvalidRange", "416"}:
+                raise _BeyondTheEndError from error
+            raise self._unavailable("read", key, error) from error
+        except BotoCoreError as error:
+            raise self._unavailable("read", key, error) from error
 
     def _put(self, key: str, content: bytes, condition: dict[str, str]) -> str:
         checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()

@@ -5,27 +5,40 @@ from __future__ import annotations
 from refit.config.cleaning import Bots, Cleaning, Normalise, Outliers
 from refit.config.data import Calendar, Events, Validation
 from refit.config.drift import Drift
-from refit.config.model import Als, Confidence, Evaluation, Lists, Promotion, Training
+from refit.config.evaluation import Evaluation, Promotion
+from refit.config.kinds import Blend, ClosedForm, Habit, Models, ModelSettings, Neighbours
+from refit.config.lists import Boost, Lists
+from refit.config.model import Als, Confidence, Training
 from refit.config.shop import FirstRun, Shop, load_shop
 from refit.config.sources import Source
+from refit.config.tuning import Range, Tuning
 
 __all__ = [
     "Als",
+    "Blend",
+    "Boost",
     "Bots",
     "Calendar",
     "Cleaning",
+    "ClosedForm",
     "Confidence",
     "Drift",
     "Evaluation",
     "Events",
     "FirstRun",
+    "Habit",
     "Lists",
+    "ModelSettings",
+    "Models",
+    "Neighbours",
     "Normalise",
     "Outliers",
     "Promotion",
+    "Range",
     "Shop",
     "Source",
     "Training",
+    "Tuning",
     "Validation",
     "load_shop",
 ]

@@ -54,7 +54,7 @@ class Events(Part):
     relevant: tuple[str, ...]
     """Event types that count as success when lists are judged."""
     bought: tuple[str, ...] = ()
-    """Event types after which the item is left out of the person's lists."""
+    """Event types after which an item counts as bought; `lists.rebuy` says whether lists may hold it again."""
     key: tuple[str, ...] = ()
     """Columns that name one event of a person; empty: all columns."""
     cancellation: str | None = None

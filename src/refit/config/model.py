@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from refit.config.parts import Count, Part, Positive, Share
 
 
 class Confidence(Part):
-    """How events become MLlib's rating r: sum of weight * f(value) * 2^(-age / half-life)."""
+    """How events become the confidence r of a pair: sum of weight * f(value) * 2^(-age / half-life)."""
 
     value: Literal["ignore", "log", "linear"] = "ignore"
     """f(value): 1, ln(1 + value) or value; a null or negative value counts as 0."""
     half_life_days: Positive | None = None
     """Age at which an event counts half; none for no decay."""
-    combine: Literal["sum", "log_sum"] = "sum"
-    """What repetition does: sum, or ln(1 + sum), which damps people who repeat themselves."""
+    combine: Literal["sum", "log_sum", "mean", "latest"] = "sum"
+    """What repetition does: sum; ln(1 + sum), which damps people who repeat themselves; for ratings mean or latest."""
 
 
 class Training(Part):
@@ -44,56 +44,40 @@ class Training(Part):
 
 
 class Als(Part):
-    """Settings of `pyspark.ml.recommendation.ALS` with implicit preferences."""
+    """Settings of alternating least squares, the same for every engine."""
 
+    engine: Literal["auto", "mllib", "implicit"] = "auto"
+    """`mllib` spreads over a Spark cluster, `implicit` is ten times cheaper on one machine; auto: by size."""
+    preferences: Literal["implicit", "explicit"] = "implicit"
+    """Implicit: wanting, from confidences. Explicit: the confidence of a pair is a rating to be predicted."""
     rank: Count = 32
     """Number of latent factors."""
     iterations: Count = 10
-    """Alternations; each solves items, then people."""
+    """Alternations; each solves both sides once."""
     regularisation: Positive = 0.1
-    """L2 strength; MLlib multiplies it by the number of positive pairs of the person or item."""
+    """L2 strength; multiplied by n ** frequency_exponent for a person or item with n pairs."""
+    frequency_exponent: Share = 1.0
+    """1 as MLlib does, 0 for the same strength for all; another value than 1 needs the engine `implicit`."""
     alpha: Positive = 1.0
     """Confidence of a pair is 1 + alpha * r."""
+    solver: Literal["conjugate_gradient", "cholesky"] = "conjugate_gradient"
+    """Of the engine `implicit`: three steps towards each solution, which is cheaper, or the exact one."""
+    nonnegative: bool = False
+    """Factors of 0 or more only; needs the engine `mllib`."""
+    local_memory_gb: Positive = 4.0
+    """Work on one machine is done up to this estimate of its memory: the engine `implicit`, and links between items."""
     seed: int
     """No default on purpose: whoever trains chooses it."""
 
-
-class Evaluation(Part):
-    """How models are compared on the holdout."""
-
-    k: Count = 20
-    """Length of the lists that are judged."""
-    max_people: Count = 50_000
-    """At most so many people are judged, chosen by a hash of their id; bounds the memory of the driver."""
-    resamples: Annotated[int, Field(ge=100)] = 1_000
-    """Bootstrap resamples of people for each interval."""
-    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """Level of the intervals."""
-    seed: int
-    """Seed of the bootstrap."""
-
-
-class Promotion(Part):
-    """When a challenger may be put before a person."""
-
-    metric: Literal["ndcg", "recall", "precision", "map", "hit_rate"] = "ndcg"
-    """The metric that decides."""
-    margin: Share = 0.02
-    """Loss against the champion that is tolerated, as a share of the champion's metric."""
-    min_people: Count = 100
-    """Fewer judged people than this are no evidence."""
-
-
-class Lists(Part):
-    """What a published list must look like."""
-
-    k: Count = 20
-    """Recommendations per person."""
-    reasons: Annotated[int, Field(ge=0)] = 2
-    """Past items stored as reasons with each recommendation."""
-    min_filled: Share = 0.99
-    """Share of people whose list must hold k items."""
-    min_people: Count = 1
-    """Fewer people than this in a batch are refused."""
-    min_catalogue: Share = 0.01
-    """Share of the model's items that must occur in at least one list."""
+    @model_validator(mode="after")
+    def _an_engine_can_do_it(self) -> Self:
+        scaled = f"frequency_exponent = {self.frequency_exponent:g}"
+        spread = ["nonnegative = true"] if self.nonnegative else []
+        spread += ["preferences = 'explicit'"] if self.preferences == "explicit" else []
+        if self.engine == "mllib" and self.frequency_exponent != 1:
+            raise ValueError(f"{scaled} needs engine = 'implicit'; MLlib always multiplies the regularisation by n")
+        if self.engine == "implicit" and spread:
+            raise ValueError(f"{' and '.join(spread)} needs engine = 'mllib'; the library implicit knows neither")
+        if self.frequency_exponent != 1 and spread:
+            raise ValueError(f"no engine has {scaled} together with {' and '.join(spread)}; use frequency_exponent = 1")
+        return self

@@ -12,9 +12,13 @@ from pydantic import Field, ValidationError, model_validator
 from refit.config.cleaning import Cleaning
 from refit.config.data import Calendar, Events, Validation
 from refit.config.drift import Drift
-from refit.config.model import Als, Confidence, Evaluation, Lists, Promotion, Training
+from refit.config.evaluation import Evaluation, Promotion
+from refit.config.kinds import PARTS_OF, Blend, ClosedForm, Habit, Kind, Models, ModelSettings, Neighbours
+from refit.config.lists import Lists
+from refit.config.model import Als, Confidence, Training
 from refit.config.parts import Part
 from refit.config.sources import Source
+from refit.config.tuning import Tuning
 from refit.errors import ConfigurationError
 from refit.simulation import SimulatedShop
 
@@ -38,7 +42,13 @@ class Shop(Part):
     events: Events
     confidence: Confidence = Confidence()
     training: Training = Training()
+    models: Models = Models()
     als: Als
+    neighbours: Neighbours = Neighbours()
+    closed_form: ClosedForm = ClosedForm()
+    habit: Habit = Habit()
+    blend: Blend = Blend()
+    tuning: Tuning = Tuning()
     evaluation: Evaluation
     promotion: Promotion = Promotion()
     drift: Drift = Drift()
@@ -67,6 +77,42 @@ class Shop(Part):
         if self.cleaning.cancellations and not self.events.cancellation:
             raise ValueError("cleaning.cancellations needs events.cancellation, the event type that takes back")
         return self
+
+    @property
+    def serving_events(self) -> Events:
+        """The events as lists see them: where rebuying is allowed, none of them leaves an item out."""
+        return self.events.model_copy(update={"bought": ()}) if self.lists.rebuy else self.events
+
+    @model_validator(mode="after")
+    def _every_candidate_can_be_trained(self) -> Shop:
+        try:
+            candidates = [self.model_settings(kind) for kind in self.models.candidates]
+            for name, values in self.tuning.space.items():
+                for end in values.ends:
+                    candidates[0].with_values({name: end})
+        except ConfigurationError as error:
+            raise ValueError(f"tuning.space: {error}") from error
+        read = {part for kind in self.models.candidates for part in PARTS_OF[kind]}
+        idle = sorted(name for name in self.tuning.space if name.split(".")[0] not in read)
+        if idle:
+            raise ValueError(
+                f"tuning.space.{idle[0]} changes no candidate, those are {', '.join(self.models.candidates)}; "
+                "remove it or add a kind to models.candidates"
+            )
+        return self
+
+    def model_settings(self, kind: Kind) -> ModelSettings:
+        """Return what a model of *kind* is trained with when nothing was tuned."""
+        return ModelSettings(
+            kind=kind,
+            als=self.als,
+            neighbours=self.neighbours,
+            closed_form=self.closed_form,
+            habit=self.habit,
+            blend=self.blend,
+            confidence=self.confidence,
+            weights=self.events.weights,
+        )
 
     def mapping(self, table: str) -> str | None:
         """Return the SQL that makes contract *table*, or None when the shop does not have it."""

@@ -24,6 +24,11 @@ class FakeObjectStore:
         content = self.objects.get(key)
         return None if content is None else StoredObject(content, sha256(content))
 
+    def get_range(self, key: str, start: int, length: int) -> bytes | None:
+        """Return *length* bytes from *start* on, or None when there is no object."""
+        content = self.objects.get(key)
+        return None if content is None else content[start : start + length]
+
     def create(self, key: str, content: bytes) -> str:
         """Write a new object; the same bytes again are fine, other bytes raise ConflictError."""
         return self.swap(key, content, expected=None)

@@ -1,0 +1,38 @@
+"""
+Step: show what is recommended to one person now.
+
+Reads:  the key of the shop's pseudonyms; `live.json`, the index of the live batch and one range of one part file.
+Writes: nothing.
+Re-run: safe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipelines import wiring
+from refit.interfaces import ObjectStore
+from refit.pseudonyms import PseudonymKey
+from refit.publication import read_live_person
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What this step found."""
+
+    id: str
+    pseudonym: str
+    live: dict[str, Any] | None
+    """The row of the live batch; null when it holds no such person."""
+
+
+def run(id: str, *, key: PseudonymKey, store: ObjectStore) -> Receipt:
+    """Return the live list of the person whom the shop calls *id*."""
+    pseudonym = key.pseudonym(id)
+    return Receipt(id=id, pseudonym=pseudonym, live=read_live_person(store, pseudonym))
+
+
+def main(id: str) -> dict[str, Any]:
+    """Read with the real collaborators."""
+    return asdict(run(id, key=wiring.pseudonym_key(), store=wiring.lists()))

@@ -1,0 +1,115 @@
+"""
+Step: find the settings of the challenger.
+
+Reads:  the landed days that a training set names, before its cutoff; the champion's settings.
+Writes: each trial, as it ends, and the settings that won, beside the training set; a run with a child per trial.
+Re-run: safe; a study that was killed goes on after its last trial, and one that is finished is only read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from pipelines import wiring
+from pipelines.addresses import Addresses
+from refit.config import Shop
+from refit.factors import load_verified
+from refit.interfaces import Factoriser, ModelRegistry, Proposer, Tracker
+from refit.lake import Lake
+from refit.training.settings import settings_of
+from refit.training_sets import Recipe, load_manifest
+from refit.tuning import Folds, StoredBook, Study, starts_of, study_digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What this step did."""
+
+    training_set: str
+    settings: str
+    """The settings that won: a file, relative to the lake root."""
+    kind: str
+    values: dict[str, Any]
+    """The searched settings of the winner."""
+    metric: str
+    score: float | None
+    """Its mean over the folds; null where there was nothing to choose from."""
+    trials: int
+    pruned: int
+    folds: list[str]
+    """Cut-offs of the folds."""
+    address: str
+    """Page of the run."""
+
+
+def run(
+    training_set: str,
+    *,
+    shop: Shop,
+    open_spark: Callable[[], SparkSession],
+    lake: Lake,
+    addresses: Addresses,
+    tracker: Tracker,
+    registry: ModelRegistry,
+    factoriser: Factoriser,
+    proposer: Proposer,
+) -> Receipt:
+    """Tune on the set with digest *training_set*; only a trial that must be made opens Spark."""
+    place = addresses.training_set(training_set)
+    manifest = load_manifest(lake, place)
+    recipe = Recipe.from_manifest(manifest)
+    champion = registry.champion()
+    starts = starts_of(shop, settings_of(load_verified(tracker, champion)) if champion else None)
+    study = study_digest(shop, starts, manifest["digest"])
+    folder = addresses.tuning(training_set, study)
+    folds = Folds(shop, recipe.cutoff, factoriser, lake.path(f"{folder}/checkpoints"))
+    days = [day for day in recipe.days if datetime.fromisoformat(day.day).date() <= recipe.cutoff.date()]
+    book = StoredBook.open(
+        lake.store,
+        folder,
+        tracker,
+        name=f"tune {recipe.as_of.date()}",
+        params={"training_set": manifest["digest"], "study": study, **shop.tuning.model_dump(exclude={"space"})},
+        metric=f"{shop.promotion.metric}_at_{shop.evaluation.k}",
+    )
+    tuned = Study(
+        starts=starts,
+        tuning=shop.tuning,
+        folds=lambda: folds.make(lake.read(open_spark(), "interactions", days)),
+        proposer=proposer,
+    ).run(book)
+    found = book.keep(tuned)
+    return Receipt(
+        training_set=manifest["digest"],
+        settings=found,
+        kind=tuned.settings.kind,
+        values={name: tuned.settings.value_of(name) for name in tuned.searched},
+        metric=book.metric,
+        score=tuned.score,
+        trials=len(tuned.trials),
+        pruned=sum(trial.state == "pruned" for trial in tuned.trials),
+        folds=[cutoff.isoformat() for cutoff in folds.cutoffs()],
+        address=tracker.run_address(book.run_id),
+    )
+
+
+def main(training_set: str) -> dict[str, Any]:
+    """Tune with the real collaborators."""
+    receipt = run(
+        training_set,
+        shop=wiring.shop(),
+        open_spark=partial(wiring.spark, "tune_model"),
+        lake=wiring.lake(),
+        addresses=wiring.addresses(),
+        tracker=wiring.tracker(),
+        registry=wiring.registry(),
+        factoriser=wiring.factoriser(),
+        proposer=wiring.proposer(),
+    )
+    return asdict(receipt)

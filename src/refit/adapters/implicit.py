@@ -1,0 +1,78 @@
+"""The library `implicit`: alternating least squares in native code on one machine; the only file that knows it."""
+
+from __future__ import annotations
+
+import numpy as np
+from implicit.cpu.als import AlternatingLeastSquares
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, csr_matrix, hstack
+from threadpoolctl import threadpool_limits
+
+from refit.config import Als
+
+
+class ImplicitLibrary:
+    """
+    Fits float32 factors with *threads* threads (0: one per core).
+
+    Every row is solved by one thread and for itself, so the number of threads changes no bit of the result.
+    """
+
+    def __init__(self, threads: int = 0) -> None:
+        self._threads = threads
+
+    def factorise(self, confidences: csr_array, settings: Als) -> NDArray[np.float32]:
+        """
+        Return the item factors, items x rank, of the people x items matrix *confidences* of r > 0.
+
+        The library takes c itself as the value of a pair and counts every other pair with 1, as Hu, Koren and Volinsky
+        do, so its values are MLlib's 1 + alpha * r.
+        """
+        people, items = confidences.shape
+        values = (1.0 + settings.alpha * confidences.data).astype(np.float32)
+        by_person = csr_matrix((values, confidences.indices, confidences.indptr), shape=confidences.shape)
+        generator = np.random.default_rng(settings.seed)
+        x = _started(generator, people, settings)
+        y = _started(generator, items, settings)
+        regularisation = 0.0 if settings.frequency_exponent else settings.regularisation
+        person_side = _scaled(by_person, settings)
+        item_side = _scaled(by_person.T.tocsr(), settings)
+        # A product of matrices by several threads of BLAS may add in another order from one run to the next.
+        with threadpool_limits(limits=1, user_api="blas"):
+            solve = AlternatingLeastSquares(
+                factors=settings.rank, use_cg=settings.solver == "conjugate_gradient", num_threads=self._threads
+            ).solver
+            for _ in range(settings.iterations):
+                solve(person_side, x[:people], y[: person_side.shape[1]], regularisation, num_threads=self._threads)
+                solve(item_side, y[:items], x[: item_side.shape[1]], regularisation, num_threads=self._threads)
+        return np.ascontiguousarray(y[:items])
+
+
+def _started(generator: np.random.Generator, rows: int, settings: Als) -> NDArray[np.float32]:
+    """Return small random factors, and below them the imaginary rows that `_scaled` speaks of."""
+    drawn = generator.random((rows, settings.rank), dtype=np.float32) * np.float32(0.01)
+    imaginary = np.sqrt(settings.regularisation) * np.eye(settings.rank)
+    return np.concatenate([drawn, imaginary.astype(np.float32)])
+
+
+def _scaled(values: csr_matrix, settings: Als) -> csr_matrix:
+    """
+    Return *values* such that each row's regularisation is multiplied by n ** frequency_exponent.
+
+    The library has one strength for all rows. But a pair whose value is negative is one that is *not* wanted, with the
+    confidence of its size: it adds |c| y yT to the system and nothing to the right side. So everybody does not want
+    `rank` imaginary items, sqrt(lambda) times the unit vectors, with confidence n ** e; together they add exactly
+    lambda * n ** e * I. (The 1 with which every pair counts is part of |c|.)
+    """
+    if not settings.frequency_exponent:
+        return values
+    strengths = np.diff(values.indptr).astype(np.float64) ** settings.frequency_exponent
+    unwanted = csr_array(
+        (
+            np.repeat(-strengths, settings.rank).astype(np.float32),
+            np.tile(np.arange(settings.rank, dtype=np.int32), len(strengths)),
+            np.arange(len(strengths) + 1, dtype=np.int32) * settings.rank,
+        ),
+        shape=(len(strengths), settings.rank),
+    )
+    return csr_matrix(hstack([values, unwanted], format="csr"))

@@ -1,0 +1,209 @@
+"""Models that anybody would try first: what is popular, and what neighbours of items or of people took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from scipy import sparse
+
+from refit.columns import Columns
+from refit.factors import ItemFactors
+from refit.links import ItemLinks
+
+Likeness = Literal["cosine", "pearson"]
+
+_POWER = 0.5
+_ENTRIES = 8_000_000
+"""Similarities that are held at once: 64 MB, whatever the number of items and people."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairSample:
+    """The pairs that teach neighbourhoods, in memory."""
+
+    people: pa.Array
+    """Ids, ascending: rows of *confidences*."""
+    items: pa.Array
+    """Ids, ascending: columns of *confidences*."""
+    confidences: sparse.csr_matrix
+    """people x items, MLlib's r, above 0."""
+    pairs: int
+    """Pairs of the whole training set that teach."""
+
+    @property
+    def share(self) -> float:
+        """Share of the pairs that are here; 1 when nothing was left out."""
+        return self.confidences.nnz / self.pairs if self.pairs else 1.0
+
+
+def collect_pairs(pairs: DataFrame, items: pa.Array, *, most: int, seed: int) -> PairSample:
+    """
+    Return the pairs of a training set that teach, about *most* of them at most.
+
+    Of a larger set whole people are kept, chosen by a hash of their id and *seed*; neighbourhoods of items are then
+    estimated from fewer people, and people find their neighbours among fewer. *items* are the columns.
+    """
+    taught = pairs.where(F.col(Columns.CONFIDENCE) > 0)
+    total = taught.count()
+    if total > most:
+        lot = F.pmod(F.xxhash64(Columns.USER, F.lit(seed)), F.lit(1_000_000))
+        taught = taught.where(lot < int(1_000_000 * most / total))
+    table = taught.select(Columns.USER, Columns.ITEM, Columns.CONFIDENCE).toArrow().combine_chunks()
+    people = pc.unique(table[Columns.USER]).sort()
+    rows = pc.index_in(table[Columns.USER], value_set=people).to_numpy()
+    columns = pc.index_in(table[Columns.ITEM], value_set=items).to_numpy()
+    values = table[Columns.CONFIDENCE].to_numpy().astype(np.float32)
+    matrix = sparse.csr_matrix((values, (rows, columns)), shape=(len(people), len(items)))
+    matrix.sort_indices()
+    return PairSample(people=people, items=items, confidences=matrix, pairs=total)
+
+
+def ranked_for_everybody(items: pa.Array, order: NDArray[np.int64], people: NDArray[np.int64]) -> ItemFactors:
+    """
+    Return the model that ranks *items* in *order*, positions from best to worst, for whoever has a history.
+
+    One latent factor does it: everybody's vector is a positive number, and an item's factor falls with its rank. So
+    popularity is ranked by the same code as every other model.
+    """
+    factor = np.empty((len(items), 1), dtype=np.float32)
+    factor[order, 0] = np.linspace(1.0, 0.5, len(items), dtype=np.float32)
+    return ItemFactors(items=items, factors=factor, people=people, alpha=1.0, regularisation=1.0, facts={})
+
+
+def popularity(model: ItemFactors) -> ItemFactors:
+    """Return the model that ranks by the number of people who touched each item of *model* in training."""
+    return ranked_for_everybody(model.items, model.by_popularity, model.people)
+
+
+def recent_popularity(model: ItemFactors, recent: DataFrame) -> ItemFactors:
+    """
+    Return the model that ranks by the number of people in *recent* (user_id, item_id; any number of rows per pair).
+
+    Items with equally many, for instance without any, follow their number of people in training.
+    """
+    found = recent.groupBy(Columns.ITEM).agg(F.count_distinct(Columns.USER).alias("people")).toArrow()
+    positions = model.positions(found[Columns.ITEM].combine_chunks())
+    lately = np.zeros(len(model.items), dtype=np.int64)
+    lately[positions[positions >= 0]] = found["people"].to_numpy()[positions >= 0]
+    order = np.lexsort((-model.people, -lately))
+    return ranked_for_everybody(model.items, order, model.people)
+
+
+def item_neighbours(model: ItemFactors, sample: PairSample, *, likeness: Likeness, most: int) -> ItemFactors:
+    """
+    Return the model in which each past item adds the root of r times its similarity to its *most* most similar items.
+
+    Item-based collaborative filtering (Sarwar et al. 2001). *sample* has the items of *model*. Similarities of 0 or
+    less do not count.
+    """
+    by_item = damped(sample.confidences).T.tocsr()
+    rows, columns, values = [], [], []
+    for start, block in _similarities(by_item, likeness):
+        block[np.arange(len(block)), start + np.arange(len(block))] = 0.0
+        nearest = _largest(block, most)
+        found = np.take_along_axis(block, nearest, axis=1)
+        kept = found > 0
+        rows.append(start + np.repeat(np.arange(len(block)), kept.sum(axis=1)))
+        columns.append(nearest[kept])
+        values.append(found[kept])
+    n = len(model.items)
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    matrix = sparse.csr_matrix(entries, shape=(n, n), dtype=np.float32)
+    matrix.sort_indices()
+    links = ItemLinks(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data, _POWER)
+    nothing = np.empty((n, 0), dtype=np.float32)
+    return ItemFactors(
+        items=model.items, factors=nothing, people=model.people, alpha=1.0, regularisation=1.0, facts={}, links=links
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PeopleNeighbours:
+    """User-based collaborative filtering (Herlocker et al. 1999): what the people most like somebody took."""
+
+    sample: PairSample
+    likeness: Likeness
+    most: int
+    """Neighbours of a person."""
+
+    def scores(self, people: pa.Array, histories: sparse.csr_matrix) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """
+        Yield blocks of people x items, each with the position of its first person.
+
+        A score is the sum over the person's neighbours of similarity times the square root of the neighbour's r.
+        *histories* is people x items of the sample with r as values. Nobody is a neighbour of themself, and neighbours
+        with a similarity of 0 or less do not count.
+        """
+        everyone, mine = damped(self.sample.confidences), damped(histories)
+        themselves = pc.fill_null(pc.index_in(people, value_set=self.sample.people), -1).to_numpy()
+        moments = _moments(everyone, self.likeness)
+        block = max(1, _ENTRIES // max(*everyone.shape, 1))
+        for start in range(0, len(people), block):
+            part = slice(start, start + block)
+            alike = _likeness(mine[part], everyone, self.likeness, moments)
+            here = np.flatnonzero(themselves[part] >= 0)
+            alike[here, themselves[part][here]] = 0.0
+            nearest = _largest(alike, self.most)
+            strength = np.maximum(np.take_along_axis(alike, nearest, axis=1), 0.0)
+            pointers = np.arange(len(alike) + 1) * nearest.shape[1]
+            weights = sparse.csr_matrix((strength.ravel(), nearest.ravel(), pointers), (len(alike), everyone.shape[0]))
+            yield start, (weights @ everyone).toarray()
+
+
+def damped(confidences: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return the square roots: a person who repeats one thing is not so different from one who does it once."""
+    return confidences.sqrt()
+
+
+def _similarities(rows: sparse.csr_matrix, likeness: Likeness) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield blocks of rows with their likeness to every row, and the position of the first."""
+    block = max(1, _ENTRIES // max(rows.shape[0], 1))
+    moments = _moments(rows, likeness)
+    for start in range(0, rows.shape[0], block):
+        yield start, _likeness(rows[start : start + block], rows, likeness, moments)
+
+
+def _largest(values: NDArray[np.float32], most: int) -> NDArray[np.int64]:
+    """Return the columns of the *most* largest values of each row, in no particular order."""
+    if values.shape[1] <= most:
+        return np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    return np.asarray(np.argpartition(values, values.shape[1] - most, axis=1)[:, -most:])
+
+
+_Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _likeness(
+    left: sparse.csr_matrix, right: sparse.csr_matrix, likeness: Likeness, of_right: _Moments
+) -> NDArray[np.float32]:
+    """
+    Return rows of *left* x rows of *right*: their cosine, or Pearson's correlation over all columns.
+
+    A column without an entry is a 0 that counts: not having touched something is what most pairs have in common, and
+    correlation takes it into account where the cosine does not. A row without variance has similarity 0.
+    """
+    dots = (left @ right.T).toarray().astype(np.float64)
+    (left_mean, left_norm), (right_mean, right_norm) = _moments(left, likeness), of_right
+    dots -= left.shape[1] * np.outer(left_mean, right_mean)
+    scale = np.outer(left_norm, right_norm)
+    return np.asarray(np.divide(dots, scale, out=np.zeros_like(dots), where=scale > 0), dtype=np.float32)
+
+
+def _moments(rows: sparse.csr_matrix, likeness: Likeness) -> _Moments:
+    """Return the mean of each row, 0 where none is taken off, and its length without the mean."""
+    wide = rows.astype(np.float64)
+    squares = np.asarray(wide.multiply(wide).sum(axis=1)).ravel()
+    if likeness == "cosine":
+        return np.zeros(len(squares)), np.sqrt(squares)
+    mean = np.asarray(wide.mean(axis=1)).ravel()
+    around = squares - rows.shape[1] * mean**2
+    # What rounding leaves of a row without variance is not variance.
+    return mean, np.sqrt(np.where(around > 1e-9 * squares, around, 0.0))

@@ -1,0 +1,165 @@
+"""Kinds of models that a shop may train, with the settings of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from refit.config.model import Als, Confidence
+from refit.config.parts import Count, Part, Positive, Share
+from refit.errors import ConfigurationError
+
+Kind = Literal["als", "neighbours", "closed_form", "blend"]
+PARTS_OF: Mapping[str, tuple[str, ...]] = {
+    "als": ("als", "habit", "confidence", "weights"),
+    "neighbours": ("neighbours", "habit", "confidence", "weights"),
+    "closed_form": ("closed_form", "habit", "confidence", "weights"),
+    "blend": ("als", "neighbours", "closed_form", "blend", "habit", "confidence", "weights"),
+}
+"""Kind -> the parts of `ModelSettings` that change what it learns."""
+
+Power = Annotated[float, Field(ge=0, le=2)]
+
+
+class Neighbours(Part):
+    """Item-item neighbours: the cosine of what two items' people did, with shrinkage."""
+
+    neighbours: Count = 100
+    """Most similar items that are kept for each past item."""
+    shrinkage: Annotated[float, Field(ge=0)] = 10.0
+    """Added to the denominator of the cosine, so that a few common people are no strong evidence."""
+    power: Power = 0.5
+    """A pair counts r ** power: 0 for all alike, 1 for its confidence."""
+
+
+class ClosedForm(Part):
+    """The closed-form item model (Steck 2019, EASE): each item as a ridge regression on all others."""
+
+    regularisation: Positive = 200.0
+    """Added to the diagonal of the items' Gram matrix."""
+    links: Count = 300
+    """Strongest links that are kept for each past item."""
+    power: Power = 0.5
+    """A pair counts r ** power: 0 for all alike, 1 for its confidence."""
+    max_items: Count = 10_000
+    """More items than this are refused: the time grows with their cube, the memory with 16 bytes times their square."""
+
+
+class Habit(Part):
+    """Buying the same item again; it matters where bought items may be recommended."""
+
+    weight: Annotated[float, Field(ge=0)] = 0.0
+    """What a past item of confidence 1 adds to its own score, in standard deviations of a person's other scores."""
+
+
+class Blend(Part):
+    """Factors and links in one model."""
+
+    links: Literal["neighbours", "closed_form"] = "closed_form"
+    """Which links are added to the factors of `als`."""
+    weight: Share = 0.5
+    """Share of the links when both parts are scaled to the same spread: 0 for factors alone, 1 for links alone."""
+
+
+class Models(Part):
+    """Which kinds of models compete."""
+
+    candidates: tuple[Kind, ...] = ("als",)
+    """Whichever does best on the validation folds becomes the challenger."""
+
+    @field_validator("candidates")
+    @classmethod
+    def _names_each_kind_once(cls, candidates: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        if not candidates or len(set(candidates)) < len(candidates):
+            raise ValueError("name at least one kind of model, and each one once")
+        return candidates
+
+
+class ModelSettings(Part):
+    """Everything that decides what one model learns from the events of a shop."""
+
+    kind: Kind
+    als: Als
+    neighbours: Neighbours
+    closed_form: ClosedForm
+    habit: Habit
+    blend: Blend
+    confidence: Confidence
+    weights: dict[str, Positive]
+    """Weight of one event of each type."""
+
+    @model_validator(mode="after")
+    def _ratings_stay_ratings(self) -> Self:
+        if self.als.preferences != "explicit":
+            return self
+        if self.kind != "als":
+            raise ValueError(
+                f"als.preferences is 'explicit', but a {self.kind} model cannot predict ratings; train als"
+            )
+        made = self.confidence
+        if made.value != "linear" or made.half_life_days is not None or made.combine not in ("mean", "latest"):
+            raise ValueError(
+                "als.preferences is 'explicit', so a pair must keep its rating; set confidence.value = 'linear', "
+                "confidence.combine = 'latest' or 'mean', and no half_life_days"
+            )
+        return self
+
+    @property
+    def has_factors(self) -> bool:
+        """Whether the model has a side that is learnt by alternating least squares."""
+        return self.kind in ("als", "blend")
+
+    @property
+    def linked_by(self) -> Literal["neighbours", "closed_form"] | None:
+        """Return what makes the links between items, or None for factors alone."""
+        if self.kind == "blend":
+            return self.blend.links
+        return None if self.kind == "als" else self.kind
+
+    def parameters(self) -> dict[str, Any]:
+        """Return kind and every setting that changes what this model learns, by names such as `als.rank`."""
+        parts = {name: values for name, values in self.model_dump().items() if name in PARTS_OF[self.kind]}
+        return {"kind": self.kind} | {
+            f"{part}.{name}": v for part, values in parts.items() for name, v in values.items()
+        }
+
+    def value_of(self, name: str) -> Any:
+        """Return the setting called *name*, e.g. `als.rank`; ConfigurationError when there is none."""
+        found: Any = self.model_dump()
+        for part in name.split("."):
+            if not isinstance(found, dict) or part not in found:
+                raise ConfigurationError(f"there is no setting {name!r} of a model; {_known_names(self)}")
+            found = found[part]
+        if isinstance(found, dict):
+            raise ConfigurationError(f"{name!r} is a table and no setting; {_known_names(self)}")
+        return found
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """Return these settings with other *values*, by names such as `als.rank`; ConfigurationError for a bad one."""
+        changed = self.model_dump()
+        for name, value in values.items():
+            self.value_of(name)
+            *path, last = name.split(".")
+            part = changed
+            for step in path:
+                part = part[step]
+            part[last] = value
+        try:
+            return type(self).model_validate(changed)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(step) for step in first["loc"]) or "model"
+            given = f"{where} = {first['input']!r}" if first["loc"] else f"kind = {self.kind!r}"
+            raise ConfigurationError(f"{given} cannot be used: {first['msg']}") from error
+
+
+def _known_names(settings: ModelSettings) -> str:
+    names = [
+        f"{part}.{name}"
+        for part, values in settings.model_dump().items()
+        if isinstance(values, dict)
+        for name in values
+    ]
+    return f"the settings are {', '.join(names)}"

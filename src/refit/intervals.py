@@ -1,0 +1,80 @@
+"""Intervals of means over people by the bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
+
+_ENTRIES = 4_000_000
+"""Weights that are made at once; bounds the memory, whatever the number of people."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over people and where it lies with a given confidence."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def above_zero(self) -> bool:
+        """Whether the whole interval lies above 0."""
+        return self.low > 0
+
+    @property
+    def below_zero(self) -> bool:
+        """Whether the whole interval lies below 0."""
+        return self.high < 0
+
+    def __str__(self) -> str:
+        """Return the two ends with their signs."""
+        return f"{self.low:+.4f} to {self.high:+.4f}"
+
+
+def bootstrap(values: NDArray[Any], *, resamples: int, level: float, seed: int) -> list[Interval]:
+    """
+    Return for each column of *values*, people x columns, its mean and expanded percentile interval.
+
+    Whole rows are drawn with replacement (Efron 1979): every column is of the same people in each resample, so the
+    interval of a column of differences is that of a paired comparison. The percentiles are moved away from the mean by
+    the ratio of Student's quantile to the normal one (Hesterberg 2015), with one degree of freedom less than there are
+    values other than 0: where two models agree on nearly everybody, only the few others tell them apart. With C
+    columns of which all shall hold at once, ask for the level 1 - (1 - level) / C (Bonferroni). The same seed gives the
+    same intervals, whatever the other columns are.
+
+    >>> bootstrap(np.array([[0.25, 1.0], [0.25, 1.0]]), resamples=100, level=0.95, seed=1)
+    [Interval(mean=0.25, low=0.25, high=0.25), Interval(mean=1.0, low=1.0, high=1.0)]
+    """
+    people, columns = values.shape
+    if not people:
+        raise ValueError("there is nobody to draw from")
+    if not columns:
+        return []
+    centres = values.mean(axis=0)
+    # Single precision is enough for what lies around the mean, and twice as fast.
+    around = (values - centres).astype(np.float32)
+    means = np.concatenate([weights @ around for weights in _weights(people, resamples, seed)]) / people
+    tail = (1 - level) / 2
+    telling = np.maximum(np.count_nonzero(values, axis=0), 2)
+    wider = stdtrit(telling - 1, tail) / ndtri(tail)
+    lows, highs = centres + np.quantile(means, [tail, 1 - tail], axis=0) * wider
+    return [Interval(float(c), float(low), float(high)) for c, low, high in zip(centres, lows, highs, strict=True)]
+
+
+def _weights(people: int, resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:
+    """Yield blocks of resamples x people: how often each person was drawn in each resample."""
+    generator = np.random.default_rng(seed)
+    left, most = resamples, max(1, _ENTRIES // people)
+    while left:
+        block = min(left, most)
+        drawn = generator.integers(0, people, (block, people), dtype=np.int32)
+        drawn += (np.arange(block, dtype=np.int32) * people)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=block * people)
+        yield counts.reshape(block, people).astype(np.float32)
+        left -= block

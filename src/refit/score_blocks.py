@@ -1,0 +1,78 @@
+"""Score blocks: what one Spark task does. Its imports are paid for by every worker, so there are few of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pyarrow as pa
+from pyspark import TaskContext
+
+from refit.factors import ItemFactors
+from refit.flat_histories import read_histories
+from refit.interfaces import ObjectStore
+from refit.list_counts import Counts
+from refit.lists import Listed, make_lists, to_batch
+from refit.part_files import PartFile
+from refit.ranking import Ranker
+from refit.shelf import Shelf
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+
+_GROUP = 1_000
+"""People in one row group, about: few enough to fetch for one of them, enough to compress."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Where one batch goes and what its rows carry."""
+
+    prefix: str
+    model_version: int
+    run_date: str
+
+
+def score_block(
+    batches: Iterator[pa.RecordBatch],
+    *,
+    shared: Broadcast[tuple[ItemFactors, Shelf]],
+    k: int,
+    reasons: int,
+    batch: Batch,
+    open_store: Callable[[], ObjectStore],
+) -> Iterator[pa.RecordBatch]:
+    """Make the lists of the people in *batches*, upload them as one part file and yield its commit record."""
+    ranker = Ranker(*shared.value)
+    counts = Counts(items=len(ranker.shelf.items))
+    part = PartFile()
+    for group in _groups(ranker, batches, k, reasons):
+        for listed in group:
+            counts.add(listed.drafts, listed.histories, ranker.shelf)
+        part.write_group(to_batch(ranker.shelf, group, batch.model_version, batch.run_date))
+    if not part.rows:
+        return
+    context = TaskContext.get()
+    number = context.partitionId() if context else 0
+    key = f"{batch.prefix}/part-{number:05d}-{uuid4().hex[:8]}.parquet"
+    content, described = part.close()
+    open_store().create(key, content)
+    record = {"key": key, **described, "counts": counts.as_record()}
+    yield pa.RecordBatch.from_pydict({"record": [json.dumps(record)]})
+
+
+def _groups(ranker: Ranker, batches: Iterator[pa.RecordBatch], k: int, reasons: int) -> Iterator[list[Listed]]:
+    """Yield the lists of everybody in *batches*, in their order, by row group."""
+    group: list[Listed] = []
+    for batch in batches:
+        histories = read_histories(batch, ranker.model, ranker.shelf)
+        for listed in make_lists(ranker, histories, k, reasons):
+            group.append(listed)
+            if sum(len(block.histories) for block in group) >= _GROUP:
+                yield group
+                group = []
+    if group:
+        yield group

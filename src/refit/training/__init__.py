@@ -1,0 +1,8 @@
+"""Training: several kinds of models and engines behind one call, all of them giving the same kind of artifact."""
+
+from __future__ import annotations
+
+from refit.training.engines import Engine, choose_engine, train
+from refit.training.matrices import PairMatrix, Size, collect_pairs, measure
+
+__all__ = ["Engine", "PairMatrix", "Size", "choose_engine", "collect_pairs", "measure", "train"]

@@ -1,0 +1,99 @@
+"""Several sources of one score, brought to the same spread and added up in one model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+
+from refit.factors import ItemFactors
+from refit.fold_in import fold_in
+from refit.links import ItemLinks
+from refit.training.matrices import PairMatrix
+
+_SAMPLE = 500
+"""People whose scores tell how wide the parts are spread."""
+
+
+def blend(model: ItemFactors, links: ItemLinks, pairs: PairMatrix, *, weight: float) -> ItemFactors:
+    """
+    Return *model* with *links* beside its factors, scaled so that *weight* is the share of the links.
+
+    The spread of a part is the standard deviation of a person's scores over all items, on average over up to 500 people
+    of *pairs*, every n-th in the order of their ids. Weight 0 keeps the factors alone, weight 1 the links alone.
+    """
+    if weight == 0:
+        return model
+    if weight == 1:
+        return replace(model, factors=np.empty((len(model.items), 0), dtype=np.float32), links=links)
+    sample = _sample(pairs)
+    spread = _spread(_factor_scores(model, sample))
+    own = _spread(link_scores(links, sample))
+    scale = spread / own * weight / (1.0 - weight) if own > 0 else 0.0
+    return replace(model, links=replace(links, values=(links.values * scale).astype(np.float32)))
+
+
+def with_habit(model: ItemFactors, pairs: PairMatrix, *, weight: float, power: float) -> ItemFactors:
+    """
+    Return *model* in which a past item of confidence r adds *weight* standard deviations * r ** power to its own score.
+
+    A model that has links keeps their power; *power* is that of a model without.
+    """
+    if weight == 0:
+        return model
+    sample = _sample(pairs)
+    scores = _factor_scores(model, sample)
+    if model.links:
+        scores = scores + link_scores(model.links, sample)
+    value = weight * _spread(scores)
+    count = len(model.items)
+    habit = diags_array(np.full(count, value), format="csr")
+    if model.links:
+        habit = habit + as_matrix(model.links)
+    habit = csr_array(habit)
+    habit.sort_indices()
+    links = ItemLinks(
+        starts=habit.indptr.astype(np.int64),
+        targets=habit.indices.astype(np.int32),
+        values=habit.data.astype(np.float32),
+        power=model.links.power if model.links else power,
+    )
+    return replace(model, links=links)
+
+
+def as_matrix(links: ItemLinks) -> csr_array:
+    """Return the links as a sparse matrix, past items x ranked items, in double precision."""
+    values = links.values.astype(np.float64)
+    return csr_array((values, links.targets, links.starts), shape=(links.items, links.items))
+
+
+def link_scores(links: ItemLinks, history: csr_array) -> NDArray[np.float64]:
+    """Return what *links* add to the score of every item, people x items, for a *history* of confidences."""
+    strengths = csr_array((links.strengths(history.data), history.indices, history.indptr), shape=history.shape)
+    return np.asarray((strengths @ as_matrix(links)).toarray(), dtype=np.float64)
+
+
+def people_vectors(model: ItemFactors, history: csr_array) -> NDArray[np.float64]:
+    """Return the folded-in vector of each row of *history*, people x rank."""
+    vectors = np.empty((history.shape[0], model.rank))
+    for row in range(history.shape[0]):
+        part = slice(history.indptr[row], history.indptr[row + 1])
+        vectors[row] = fold_in(model, history.indices[part], history.data[part]).vector
+    return vectors
+
+
+def _factor_scores(model: ItemFactors, history: csr_array) -> NDArray[np.float64]:
+    if not model.rank:
+        return np.zeros(history.shape)
+    return people_vectors(model, history) @ model.factors.astype(np.float64).T
+
+
+def _sample(pairs: PairMatrix) -> csr_array:
+    step = max(1, pairs.confidences.shape[0] // _SAMPLE)
+    return pairs.confidences[::step][:_SAMPLE]
+
+
+def _spread(scores: NDArray[np.float64]) -> float:
+    return float(scores.std(axis=1).mean())

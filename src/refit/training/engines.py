@@ -1,0 +1,156 @@
+"""One call that trains any kind of model, with the engine that fits its size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pyspark.sql import DataFrame
+
+from refit.als import require_supported, train_als
+from refit.config import Als, ModelSettings
+from refit.errors import NotEnoughDataError
+from refit.factors import ItemFactors
+from refit.interfaces import Factoriser
+from refit.links import ItemLinks
+from refit.training.blending import blend, with_habit
+from refit.training.closed_form import closed_form_links
+from refit.training.matrices import PairMatrix, Size, collect_pairs, measure
+from refit.training.neighbours import neighbour_links
+
+LOCAL, SPREAD, NONE = "implicit", "mllib", "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """What learns the factors, and why it was chosen."""
+
+    name: str
+    why: str
+
+
+def choose_engine(size: Size, settings: Als) -> Engine:
+    """
+    Return the engine for `auto`: the local one if its estimated memory is within the limit.
+
+    Raises:
+        NotEnoughDataError: `auto` would have to spread a set for which MLlib does not have what is asked.
+    """
+    asked = ["non-negative factors"] if settings.nonnegative else []
+    asked += ["explicit preferences"] if settings.preferences == "explicit" else []
+    if asked:
+        return Engine(name=SPREAD, why=f"only MLlib has {' and '.join(asked)}")
+    needed = size.local_bytes(settings.rank) / 2**30
+    room = f"an estimated {needed:.2g} GB on one machine, {settings.local_memory_gb:g} GB are allowed"
+    if needed <= settings.local_memory_gb:
+        return Engine(name=LOCAL, why=f"{size} at rank {settings.rank} need {room}")
+    if settings.frequency_exponent != 1:
+        raise NotEnoughDataError(
+            f"{size} need {room}, and MLlib cannot use frequency_exponent = {settings.frequency_exponent:g}; "
+            "raise als.local_memory_gb or set frequency_exponent = 1"
+        )
+    return Engine(name=SPREAD, why=f"{size} at rank {settings.rank} need {room}")
+
+
+def train(
+    pairs: DataFrame,
+    settings: ModelSettings,
+    facts: Mapping[str, Any],
+    *,
+    factoriser: Factoriser,
+    checkpoints: str,
+) -> ItemFactors:
+    """
+    Return the model of *pairs* (user_id, item_id, confidence; one row per pair, confidence 0 teaches nothing).
+
+    The same pairs and settings give the same bytes, however the pairs are spread. The facts of the model are *facts*
+    with `settings`, `kind` and `engine`; the counts of a training set among them spare counting. *checkpoints* is a
+    folder that every executor can write; it is deleted afterwards.
+
+    Raises:
+        DataRefusedError: a confidence is negative, NaN, infinite or missing.
+        NotEnoughDataError: no confidence above 0, a rank that the data do not support, more items or pairs than fit.
+    """
+    als = settings.als
+    if settings.has_factors and als.engine != "auto":
+        engine = Engine(name=als.engine, why="named in als.engine")
+    elif settings.has_factors:
+        engine = choose_engine(_size(pairs, facts), als)
+    else:
+        engine = Engine(name=NONE, why="it has no factors")
+    told = _facts(settings, engine, facts)
+    if engine.name == SPREAD:
+        measure(pairs)
+        model = train_als(pairs, als, told, checkpoints=checkpoints)
+        if settings.linked_by is None and not settings.habit.weight:
+            return model
+        _require_room(_size(pairs, facts), als)
+        return complete(model, collect_pairs(pairs), settings)
+    if engine.name == NONE:
+        _require_room(_size(pairs, facts), als)
+    return train_here(collect_pairs(pairs), settings, told, factoriser=factoriser)
+
+
+def train_here(
+    pairs: PairMatrix, settings: ModelSettings, facts: Mapping[str, Any], *, factoriser: Factoriser
+) -> ItemFactors:
+    """Return the model of *pairs* made in this process; factors, where there are any, by *factoriser*."""
+    als = settings.als
+    factors = np.empty((len(pairs.items), 0), dtype=np.float32)
+    if settings.has_factors:
+        people, items = pairs.confidences.shape
+        require_supported(als.rank, people=people, items=items)
+        factors = factoriser.factorise(pairs.confidences, als)
+    model = ItemFactors(
+        items=pairs.items,
+        factors=factors,
+        people=pairs.people_per_item,
+        alpha=als.alpha,
+        regularisation=als.regularisation,
+        facts=dict(facts),
+        frequency_exponent=als.frequency_exponent,
+    )
+    return complete(model, pairs, settings)
+
+
+def complete(model: ItemFactors, pairs: PairMatrix, settings: ModelSettings) -> ItemFactors:
+    """Return *model* with the links and the habit that *settings* ask for beside its factors."""
+    power = 1.0
+    if settings.linked_by is not None:
+        links = _links(pairs, settings)
+        weight = settings.blend.weight if settings.kind == "blend" else 1.0
+        power = links.power
+        model = blend(model, links, pairs, weight=weight)
+    return with_habit(model, pairs, weight=settings.habit.weight, power=power)
+
+
+def _facts(settings: ModelSettings, engine: Engine, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **facts,
+        "kind": settings.kind,
+        "engine": {"name": engine.name, "why": engine.why},
+        "settings": settings.model_dump(mode="json"),
+    }
+
+
+def _size(pairs: DataFrame, facts: Mapping[str, Any]) -> Size:
+    """Return the size that *facts* tell, the counts of a training set's manifest, or else count."""
+    names = ("pairs", "people", "items")
+    return Size(**{name: int(facts[name]) for name in names}) if set(names) <= set(facts) else measure(pairs)
+
+
+def _require_room(size: Size, als: Als) -> None:
+    needed = size.local_bytes(als.rank) / 2**30
+    if needed > als.local_memory_gb:
+        raise NotEnoughDataError(
+            f"links between items are made on one machine, and {size} need an estimated {needed:.2g} GB there; "
+            f"{als.local_memory_gb:g} GB are allowed: raise als.local_memory_gb, or train als without habit"
+        )
+
+
+def _links(pairs: PairMatrix, settings: ModelSettings) -> ItemLinks:
+    if settings.linked_by == "neighbours":
+        return neighbour_links(pairs, settings.neighbours)
+    return closed_form_links(pairs, settings.closed_form)

@@ -1,0 +1,132 @@
+"""Pairs as a sparse matrix in the memory of one machine, and how large they are before they are brought there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from scipy.sparse import csr_array
+
+from refit.columns import Columns
+from refit.errors import DataRefusedError, NotEnoughDataError
+
+_BYTES_PER_PAIR = 250
+"""While pairs travel: both ids as text, their numbers, and the matrix in both directions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much there is to learn from; people and items are counted to within a few percent."""
+
+    pairs: int
+    people: int
+    items: int
+
+    def local_bytes(self, rank: int) -> int:
+        """Return an estimate of the memory that the matrix and the float32 factors of *rank* need on one machine."""
+        return self.pairs * _BYTES_PER_PAIR + (self.people + self.items) * rank * 4 * 2
+
+    def __str__(self) -> str:
+        """Return the size as a part of a sentence."""
+        return f"{self.pairs:,} pairs of about {self.people:,} people and {self.items:,} items"
+
+
+def measure(pairs: DataFrame) -> Size:
+    """
+    Return the size of what *pairs* teach.
+
+    Raises:
+        DataRefusedError: a confidence is negative, NaN, infinite or missing.
+        NotEnoughDataError: no pair has a confidence above 0.
+    """
+    value = F.col(Columns.CONFIDENCE)
+    unusable = value.isNull() | F.isnan(value) | (value < 0) | (value == float("inf"))
+    taught = (value > 0) & ~unusable
+    row = pairs.agg(
+        F.count(F.when(unusable, 1)),
+        F.count(F.lit(1)),
+        F.count(F.when(taught, 1)),
+        F.approx_count_distinct(F.when(taught, F.col(Columns.USER))),
+        F.approx_count_distinct(F.when(taught, F.col(Columns.ITEM))),
+    ).collect()[0]
+    require_usable(row[0], row[1])
+    require_some(row[2], row[1])
+    return Size(pairs=row[2], people=row[3], items=row[4])
+
+
+def require_usable(unusable: int, pairs: int) -> None:
+    """Raise DataRefusedError when some confidences are no finite numbers of 0 or more."""
+    if unusable:
+        raise DataRefusedError(
+            f"{unusable:,} of {pairs:,} pairs have a confidence that is negative, NaN, infinite or missing; all "
+            "must be 0 or more: look at the values of the events and at [confidence] in shop.toml"
+        )
+
+
+def require_some(taught: int, pairs: int) -> None:
+    """Raise NotEnoughDataError when nothing teaches."""
+    if not taught:
+        raise NotEnoughDataError(
+            f"none of the {pairs:,} pairs of the training set has a confidence above 0, so there is nothing to learn; "
+            "land more days, lengthen training.window_days, or look at [confidence] in shop.toml"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PairMatrix:
+    """What people did with items; a row is a person, a column an item, a value the confidence r > 0."""
+
+    items: pa.Array
+    """Item ids, ascending; position = column."""
+    confidences: csr_array
+    """People x items, float64, columns ascending within a row."""
+
+    @property
+    def size(self) -> Size:
+        """How much there is, exactly."""
+        people, items = self.confidences.shape
+        return Size(pairs=int(self.confidences.nnz), people=people, items=items)
+
+    @cached_property
+    def people_per_item(self) -> NDArray[np.int64]:
+        """How many people touched each item."""
+        return np.bincount(self.confidences.indices, minlength=len(self.items)).astype(np.int64)
+
+    def powered(self, power: float) -> csr_array:
+        """Return the matrix of r ** power."""
+        data = np.power(self.confidences.data, power)
+        return csr_array((data, self.confidences.indices, self.confidences.indptr), shape=self.confidences.shape)
+
+
+def collect_pairs(pairs: DataFrame) -> PairMatrix:
+    """
+    Return *pairs* (user_id, item_id, confidence; one row per pair) as a matrix; pairs of confidence 0 are left out.
+
+    Rows and columns follow the order of the ids, so they do not depend on how the data were partitioned. Raises what
+    `measure` raises.
+    """
+    table = pairs.select(Columns.USER, Columns.ITEM, Columns.CONFIDENCE).toArrow()
+    values = np.asarray(table[Columns.CONFIDENCE].cast(pa.float64()).to_numpy(), dtype=np.float64)
+    require_usable(int((~np.isfinite(values) | (values < 0)).sum()), len(values))
+    require_some(int((values > 0).sum()), len(values))
+    table, values = table.filter(pa.array(values > 0)), values[values > 0]
+    people, rows = numbered(table[Columns.USER])
+    items, columns = numbered(table[Columns.ITEM])
+    matrix = csr_array((values, (rows, columns)), shape=(len(people), len(items)))
+    matrix.sort_indices()
+    return PairMatrix(items=items, confidences=matrix)
+
+
+def numbered(ids: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int32]]:
+    """Return the different ids, ascending, and the place of each row's id among them."""
+    encoded = ids.cast(pa.string()).combine_chunks().dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    places = np.empty(len(order), dtype=np.int32)
+    places[order] = np.arange(len(order), dtype=np.int32)
+    return encoded.dictionary.take(pa.array(order)), places[encoded.indices.to_numpy()]

@@ -1,0 +1,44 @@
+"""Item-item neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refit.config import Neighbours
+from refit.links import ItemLinks
+from refit.training.matrices import PairMatrix
+from refit.training.sparse_rows import strongest_of
+
+_ROWS_AT_ONCE = 256
+"""Items whose similarities are in memory together: the whole Gram matrix need not fit."""
+
+
+def neighbour_links(pairs: PairMatrix, settings: Neighbours) -> ItemLinks:
+    """
+    Return the cosines of items over people, of each past item the `neighbours` largest, never that with itself.
+
+    The cosine of the columns i and j of X = r ** power is shrunk towards 0: XtX[i, j] / (|X_i| |X_j| + shrinkage)
+    (Sarwar et al. 2001; shrinkage after Bell and Koren 2007).
+    """
+    touched = pairs.powered(settings.power)
+    by_item = touched.T.tocsr()
+    norms = np.sqrt(np.asarray((touched.multiply(touched)).sum(axis=0)).ravel())
+    starts, targets, values = [0], [], []
+    for first in range(0, len(pairs.items), _ROWS_AT_ONCE):
+        similar = (by_item[first : first + _ROWS_AT_ONCE] @ touched).tocsr()
+        similar.sort_indices()
+        for row in range(similar.shape[0]):
+            part = slice(similar.indptr[row], similar.indptr[row + 1])
+            others = similar.indices[part]
+            cosines = similar.data[part] / (norms[first + row] * norms[others] + settings.shrinkage)
+            cosines[others == first + row] = 0.0
+            chosen = strongest_of(cosines, settings.neighbours)
+            targets.append(others[chosen])
+            values.append(cosines[chosen])
+            starts.append(starts[-1] + len(chosen))
+    return ItemLinks(
+        starts=np.asarray(starts, dtype=np.int64),
+        targets=np.concatenate(targets).astype(np.int32),
+        values=np.concatenate(values).astype(np.float32),
+        power=settings.power,
+    )

@@ -1,0 +1,43 @@
+"""Keeping the strongest entries of each row."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refit.links import ItemLinks
+
+
+def strongest(weights: NDArray[np.float64], most: int, power: float) -> ItemLinks:
+    """
+    Return the up to *most* largest entries by absolute value of each row of *weights* (items x items), 0 never.
+
+    Ties go to the smaller position.
+
+    >>> kept = strongest(np.array([[0.0, 0.2, -0.3], [0.2, 0.0, 0.2], [0.0, 0.0, 0.0]]), 1, 1.0)
+    >>> kept.starts.tolist(), kept.targets.tolist(), kept.values.tolist()
+    ([0, 1, 2, 2], [2, 0], [-0.30000001192092896, 0.20000000298023224])
+    """
+    starts, targets, values = [0], [], []
+    for row in weights:
+        chosen = strongest_of(row, most)
+        targets.append(chosen)
+        values.append(row[chosen])
+        starts.append(starts[-1] + len(chosen))
+    return ItemLinks(
+        starts=np.asarray(starts, dtype=np.int64),
+        targets=np.concatenate(targets).astype(np.int32),
+        values=np.concatenate(values).astype(np.float32),
+        power=power,
+    )
+
+
+def strongest_of(row: NDArray[np.float64], most: int) -> NDArray[np.int64]:
+    """Return the positions, ascending, of the up to *most* largest entries by absolute value that are not 0."""
+    sizes = np.abs(row)
+    if most < len(row):
+        threshold = np.partition(sizes, len(row) - most)[len(row) - most]
+        above = np.flatnonzero((sizes > threshold) & (sizes > 0))
+        tied = np.flatnonzero((sizes == threshold) & (sizes > 0))[: most - len(above)]
+        return np.sort(np.concatenate([above, tied]))
+    return np.flatnonzero(sizes > 0)

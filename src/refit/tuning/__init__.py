@@ -1,0 +1,10 @@
+"""Tuning: settings are tried on cut-offs before the training cutoff, and nothing at or after it is ever read."""
+
+from __future__ import annotations
+
+from refit.tuning.books import StoredBook
+from refit.tuning.folds import Fold, Folds
+from refit.tuning.starts import starts_of, study_digest
+from refit.tuning.study import Book, Study, Trial, Tuned
+
+__all__ = ["Book", "Fold", "Folds", "StoredBook", "Study", "Trial", "Tuned", "starts_of", "study_digest"]

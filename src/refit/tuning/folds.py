@@ -1,0 +1,215 @@
+"""Validation folds: cut-offs before the training cutoff, each judged by the days that follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from scipy.sparse import csr_array
+
+from refit.cleaning import without_cancelled
+from refit.columns import Columns
+from refit.config import ModelSettings, Shop
+from refit.errors import NotEnoughDataError
+from refit.histories import person_item_pairs
+from refit.interfaces import Factoriser
+from refit.training.engines import train, train_here
+from refit.training_sets import holdout
+from refit.tuning.journal import BYTES_PER_EVENT, Journal, taught_matrix
+from refit.tuning.judging import Judges, judge
+
+
+class Fold(Protocol):
+    """One cut-off and the days after it."""
+
+    @property
+    def cutoff(self) -> datetime:
+        """Training ends here."""
+
+    def score(self, settings: ModelSettings) -> float:
+        """Return the shop's promotion metric of a model trained before the cut-off with *settings*."""
+
+
+@dataclass(frozen=True)
+class Folds:
+    """How the past before the training cutoff is cut."""
+
+    shop: Shop
+    cutoff: datetime
+    """Of the training set; nothing at or after it is read."""
+    factoriser: Factoriser
+    checkpoints: str
+    """Folder that every executor can write, for sets that do not fit one machine."""
+
+    def cutoffs(self) -> list[datetime]:
+        """Return the cut-offs, latest first: each as many days before the one after it as the holdout is long."""
+        step = timedelta(days=self.shop.training.holdout_days)
+        return [self.cutoff - step * (n + 1) for n in range(self.shop.tuning.folds)]
+
+    def make(self, events: DataFrame) -> tuple[Fold, ...]:
+        """
+        Return the folds of *events* (contract columns, as landed), latest first.
+
+        Events that fit `als.local_memory_gb` are brought here once; otherwise every trial is a Spark job.
+
+        Raises:
+            NotEnoughDataError: too few people come back after a cut-off to judge anything.
+        """
+        known = events.where(F.col(Columns.EVENT_TIME) < F.lit(self.cutoff)).persist()
+        try:
+            needed = known.count() * BYTES_PER_EVENT * self.shop.tuning.folds / 2**30
+            local = needed <= self.shop.als.local_memory_gb and self.shop.als.engine != "mllib"
+            return tuple(self._fold(known if local else events, cutoff, local=local) for cutoff in self.cutoffs())
+        finally:
+            known.unpersist()
+
+    def _fold(self, events: DataFrame, cutoff: datetime, *, local: bool) -> Fold:
+        shop = self.shop
+        until = cutoff + timedelta(days=shop.training.holdout_days)
+        # Before a cut-off nobody knows what is taken back after it.
+        before, whole = (
+            without_cancelled(events.where(F.col(Columns.EVENT_TIME) < F.lit(end)), shop.events).where(
+                F.col(Columns.EVENT_TYPE).isin(*shop.events.weights)
+            )
+            for end in (cutoff, until)
+        )
+        since = until - shop.training.window
+        asked = shop.serving_events
+        pairs = person_item_pairs(before, since=since, as_of=cutoff, events=asked, confidence=shop.confidence)
+        wanted = holdout(whole, pairs, cutoff=cutoff, as_of=until, events=asked)
+        order = F.xxhash64(Columns.USER, F.lit(shop.tuning.seed))
+        judges = wanted.orderBy(order, Columns.USER).limit(shop.tuning.max_people).orderBy(Columns.USER).toArrow()
+        if len(judges) < shop.training.min_people:
+            raise NotEnoughDataError(
+                f"{len(judges):,} people can judge the days from {cutoff.date()} to {until.date()} "
+                f"(at least {shop.training.min_people:,}); lower tuning.folds, or land more days"
+            )
+        span = _Span(since, cutoff)
+        if local:
+            return LocalFold.of(span, Journal.collect(before), judges, shop, self.factoriser)
+        return SpreadFold(span, before, judges, shop, self.factoriser, self.checkpoints)
+
+
+@dataclass(frozen=True)
+class _Span:
+    since: datetime
+    cutoff: datetime
+
+
+@dataclass(frozen=True, eq=False)
+class LocalFold:
+    """A fold in the memory of this process: a trial takes about a second."""
+
+    span: _Span
+    journal: Journal
+    rows: NDArray[np.int64]
+    """The judges among the people of the journal."""
+    judges: Judges
+    shop: Shop
+    factoriser: Factoriser
+
+    @classmethod
+    def of(cls, span: _Span, journal: Journal, judges: pa.Table, shop: Shop, factoriser: Factoriser) -> LocalFold:
+        """Return the fold whose judges are the rows of the table *judges* (user_id, relevant)."""
+        rows = _places(judges[Columns.USER].combine_chunks(), journal.people)
+        had = journal.had(shop.serving_events.bought)[rows]
+        return cls(span, journal, rows, _judges(judges, journal.items, had), shop, factoriser)
+
+    @property
+    def cutoff(self) -> datetime:
+        """Training ends here."""
+        return self.span.cutoff
+
+    def score(self, settings: ModelSettings) -> float:
+        """Return the shop's promotion metric of a model trained before the cut-off with *settings*."""
+        confidences = self.journal.confidences(
+            since=self.span.since, as_of=self.span.cutoff, weights=settings.weights, confidence=settings.confidence
+        )
+        pairs = self.journal.matrix(confidences)
+        taught, _ = taught_matrix(pairs, self.journal.items)
+        model = train_here(taught, settings, {}, factoriser=self.factoriser)
+        return judge(
+            model,
+            pairs[self.rows],
+            self.judges,
+            metric=self.shop.promotion.metric,
+            k=self.shop.evaluation.k,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SpreadFold:
+    """A fold that is trained by Spark; only the histories of its judges come here."""
+
+    span: _Span
+    events: DataFrame
+    asked: pa.Table
+    """The judges: user_id, relevant."""
+    shop: Shop
+    factoriser: Factoriser
+    checkpoints: str
+
+    @property
+    def cutoff(self) -> datetime:
+        """Training ends here."""
+        return self.span.cutoff
+
+    def score(self, settings: ModelSettings) -> float:
+        """Return the shop's promotion metric of a model trained before the cut-off with *settings*."""
+        pairs = person_item_pairs(
+            self.events,
+            since=self.span.since,
+            as_of=self.span.cutoff,
+            events=self.shop.serving_events.model_copy(update={"weights": settings.weights}),
+            confidence=settings.confidence,
+        ).persist()
+        try:
+            model = train(pairs, settings, {}, factoriser=self.factoriser, checkpoints=self.checkpoints)
+            people = pairs.sparkSession.createDataFrame(self.asked.select([Columns.USER]))
+            table = pairs.join(F.broadcast(people), Columns.USER).toArrow()
+        finally:
+            pairs.unpersist()
+        asked = self.asked[Columns.USER].combine_chunks()
+        rows = _places(table[Columns.USER].combine_chunks(), asked)
+        columns = model.positions(table[Columns.ITEM].combine_chunks())
+        known = columns >= 0
+        shape = (len(asked), len(model.items))
+        cells = (rows[known], columns[known])
+        history = csr_array((table[Columns.CONFIDENCE].to_numpy()[known], cells), shape=shape)
+        bought = np.asarray(table[Columns.BOUGHT].to_numpy(), dtype=np.float64)[known]
+        had = csr_array((bought, cells), shape=shape)
+        for matrix in (history, had):
+            matrix.eliminate_zeros()
+            matrix.sort_indices()
+        judges = _judges(self.asked, model.items, had)
+        return judge(model, history, judges, metric=self.shop.promotion.metric, k=self.shop.evaluation.k)
+
+
+def _places(ids: pa.Array, among: pa.Array) -> NDArray[np.int64]:
+    """Return the place of each id in *among*, -1 where it is not."""
+    found = pc.fill_null(pc.index_in(ids, value_set=among), -1)
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _judges(asked: pa.Table, items: pa.Array, had: csr_array) -> Judges:
+    lists = asked[Columns.RELEVANT].combine_chunks()
+    columns = _places(lists.flatten(), items)
+    wanted = np.asarray(pc.list_value_length(lists).to_numpy(zero_copy_only=False), dtype=np.int64)
+    rows = np.repeat(np.arange(len(asked)), wanted)[columns >= 0]
+    columns = columns[columns >= 0]
+    relevant = csr_array((np.ones(len(columns)), (rows, columns)), shape=(len(asked), len(items)))
+    relevant.sort_indices()
+    return Judges(items=items, had=had, relevant=relevant, wanted=wanted)
+
+
+def mean(scores: Sequence[float]) -> float:
+    """Return what a trial is worth: the mean over the folds that it went through."""
+    return float(np.mean(scores))

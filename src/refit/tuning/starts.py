@@ -1,0 +1,52 @@
+"""Where a study begins: with what serves now, so that retraining never has to find it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from refit.config import ModelSettings, Shop
+from refit.config.kinds import Kind
+from refit.digests import digest_of
+from refit.errors import ConfigurationError
+from refit.tuning.study import space_of
+
+
+def starts_of(shop: Shop, champion: ModelSettings | None) -> dict[Kind, ModelSettings]:
+    """
+    Return the settings that each candidate is tried with first.
+
+    What is in the search space belongs to the tuner, so a candidate of the champion's kind takes it over from the
+    champion; everything else is what shop.toml says. A value of the champion that cannot be used any more is left.
+    """
+    return {kind: _start(shop, kind, champion) for kind in shop.models.candidates}
+
+
+def study_digest(shop: Shop, starts: Mapping[Kind, ModelSettings], training_set: str) -> str:
+    """
+    Return the name of the study: the same data, starts and space give the same name.
+
+    The budget is left out, so that a study with a larger one goes on where the smaller one ended.
+    """
+    return digest_of(
+        {
+            "training_set": training_set,
+            "starts": [settings.model_dump(mode="json") for settings in starts.values()],
+            "tuning": shop.tuning.model_dump(mode="json", exclude={"trials", "seconds"}),
+            "holdout_days": shop.training.holdout_days,
+            "metric": shop.promotion.metric,
+            "k": shop.evaluation.k,
+            "rebuy": shop.lists.rebuy,
+        }
+    )
+
+
+def _start(shop: Shop, kind: Kind, champion: ModelSettings | None) -> ModelSettings:
+    settings = shop.model_settings(kind)
+    if champion is None or champion.kind != kind:
+        return settings
+    for name in space_of(kind, shop.tuning):
+        try:
+            settings = settings.with_values({name: champion.value_of(name)})
+        except ConfigurationError:
+            continue
+    return settings

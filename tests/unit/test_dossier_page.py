@@ -1,0 +1,168 @@
+"""The dossier: what the person who approves sees, whatever was found."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refit.comparisons import Comparison, compare
+from refit.config import Evaluation, Promotion
+from refit.digests import canonical_json
+from refit.dossiers import record_of
+from refit.evaluation import Judged
+from refit.factors import ItemFactors
+from refit.list_examples import Example, Place
+from refit.metrics import METRICS
+from refit.pages.charts import NotDrawableError
+from refit.pages.dossier_page import Dossier, dossier_page
+from refit.pages.interval_chart import Line, interval_chart
+from refit.promotion import judge_promotion
+from refit.testing import planted
+
+HOSTILE = "<script>alert(1)</script> & 'Größe'"
+POLICY = Promotion()
+
+
+def compared(judged: Judged) -> Comparison:
+    model = ItemFactors(
+        items=judged.items,
+        factors=np.ones((len(judged.items), 1), dtype=np.float32),
+        people=np.arange(len(judged.items), 0, -1),
+        alpha=1.0,
+        regularisation=1.0,
+        facts={},
+    )
+    settings = Evaluation(seed=1, ks=(20,), resamples=200)
+    return compare(judged, model, settings, POLICY, everybody=1_000)
+
+
+def dossier(judged: Judged, **changes: Any) -> Dossier:
+    found = compared(judged)
+    made = Dossier(
+        shop=HOSTILE,
+        verdict=judge_promotion(found, POLICY),
+        compared=found,
+        judged=judged,
+        policy=POLICY,
+        champion=7,
+        facts={"cutoff": "2026-03-01T00:00:00+00:00", "people": 4_011, "training_set": "0123456789abcdef" * 4},
+        people=list(range(len(judged.items), 0, -1)),
+    )
+    return replace(made, **changes)
+
+
+def text_of(page: str) -> str:
+    """Return what a reader sees of the body."""
+    body = page[page.index("<body>") : page.index("</body>") + len("</body>")]
+    return " ".join("".join(f"{part} " for part in ET.fromstring(body).itertext()).split())
+
+
+@pytest.fixture(scope="module")
+def better() -> Judged:
+    return planted(1_500, gain=0.5, seed=1)
+
+
+def test_the_verdict_and_its_lines_come_first(better: Judged) -> None:
+    made = dossier(better)
+    told = text_of(dossier_page(made))
+    assert told.startswith(
+        f"{HOSTILE} Challenger trained before 2026-03-01 ✓ propose Better than the champion: ndcg@20 "
+    )
+    lines = [reason[1:] for reason in made.verdict.reasons]
+    assert len(lines) == 3
+    assert [told.index(line) for line in lines] == sorted(told.index(line) for line in lines)
+    assert (
+        told.index(lines[-1])
+        < told.index("1,500 people judged · lists of 20 · champion version 7")
+        < told.index("Every model")
+    )
+
+
+def test_every_mean_and_cohort_is_on_the_page(better: Judged) -> None:
+    made = dossier(better)
+    told = text_of(dossier_page(made))
+    for model, row in made.compared.means().items():
+        assert model in told
+        for value in row.values():
+            assert f"{value:.4f}" in told
+    for name, cohort in made.compared.cohorts.items():
+        assert f"{name} {cohort.people:,} {cohort.rival_mean:.4f}" in told
+    assert "too small, needs 100" in told
+    assert "4,011" in told
+
+
+def test_a_refusal_reads_as_one() -> None:
+    told = text_of(dossier_page(dossier(planted(1_500, gain=-0.4, seed=1))))
+    assert "✕ refuse Worse than the champion: " in told
+
+
+def test_the_page_needs_nothing_outside_it_and_runs_nothing(better: Judged) -> None:
+    example = Example(HOSTILE, 3, 1, [HOSTILE], {"champion": [Place(HOSTILE, False)], "challenger": [Place("b", True)]})
+    trial = {"number": 0, "kind": HOSTILE, "values": {HOSTILE: HOSTILE}, "scores": [0.1], "state": "done"}
+    drift = {"decision": HOSTILE, "reasons": [HOSTILE]}
+    page = dossier_page(dossier(better, examples=[example], tuning=[trial], drift=drift, notes=[HOSTILE]))
+    assert "<script" not in page
+    assert not re.search(r"(?:src|href|url)\s*[=(]", page)
+    assert "✓ b" in text_of(page)
+
+
+def test_before_there_is_a_champion_cohorts_are_compared_with_popularity(better: Judged) -> None:
+    hits = {name: found for name, found in better.hits.items() if name != "champion"}
+    lists = {name: found for name, found in better.lists.items() if name != "champion"}
+    told = text_of(dossier_page(dossier(replace(better, hits=hits, lists=lists), champion=None)))
+    assert "no champion yet" in told
+    assert "Against the champion" not in told
+    assert "NDCG@20 of popularity" in told
+
+
+def test_nobody_judged_is_a_page_too() -> None:
+    nobody = planted(10, gain=0.0, seed=1)
+    empty = replace(
+        nobody,
+        users=nobody.users[:0],
+        relevant=nobody.relevant[:0],
+        past=nobody.past[:0],
+        hits={name: found[:0] for name, found in nobody.hits.items()},
+        lists={name: found[:0] for name, found in nobody.lists.items()},
+        described=replace(
+            nobody.described,
+            activity=nobody.described.activity[:0],
+            first_seen_days=np.empty(0),
+            segments={"country": nobody.described.segments["country"][:0]} if nobody.described.segments else None,
+        ),
+    )
+    made = dossier(empty)
+    assert made.compared.means()["challenger"] == dict.fromkeys(METRICS, 0.0)
+    assert json.loads(canonical_json(record_of(made.verdict, made.compared, None)))["decision"] == "refuse"
+    told = text_of(dossier_page(made))
+    assert "0 people could be judged, at least 100 are needed as evidence" in told
+
+
+def test_ratings_are_shown_where_a_shop_has_them(better: Judged) -> None:
+    rated = replace(better, ratings={"challenger": {"rmse": 0.91234, "mae": 0.7, "ratings": 1234.0}})
+    assert "challenger 0.9123 0.7000 1,234" in text_of(dossier_page(dossier(rated)))
+
+
+def test_an_interval_lies_where_its_numbers_say() -> None:
+    """From -10% to +30% the axis is 365 wide; 0 lies a quarter of the way."""
+    lines = [Line("a", -0.1, 0.1, 0.3, "good", limit=-0.05), Line("b", 0.0, 0.0, 0.0)]
+    drawn = interval_chart(lines, title="t", percent=True)
+    root = ET.fromstring(f"<x>{drawn}</x>")
+    first, second = (float(circle.attrib["cx"]) for circle in root.iter("circle"))
+    bar = next(line for line in root.iter("line") if line.attrib.get("stroke-width") == "3")
+    low, high = float(bar.attrib["x1"]), float(bar.attrib["x2"])
+    assert first == pytest.approx((low + high) / 2, abs=0.01)
+    assert second == pytest.approx(low + (high - low) / 4, abs=0.01)
+    assert "+10.0% (-10.0 to +30.0)" in "".join(root.itertext())
+
+
+def test_nothing_and_infinity_are_told_apart() -> None:
+    assert "Nothing to show" in interval_chart([], title="t")
+    with pytest.raises(NotDrawableError):
+        interval_chart([Line("a", 0.0, float("nan"), 1.0)], title="t")

@@ -1,0 +1,272 @@
+"""The step that judges: a shop of two tastes, models that know them and models that do not, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+from tea_shop import TeaShop
+
+from pipelines import build_training_set, evaluate_model, register_model
+from pipelines.addresses import VERDICT_FILE, Addresses
+from refit.config import Shop, load_shop
+from refit.digests import canonical_json, digest_of_files
+from refit.errors import ConfigurationError, ModelDamagedError
+from refit.factors import ItemFactors
+from refit.interfaces import ModelVersion
+from refit.testing import FakeRegistry, FakeTracker
+
+AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
+CUTOFF = AS_OF - timedelta(days=14)
+PEOPLE = 60
+ITEMS = [f"{letter}{n}" for letter in "ab" for n in range(8)]
+SETTINGS = """
+[training]
+holdout_days = 14
+min_interactions = 10
+min_people = 10
+min_items = 2
+
+[promotion]
+min_people = 30
+cohort_people = 10
+"""
+
+
+def events() -> list[tuple[str, str, datetime]]:
+    """
+    Return what 60 people bought: 30 like a, 30 like b, each bought five items of their letter and then two others.
+
+    Every third person is new. The first items of either letter are bought by fewer and fewer, in the rhythm of people.
+    """
+    found = []
+    for person in range(PEOPLE):
+        letter = "ab"[person % 2]
+        days = 10 if person % 3 == 0 else 90
+        order = np.random.default_rng(person).permutation(8)
+        for n, item in enumerate(order[:5]):
+            found.append((f"p{person:02d}", f"{letter}{item}", CUTOFF - timedelta(days=days - n // 3)))
+        found += [(f"p{person:02d}", f"{letter}{item}", CUTOFF + timedelta(days=13)) for item in order[5:7]]
+    return found
+
+
+def model(*, knows: bool) -> ItemFactors:
+    """Return a model with one factor per letter, or one that likes a of whoever it sees."""
+    letters = np.array([[item[0] == "a", item[0] == "b"] for item in ITEMS], dtype=np.float32)
+    strength = np.linspace(1.0, 0.8, len(ITEMS), dtype=np.float32)[:, None]
+    backwards = np.concatenate([np.full((len(ITEMS), 1), 0.1), 0 * strength], axis=1).astype(np.float32)
+    return ItemFactors(
+        items=pa.array(ITEMS),
+        factors=(letters * strength) if knows else backwards,
+        people=np.full(len(ITEMS), 19),
+        alpha=1.0,
+        regularisation=0.1,
+        facts={"cutoff": CUTOFF.isoformat(), "window_days": 365},
+    )
+
+
+@dataclass(frozen=True)
+class World:
+    """A built training set and empty registries around it."""
+
+    shop: Shop
+    spark: SparkSession
+    tea: TeaShop
+    training_set: str
+    addresses: Addresses
+    tracker: FakeTracker
+    registry: FakeRegistry
+
+    def keep(self, model: ItemFactors) -> dict[str, str]:
+        """Log a model and return what names it."""
+        files = model.to_files()
+        run_id = self.tracker.log_run("train", params={}, metrics={}, tags={}, files={})
+        model_id = self.tracker.log_model(run_id, files, params={})
+        return {"run_id": run_id, "model_id": model_id, "digest": digest_of_files(files)}
+
+    def crown(self, model: ItemFactors) -> ModelVersion:
+        """Make *model* the champion."""
+        kept = self.keep(model)
+        tags = {"digest": kept["digest"], "cutoff": CUTOFF.isoformat()}
+        return self.registry.promote(
+            self.registry.register(model_id=kept["model_id"], run_id=kept["run_id"], tags=tags)
+        )
+
+    def judge(self, kept: dict[str, str], **shown: Any) -> evaluate_model.Receipt:
+        return evaluate_model.run(
+            self.training_set,
+            **kept,
+            **shown,
+            shop=self.shop,
+            spark=self.spark,
+            lake=self.tea.lake,
+            addresses=self.addresses,
+            tracker=self.tracker,
+            registry=self.registry,
+        )
+
+
+@pytest.fixture(scope="module")
+def landed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> TeaShop:
+    """Give the shop's lake; nothing in these tests writes to it but training sets."""
+    root = tmp_path_factory.mktemp("tastes")
+    tea = TeaShop.empty(spark, root / "lake" / "corner")
+    tea.sell(events())
+    tea.stock({name: ("tea" if name[0] == "a" else "cup", 4.0, True) for name in ITEMS}, CUTOFF - timedelta(days=1))
+    tea.register({f"p{n:02d}": "FR" if n < 45 else "DE" for n in range(PEOPLE)}, CUTOFF - timedelta(days=1))
+    return tea
+
+
+@pytest.fixture
+def world(spark: SparkSession, landed: TeaShop, write_shop: Callable[..., Path]) -> World:
+    folder = write_shop(
+        replace={"[evaluation]\nseed = 1": '[evaluation]\nseed = 1\nk = 3\nks = [1]\ncohorts = ["country"]'},
+        append=SETTINGS,
+    )
+    shop = load_shop(folder, "corner")
+    addresses = Addresses(shop="corner", lake=str(Path(landed.lake.root).parent), bucket="refit")
+    built = build_training_set.run(AS_OF, shop=shop, spark=spark, lake=landed.lake, addresses=addresses)
+    return World(shop, spark, landed, built.training_set, addresses, FakeTracker(), FakeRegistry())
+
+
+def test_a_model_that_knows_tastes_is_proposed_before_there_is_a_champion(world: World) -> None:
+    """Of three unbought items of the right letter two are wanted: recall 1, and popularity knows no letters."""
+    kept = world.keep(model(knows=True))
+    receipt = world.judge(kept)
+    assert receipt.proposed
+    assert receipt.judged == PEOPLE
+    assert receipt.champion is None
+    assert receipt.metrics["challenger"]["recall"] == 1.0
+    assert receipt.metrics["popularity"]["recall"] < 0.9
+    assert set(receipt.metrics) == {
+        "challenger",
+        "popularity",
+        "recent_popularity",
+        "items_cosine",
+        "items_pearson",
+        "people_cosine",
+        "people_pearson",
+    }
+    assert receipt.metrics["items_cosine"]["recall"] == receipt.metrics["people_cosine"]["recall"] == 1.0
+    run = world.tracker.runs[kept["run_id"]]
+    assert run.metrics["challenger.recall_at_3"] == 1.0
+    assert run.metrics["challenger.recall_at_1"] == pytest.approx(receipt.metrics["challenger"]["mrr"], abs=0.5)
+    assert run.metrics["challenger.coverage"] == 1.0
+    record = json.loads(run.files[VERDICT_FILE])
+    assert record["decision"] == "propose"
+    assert record["measured"]["metrics"]["challenger"]["recall@3"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert set(record["measured"]["cohorts"]) == {"new", "returning", "country=FR", "country=DE"}
+    page = run.files[receipt.dossier].decode()
+    assert page.startswith("<!doctype html>")
+    assert "A corner shop" in page
+    assert "10 people, drawn by chance" in page
+    assert page.count("<summary>") == 10
+    # Items are shown by their titles: those of the history, and one that was wanted.
+    assert re.search(r"Before: [AB]\d, [AB]\d, ", page)
+    assert re.search(r"✓ [AB]\d", page)
+    assert "Against the champion" not in page
+
+
+def test_a_champion_that_knows_more_is_kept_and_the_person_reads_why(world: World) -> None:
+    champion = world.crown(model(knows=True))
+    kept = world.keep(model(knows=False))
+    drift = {"decision": "retrain", "reasons": ["price has <moved>"]}
+    receipt = world.judge(kept, drift=drift)
+    assert not receipt.proposed
+    assert receipt.champion == champion.version
+    assert receipt.reasons[0].startswith("worse than the champion: ndcg@3 is -")
+    page = world.tracker.runs[kept["run_id"]].files[receipt.dossier].decode()
+    assert "Against the champion" in page
+    assert "price has &lt;moved&gt;" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+    registered = register_model.run(
+        world.training_set,
+        **kept,
+        evaluation={
+            "proposed": receipt.proposed,
+            "reasons": receipt.reasons,
+            "metrics": receipt.metrics,
+            "judged": receipt.judged,
+            "k": receipt.k,
+            "champion": receipt.champion,
+            "dossier": receipt.dossier,
+        },
+        registry=world.registry,
+        tracker=world.tracker,
+    )
+    assert registered.summary.splitlines()[0] == f"- {receipt.reasons[0]}"
+    assert f"/{kept['run_id']}/artifacts/dossier.html)" in registered.summary
+    table = [line.split(" | ")[0] for line in registered.summary.splitlines() if line.startswith("| ")]
+    assert table[:3] == ["| model", "| challenger", "| champion"]
+
+
+def test_the_same_model_is_not_worse_than_itself_in_any_cohort(world: World) -> None:
+    world.crown(model(knows=True))
+    receipt = world.judge(world.keep(model(knows=True)))
+    assert receipt.proposed
+    assert receipt.reasons[0].startswith("not worse than the champion: ndcg@3 is +0.0000, +0.0% ")
+    assert receipt.reasons[2].startswith("not worse in 4 of 4 cohorts; shows 100.0% of the catalogue")
+
+
+def test_a_champion_with_confidences_of_its_own_sees_people_through_them(world: World) -> None:
+    """The champion's half-life forgets everything that is ten days old, and its ranking is the same all the same."""
+    chosen = world.shop.model_settings(world.shop.models.candidates[0])
+    confidence = chosen.confidence.model_copy(update={"half_life_days": 5.0})
+    settings = chosen.model_copy(update={"confidence": confidence}).model_dump(mode="json")
+    knows = model(knows=True)
+    world.crown(replace(knows, facts={**knows.facts, "settings": settings}))
+    receipt = world.judge(world.keep(knows))
+    assert receipt.metrics["champion"]["recall"] == 1.0
+
+
+def test_what_was_left_out_is_said(world: World) -> None:
+    evaluation = world.shop.evaluation.model_copy(update={"neighbour_pairs": 100, "max_people": 40})
+    small = replace(world, shop=world.shop.model_copy(update={"evaluation": evaluation}))
+    kept = small.keep(model(knows=True))
+    assert small.judge(kept).judged == 40
+    page = small.tracker.runs[kept["run_id"]].files["dossier.html"].decode()
+    assert re.search(r"were learnt from \d+\.\d% of 300 pairs", page)
+    assert "40 people were judged (evaluation.max_people)" in page
+
+
+def test_tuning_is_shown_where_the_settings_come_from_a_study(world: World) -> None:
+    folder = f"{world.addresses.training_set(world.training_set)}/tuning-abc"
+    for n, score in enumerate((0.1, 0.3, 0.2)):
+        trial = {"number": n, "kind": "als", "values": {"als.rank": 8 * n}, "scores": [score], "state": "done"}
+        world.tea.lake.store.create(f"{folder}/trial-{n:05d}.json", canonical_json(trial))
+    kept = world.keep(model(knows=True))
+    world.judge(kept, settings=f"{folder}/settings-1.json")
+    page = world.tracker.runs[kept["run_id"]].files["dossier.html"].decode()
+    assert "Tuning" in page
+    assert "als.rank 8" in page
+
+
+def test_a_champion_of_other_items_cannot_be_compared(world: World, tell: Callable[[str, str], None]) -> None:
+    strange = replace(model(knows=True), items=pa.array([f"sku {item}" for item in ITEMS]))
+    world.crown(strange)
+    with pytest.raises(ConfigurationError, match="champion knows none of the 16 items") as refused:
+        world.judge(world.keep(model(knows=True)))
+    tell("a champion of another id space, asked by the step", str(refused.value))
+
+
+def test_other_bytes_than_those_that_were_named_are_not_judged(world: World) -> None:
+    kept = world.keep(model(knows=True))
+    with pytest.raises(ModelDamagedError):
+        world.judge({**kept, "digest": "0" * 64})
+
+
+def test_an_unknown_cohort_is_a_mistake_in_the_shop(world: World) -> None:
+    evaluation = world.shop.evaluation.model_copy(update={"cohorts": ("planet",)})
+    broken = replace(world, shop=world.shop.model_copy(update={"evaluation": evaluation}))
+    with pytest.raises(ConfigurationError, match=r"evaluation\.cohorts names planet"):
+        broken.judge(broken.keep(model(knows=True)))

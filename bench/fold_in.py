@@ -12,8 +12,8 @@ from bench.places import session
 from refit.als import fit, number_ids, to_item_factors
 from refit.columns import Columns
 from refit.config import Als
-from refit.flat_histories import Histories
-from refit.fold_in import fold_in_people
+from refit.ranking.flat_histories import Histories
+from refit.ranking.fold_in import fold_in_people
 
 _PEOPLE, _ITEMS, _PAIRS = 3_000, 1_000, 120_000
 

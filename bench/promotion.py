@@ -12,10 +12,10 @@ import time
 
 import numpy as np
 
-from refit.comparisons import compare
 from refit.config import Evaluation, Promotion
+from refit.evaluation.comparisons import compare
+from refit.evaluation.promotion import judge_promotion
 from refit.factors import ItemFactors
-from refit.promotion import judge_promotion
 from refit.testing import planted
 
 _KINDS: dict[str, tuple[float, float | None]] = {

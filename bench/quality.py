@@ -26,8 +26,8 @@ from refit.adapters.folder import FolderObjectStore
 from refit.adapters.implicit import ImplicitLibrary
 from refit.adapters.optuna import OptunaProposer
 from refit.config import Cleaning, Models, Range, Shop, load_shop
+from refit.evaluation.metrics import METRICS
 from refit.lake import Lake
-from refit.metrics import METRICS
 from refit.pseudonyms import PseudonymKey
 from refit.sources import Warehouse
 from refit.testing import FakeRegistry, FakeTracker

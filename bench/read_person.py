@@ -24,6 +24,7 @@ from refit.adapters.s3 import S3ObjectStore
 from refit.config import Lists
 from refit.factors import ItemFactors
 from refit.interfaces import ModelVersion, StoredObject
+from refit.lists.scoring import Batch, score
 from refit.publication import (
     go_live,
     read_commit,
@@ -33,8 +34,7 @@ from refit.publication import (
     write_commit,
     write_manifest,
 )
-from refit.scoring import Batch, score
-from refit.shelf import Shelf
+from refit.shelves.shelf import Shelf
 
 _ITEMS, _RANK, _PAST = 20_000, 16, 8
 _PREFIX = "batches/run_date=2026-01-05/batch=bench"

@@ -28,8 +28,8 @@ from bench import top_k_data
 from bench.process_tree import Used, run_measured
 from bench.s3 import s3_server
 from pipelines.settings import REPOSITORY
-from refit.ranking import Ranker
-from refit.shelf import Shelf
+from refit.ranking.ranker import Ranker
+from refit.shelves.shelf import Shelf
 
 _K = 50
 

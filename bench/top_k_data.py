@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from refit.factors import ItemFactors
-from refit.flat_histories import Histories
-from refit.fold_in import fold_in_people
+from refit.ranking.flat_histories import Histories
+from refit.ranking.fold_in import fold_in_people
 
 RANK = 64
 LONGEST = 25

@@ -23,9 +23,9 @@ from refit.adapters.s3 import S3ObjectStore
 from refit.adapters.spark import open_session
 from refit.config import Lists
 from refit.factors import ITEMS_FILE, MODEL_FILE, ItemFactors
-from refit.list_gate import sum_counts
-from refit.scoring import Batch, score
-from refit.shelf import Shelf
+from refit.lists.gate import sum_counts
+from refit.lists.scoring import Batch, score
+from refit.shelves.shelf import Shelf
 
 
 def session(name: str, memory: str, java_options: str = "") -> SparkSession:

@@ -18,13 +18,13 @@ from pipelines import wiring
 from pipelines.addresses import VERDICT_FILE, Addresses
 from refit.config import Shop
 from refit.digests import canonical_json
-from refit.dossiers import metrics_of, page_of, record_of
+from refit.evaluation.dossiers import metrics_of, page_of, record_of
+from refit.evaluation.judging import judge_challenger, trials_beside
+from refit.evaluation.promotion import judge_promotion
 from refit.factors import load_verified, verified
 from refit.interfaces import ModelRegistry, Tracker
-from refit.judging import judge_challenger, trials_beside
 from refit.lake import Lake
 from refit.pages.dossier_page import DOSSIER_FILE
-from refit.promotion import judge_promotion
 from refit.training_sets import load_manifest
 
 

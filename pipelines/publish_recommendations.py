@@ -15,7 +15,7 @@ from pipelines import wiring
 from refit.config import Shop
 from refit.errors import ListsRefusedError
 from refit.interfaces import ObjectStore
-from refit.list_gate import judge_lists
+from refit.lists.gate import judge_lists
 from refit.publication import go_live, read_commit, write_manifest
 
 

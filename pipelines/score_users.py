@@ -27,9 +27,9 @@ from refit.errors import ConfigurationError
 from refit.factors import load_verified
 from refit.interfaces import ModelRegistry, ObjectStore, Tracker
 from refit.lake import Lake
-from refit.list_gate import sum_counts
+from refit.lists.gate import sum_counts
+from refit.lists.scoring import Batch, score
 from refit.publication import write_commit
-from refit.scoring import Batch, score
 from refit.training.settings import shop_of
 
 _EVENTS_PER_PART = 1_000_000

@@ -13,11 +13,11 @@ from refit.config import Shop
 from refit.errors import ConfigurationError
 from refit.factors import ItemFactors
 from refit.histories import histories, person_item_pairs
-from refit.items import judge_items
 from refit.lake import Lake, Landed
 from refit.people import everybody, with_segment
-from refit.popular import Touches, count_touches
-from refit.shelving import Stocked, stock
+from refit.shelves.catalogue import judge_items
+from refit.shelves.popular import Touches, count_touches
+from refit.shelves.shelving import Stocked, stock
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from refit.as_of import days_before
 from refit.columns import Columns
 from refit.config import Drift, Shop
 from refit.drift_policy import judge_drift, measure_windows
-from refit.evaluation import judge_people
+from refit.evaluation.judged import judge_people
 from refit.factors import ItemFactors
 from refit.histories import histories, person_item_pairs
 from refit.interfaces import Factoriser

@@ -16,10 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit.batch_index import find_person, make_index, read_row, without_places
 from refit.digests import canonical_json, sha256
 from refit.errors import ConflictError, DamagedBatchError, NotFoundError, NothingPublishedError
 from refit.interfaces import ModelVersion, ObjectStore
+from refit.lists.batch_index import find_person, make_index, read_row, without_places
 
 LIVE = "live.json"
 _FORMAT = "refit-live/1"

@@ -15,8 +15,8 @@ from tea_shop import AS_OF, BOUGHT, ITEMS, USERS, TeaShop, open_shop, tea_model
 from refit.as_of import everybody_as_of, shelf_as_of, touches_as_of
 from refit.config import Shop, load_shop
 from refit.errors import ConfigurationError, NotFoundError
-from refit.shelf import EVERYBODY
-from refit.shelving import Stocked
+from refit.shelves.shelf import EVERYBODY
+from refit.shelves.shelving import Stocked
 
 ShopWriter = Callable[..., Path]
 SEGMENTS = '[lists]\nsegment = "country"\nmin_segment_people = 3\nnew_items = 1\nmin_new_people = 2\nrecent_days = 14\n'

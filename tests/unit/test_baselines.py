@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from scipy import sparse
 from sklearn.metrics.pairwise import cosine_similarity
 
-from refit.baselines import (
+from refit.evaluation.baselines import (
     Likeness,
     PairSample,
     PeopleNeighbours,
@@ -18,7 +18,7 @@ from refit.baselines import (
     popularity,
     recent_popularity,
 )
-from refit.contenders import ByModel, ByPeople
+from refit.evaluation.contenders import ByModel, ByPeople
 from refit.factors import ItemFactors
 
 NAMES = pa.array([f"i{n}" for n in range(12)])
@@ -91,7 +91,7 @@ def test_people_neighbours_are_those_of_rows_of_roots_but_oneself(kind: Likeness
 def test_blocks_do_not_change_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = list(PeopleNeighbours(SAMPLE, "pearson", 5).scores(PEOPLE, sparse.csr_matrix(TABLE)))
     links = item_neighbours(MODEL, SAMPLE, likeness="pearson", most=5).links
-    monkeypatch.setattr("refit.baselines._ENTRIES", 70)
+    monkeypatch.setattr("refit.evaluation.baselines._ENTRIES", 70)
     pieces = list(PeopleNeighbours(SAMPLE, "pearson", 5).scores(PEOPLE, sparse.csr_matrix(TABLE)))
     again = item_neighbours(MODEL, SAMPLE, likeness="pearson", most=5).links
     assert [first for first, _ in pieces] == list(range(0, 30, 2))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from refit.beyond_accuracy import coverage, diversity, gini, novelty, popularity_lift, shown
+from refit.evaluation.beyond_accuracy import coverage, diversity, gini, novelty, popularity_lift, shown
 
 EVERYBODY = 16
 KNOWN = np.array([8, 4, 2, 1])

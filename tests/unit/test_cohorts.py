@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from refit.cohorts import FIRST_SEEN_DAYS, Described, cohorts, traits
 from refit.errors import ConfigurationError
+from refit.evaluation.cohorts import FIRST_SEEN_DAYS, Described, cohorts, traits
 
 CUTOFF = datetime(2026, 3, 1, tzinfo=UTC)
 

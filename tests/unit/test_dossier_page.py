@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refit.comparisons import Comparison, compare
 from refit.config import Evaluation, Promotion
 from refit.digests import canonical_json
-from refit.dossiers import record_of
-from refit.evaluation import Judged
+from refit.evaluation.comparisons import Comparison, compare
+from refit.evaluation.dossiers import record_of
+from refit.evaluation.judged import Judged
+from refit.evaluation.list_examples import Example, Place
+from refit.evaluation.metrics import METRICS
+from refit.evaluation.promotion import judge_promotion
 from refit.factors import ItemFactors
-from refit.list_examples import Example, Place
-from refit.metrics import METRICS
 from refit.pages.charts import NotDrawableError
 from refit.pages.dossier_page import Dossier, dossier_page
 from refit.pages.interval_chart import Line, interval_chart
-from refit.promotion import judge_promotion
 from refit.testing import planted
 
 HOSTILE = "<script>alert(1)</script> & 'Größe'"

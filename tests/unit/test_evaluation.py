@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from refit.baselines import PeopleNeighbours, collect_pairs, item_neighbours
-from refit.cohorts import FIRST_SEEN_DAYS
 from refit.config import Evaluation
-from refit.contenders import ByModel, ByPeople
 from refit.errors import ConfigurationError
-from refit.evaluation import Judged, judge_people
+from refit.evaluation.baselines import PeopleNeighbours, collect_pairs, item_neighbours
+from refit.evaluation.cohorts import FIRST_SEEN_DAYS
+from refit.evaluation.contenders import ByModel, ByPeople
+from refit.evaluation.judged import Judged, judge_people
 from refit.factors import ItemFactors
 from refit.histories import histories as histories_of
 

@@ -17,10 +17,10 @@ from refit.als import fit, number_ids, to_item_factors, train_als
 from refit.config import Als
 from refit.errors import ModelDamagedError
 from refit.factors import ItemFactors
-from refit.flat_histories import Histories, read_histories
-from refit.fold_in import fold_in_people
-from refit.ranking import best
-from refit.shelf import Shelf
+from refit.ranking.flat_histories import Histories, read_histories
+from refit.ranking.fold_in import fold_in_people
+from refit.ranking.ranker import best
+from refit.shelves.shelf import Shelf
 from refit.testing import Checkerboard
 
 PAIRS = "user_id string, item_id string, confidence double"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from refit.intervals import Interval, bootstrap
+from refit.evaluation.intervals import Interval, bootstrap
 
 
 def interval(values: np.ndarray, *, resamples: int = 1_000, level: float = 0.95, seed: int = 1) -> Interval:
@@ -69,7 +69,7 @@ def test_blocks_do_not_change_how_often_people_are_drawn(monkeypatch: pytest.Mon
     """With room for one resample at a time the draws are the same, one after the other."""
     values = np.random.default_rng(1).random(40)
     whole = interval(values)
-    monkeypatch.setattr("refit.intervals._ENTRIES", 1)
+    monkeypatch.setattr("refit.evaluation.intervals._ENTRIES", 1)
     pieces = interval(values)
     assert (pieces.low, pieces.high) == pytest.approx((whole.low, whole.high), abs=1e-6)
     assert pieces.mean == whole.mean

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from refit.config import Lists
 from refit.errors import ConfigurationError
-from refit.items import ALLOWED, RULES, Assortment, judge_items
+from refit.shelves.catalogue import ALLOWED, RULES, Assortment, judge_items
 
 Tell = Callable[[str, str], None]
 AS_OF = datetime(2026, 1, 5, tzinfo=UTC)

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 from refit.config import Lists
-from refit.filling import Drafts
-from refit.flat_histories import Histories
-from refit.list_counts import Counts
-from refit.list_gate import judge_lists, sum_counts
-from refit.shelf import Shelf
+from refit.lists.counts import Counts
+from refit.lists.filling import Drafts
+from refit.lists.gate import judge_lists, sum_counts
+from refit.ranking.flat_histories import Histories
+from refit.shelves.shelf import Shelf
 
 ITEMS = 30
 LABELS = ["factors", "popularity", "popularity:FR", "new"]

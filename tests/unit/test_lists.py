@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 from refit.factors import ItemFactors
-from refit.flat_histories import Histories
-from refit.fold_in import fold_in_people
 from refit.links import ItemLinks
-from refit.lists import SCHEMA, Listed, make_lists, to_batch
-from refit.ranking import Ranker
-from refit.shelf import EVERYBODY, Popular, Shelf
+from refit.lists.rows import SCHEMA, Listed, make_lists, to_batch
+from refit.ranking.flat_histories import Histories
+from refit.ranking.fold_in import fold_in_people
+from refit.ranking.ranker import Ranker
+from refit.shelves.shelf import EVERYBODY, Popular, Shelf
 
 ITEMS = 30
 Entry = tuple[int, float, bool]

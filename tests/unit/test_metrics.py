@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, mean_absolute_error, ndcg_score, root_mean_squared_error
 
-from refit.metrics import METRICS, average_precision, hit_rate, mae, ndcg, precision, recall, reciprocal_rank, rmse
+from refit.evaluation.metrics import (
+    METRICS,
+    average_precision,
+    hit_rate,
+    mae,
+    ndcg,
+    precision,
+    recall,
+    reciprocal_rank,
+    rmse,
+)
 
 K = 10
 CATALOGUE = 40

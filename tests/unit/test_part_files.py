@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from refit.batch_index import find_person, read_row
 from refit.digests import sha256
 from refit.factors import ItemFactors
-from refit.flat_histories import Histories
-from refit.lists import SCHEMA, make_lists, to_batch
-from refit.part_files import PartFile
-from refit.ranking import Ranker
-from refit.shelf import Shelf
+from refit.lists.batch_index import find_person, read_row
+from refit.lists.part_files import PartFile
+from refit.lists.rows import SCHEMA, make_lists, to_batch
+from refit.ranking.flat_histories import Histories
+from refit.ranking.ranker import Ranker
+from refit.shelves.shelf import Shelf
 
 PEOPLE = [["ann", "ben"], ["cem", "dia", "joë"], ["éva"]]
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from refit.config import Events
-from refit.popular import Touches, count_touches, rank_popular
-from refit.shelf import EVERYBODY, Popular
+from refit.shelves.popular import Touches, count_touches, rank_popular
+from refit.shelves.shelf import EVERYBODY, Popular
 
 EVENTS = Events(weights={"view": 0.2, "purchase": 1.0}, relevant=("purchase",))
 WHEN = datetime(2026, 1, 5, 12, tzinfo=UTC)

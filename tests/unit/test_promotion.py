@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from refit.cohorts import Described
-from refit.comparisons import Comparison, compare
 from refit.config import Evaluation, Promotion
-from refit.evaluation import Judged
+from refit.evaluation.cohorts import Described
+from refit.evaluation.comparisons import Comparison, compare
+from refit.evaluation.judged import Judged
+from refit.evaluation.promotion import judge_promotion
 from refit.factors import ItemFactors
-from refit.promotion import judge_promotion
 from refit.testing import planted
 from refit.verdicts import Verdict
 

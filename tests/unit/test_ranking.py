@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from refit.errors import ModelDamagedError
 from refit.factors import ItemFactors
-from refit.fold_in import Histories, fold_in_people
 from refit.links import ItemLinks
-from refit.ranking import Best, Ranker, best, top_k
-from refit.shelf import Shelf
+from refit.ranking.flat_histories import Histories
+from refit.ranking.fold_in import fold_in_people
+from refit.ranking.ranker import Best, Ranker, best, top_k
+from refit.shelves.shelf import Shelf
 
 
 def links_of(dense: NDArray[np.float64], power: float = 1.0) -> ItemLinks:

@@ -16,8 +16,8 @@ from pipelines import read_person as step
 from refit.digests import canonical_json, sha256
 from refit.errors import DamagedBatchError, NotFoundError, NothingPublishedError
 from refit.interfaces import StoredObject
-from refit.lists import SCHEMA
-from refit.part_files import PartFile
+from refit.lists.part_files import PartFile
+from refit.lists.rows import SCHEMA
 from refit.pseudonyms import PseudonymKey
 from refit.publication import LIVE, Sealed, go_live, read_live_batch, read_live_person, write_manifest
 from refit.testing import FakeObjectStore

@@ -21,10 +21,10 @@ from refit.config import Lists
 from refit.digests import sha256
 from refit.errors import ModelDamagedError, NotEnoughDataError
 from refit.factors import ItemFactors
-from refit.list_gate import sum_counts
-from refit.lists import SCHEMA
-from refit.scoring import Batch, score
-from refit.shelf import EVERYBODY, Popular, Shelf
+from refit.lists.gate import sum_counts
+from refit.lists.rows import SCHEMA
+from refit.lists.scoring import Batch, score
+from refit.shelves.shelf import EVERYBODY, Popular, Shelf
 
 PEOPLE = 24
 ITEMS = 10

@@ -12,10 +12,10 @@ import pytest
 from refit.config import Lists
 from refit.errors import ListsRefusedError
 from refit.factors import ItemFactors
-from refit.items import ALLOWED, RULES, Assortment
-from refit.popular import Touches
-from refit.shelf import EVERYBODY
-from refit.shelving import Stocked, stock
+from refit.shelves.catalogue import ALLOWED, RULES, Assortment
+from refit.shelves.popular import Touches
+from refit.shelves.shelf import EVERYBODY
+from refit.shelves.shelving import Stocked, stock
 
 
 @pytest.fixture

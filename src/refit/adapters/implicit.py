@@ -39,10 +39,13 @@ class ImplicitLibrary:
         item_side = _scaled(by_person.T.tocsr(), settings)
         # A product of matrices by several threads of BLAS may add in another order from one run to the next.
         with threadpool_limits(limits=1, user_api="blas"):
-            solve = AlternatingLeastSquares(
-                factors=settings.rank, use_cg=settings.solver == "conjugate_gradient", num_threads=self._threads
-            ).solver
-            for _ in range(settings.iterations):
+            for left in reversed(range(settings.iterations)):
+                # Conjugate gradients stop short of each row's solution, so the last iteration takes it exactly.
+                solve = AlternatingLeastSquares(
+                    factors=settings.rank,
+                    use_cg=settings.solver == "conjugate_gradient" and left > 0,
+                    num_threads=self._threads,
+                ).solver
                 solve(person_side, x[:people], y[: person_side.shape[1]], regularisation, num_threads=self._threads)
                 solve(item_side, y[:items], x[: item_side.shape[1]], regularisation, num_threads=self._threads)
         return np.ascontiguousarray(y[:items])

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refit.beyond_accuracy import shown
-from refit.comparisons import Comparison
-from refit.evaluation import CHALLENGER, CHAMPION, Judged
-from refit.list_examples import Example, Place
+from refit.evaluation.beyond_accuracy import shown
+from refit.evaluation.comparisons import Comparison
+from refit.evaluation.judged import CHALLENGER, CHAMPION, Judged
+from refit.evaluation.list_examples import Example, Place
 from refit.pages.charts import paired_bars
 from refit.pages.html import Markup, join, shorten, table, tag
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from refit.comparisons import Cohort, Comparison
 from refit.config import Promotion
-from refit.evaluation import CHALLENGER, CHAMPION, Judged
-from refit.intervals import Interval
-from refit.list_examples import Example
-from refit.metrics import METRICS
+from refit.evaluation.comparisons import Cohort, Comparison
+from refit.evaluation.intervals import Interval
+from refit.evaluation.judged import CHALLENGER, CHAMPION, Judged
+from refit.evaluation.list_examples import Example
+from refit.evaluation.metrics import METRICS
+from refit.evaluation.promotion import Standing, standing
 from refit.pages.charts import line_chart
 from refit.pages.dossier_lists import model_name, people_drawn, what_lists_show
 from refit.pages.html import Kind, Markup, Section, badge, join, number, page, shorten, table, tag
 from refit.pages.interval_chart import Line, interval_chart
-from refit.promotion import Standing, standing
 from refit.verdicts import Verdict
 
 DOSSIER_FILE = "dossier.html"
@@ -76,7 +76,7 @@ def dossier_page(dossier: Dossier) -> str:
         kicker=dossier.shop,
         verdict=badge(dossier.verdict.decision, _DECISIONS.get(dossier.verdict.decision, "neutral")),
         summary=_top(dossier.verdict.reasons, f"{compared.people:,} people judged · lists of {compared.k} · {rival}"),
-        foot="Intervals are of means over people. Definitions: refit.metrics, refit.beyond_accuracy, refit.cohorts.",
+        foot="Intervals are of means over people. Definitions: metrics, beyond_accuracy, cohorts in refit.evaluation.",
     )
 
 

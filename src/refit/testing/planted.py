@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from refit.cohorts import Described
-from refit.evaluation import CHALLENGER, CHAMPION, POPULARITY, Judged
+from refit.evaluation.cohorts import Described
+from refit.evaluation.judged import CHALLENGER, CHAMPION, POPULARITY, Judged
 
 _K = 20
 _ITEMS = 400

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
 from refit.factors import ItemFactors
-from refit.fold_in import fold_in
 from refit.links import ItemLinks
+from refit.ranking.flat_histories import Histories
+from refit.ranking.fold_in import fold_in_people
 from refit.training.matrices import PairMatrix
 
 _SAMPLE = 500
@@ -77,11 +79,14 @@ def link_scores(links: ItemLinks, history: csr_array) -> NDArray[np.float64]:
 
 def people_vectors(model: ItemFactors, history: csr_array) -> NDArray[np.float64]:
     """Return the folded-in vector of each row of *history*, people x rank."""
-    vectors = np.empty((history.shape[0], model.rank))
-    for row in range(history.shape[0]):
-        part = slice(history.indptr[row], history.indptr[row + 1])
-        vectors[row] = fold_in(model, history.indices[part], history.data[part]).vector
-    return vectors
+    people = Histories(
+        user_ids=pa.nulls(history.shape[0], pa.string()),
+        offsets=history.indptr.astype(np.int64),
+        positions=history.indices.astype(np.int64),
+        confidences=history.data.astype(np.float64),
+        bought=np.zeros(history.nnz, dtype=np.bool_),
+    )
+    return fold_in_people(model, people).vectors
 
 
 def _factor_scores(model: ItemFactors, history: csr_array) -> NDArray[np.float64]:

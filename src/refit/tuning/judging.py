@@ -9,8 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from refit.evaluation.metrics import METRICS
 from refit.factors import ItemFactors
-from refit.metrics import METRICS
 from refit.training.blending import link_scores, people_vectors
 
 _AT_ONCE = 512

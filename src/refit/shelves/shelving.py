@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from refit.config import Lists
 from refit.errors import ListsRefusedError
 from refit.factors import ItemFactors
-from refit.items import ALLOWED, RULES, Assortment
-from refit.popular import Touches, rank_popular
-from refit.shelf import EVERYBODY, Shelf
+from refit.shelves.catalogue import ALLOWED, RULES, Assortment
+from refit.shelves.popular import Touches, rank_popular
+from refit.shelves.shelf import EVERYBODY, Shelf
 
 _SAID = {
     "withdrawn": "{} are not in the catalogue",

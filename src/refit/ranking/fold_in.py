@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from refit.errors import ModelDamagedError
 from refit.factors import ItemFactors
-from refit.flat_histories import Histories, read_histories
-
-__all__ = ["FoldedIn", "Histories", "People", "Solved", "fold_in", "fold_in_people", "read_histories"]
+from refit.ranking.flat_histories import Histories
 
 _CELLS = 1 << 21
 """Numbers in the arrays of people that are solved together: they stay within the caches."""
@@ -146,27 +144,3 @@ def _groups(lengths: NDArray[np.int64], rank: int) -> Iterator[tuple[NDArray[np.
         size = max(1, _CELLS // (length * max(rank, length)))
         for start in range(0, len(group), size):
             yield group[start : start + size], length
-
-
-@dataclass(frozen=True, eq=False)
-class FoldedIn:
-    """One person: their vector and what it was made of."""
-
-    vector: NDArray[np.float64]
-    """rank."""
-    influence: NDArray[np.float64]
-    """rank x history: column j is what past item j contributes to the vector; the columns sum to it."""
-    positions: NDArray[np.int64]
-    """Positions in the model of the past items that taught, in the order of the columns of *influence*."""
-
-
-def fold_in(model: ItemFactors, positions: NDArray[np.int64], confidences: NDArray[np.float64]) -> FoldedIn:
-    """Return the person whose history is *positions* with MLlib's r in *confidences*; see `fold_in_people`."""
-    taught = confidences > 0
-    known, rating = positions[taught], confidences[taught]
-    items = model.factors[known].astype(np.float64)
-    extra = model.alpha * rating
-    system = model.gram + (items.T * extra) @ items
-    system[np.diag_indices(model.rank)] += model.regularisation * len(known) ** model.frequency_exponent
-    influence = np.linalg.solve(system, items.T * (1.0 + extra)).astype(np.float64, copy=False)
-    return FoldedIn(vector=influence.sum(axis=1), influence=influence, positions=known)

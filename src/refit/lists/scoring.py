@@ -14,9 +14,9 @@ from refit.config import Lists
 from refit.errors import NotEnoughDataError
 from refit.factors import ItemFactors
 from refit.interfaces import ObjectStore
-from refit.ranking import Ranker
-from refit.score_blocks import Batch, score_block
-from refit.shelf import Shelf
+from refit.lists.score_blocks import Batch, score_block
+from refit.ranking.ranker import Ranker
+from refit.shelves.shelf import Shelf
 
 __all__ = ["Batch", "score"]
 

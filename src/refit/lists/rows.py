@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from refit.filling import Drafts, fill
-from refit.flat_histories import Histories
-from refit.ranking import Ranker
-from refit.reasons import Reasons, find_reasons
-from refit.shelf import Shelf
+from refit.lists.filling import Drafts, fill
+from refit.ranking.flat_histories import Histories
+from refit.ranking.ranker import Ranker
+from refit.ranking.reasons import Reasons, find_reasons
+from refit.shelves.shelf import Shelf
 
 _REASON = pa.struct([("item_id", pa.string()), ("contribution", pa.float32())])
 _ENTRY = pa.struct(

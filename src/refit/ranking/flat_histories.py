@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from refit.columns import Columns
 from refit.factors import ItemFactors
-from refit.shelf import Shelf
+from refit.shelves.shelf import Shelf
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.caps import first_places, keep_within_cap
 from refit.factors import ItemFactors
-from refit.flat_histories import Histories
-from refit.ranking import Best
-from refit.shelf import EVERYBODY, Popular, Shelf
+from refit.ranking.caps import first_places, keep_within_cap
+from refit.ranking.flat_histories import Histories
+from refit.ranking.ranker import Best
+from refit.shelves.shelf import EVERYBODY, Popular, Shelf
 
 FACTORS, LINKS, BOTH = "factors", "links", "factors+links"
 """Sources of an item that the model ranked: by the person's vector, by links from past items, or by their sum."""

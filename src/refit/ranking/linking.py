@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.flat_histories import Histories
 from refit.links import ItemLinks
+from refit.ranking.flat_histories import Histories
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from refit.baselines import popularity
-from refit.cohorts import FIRST_SEEN_DAYS, Described
 from refit.columns import Columns
 from refit.config import Evaluation
-from refit.contenders import ByModel, Contender
 from refit.errors import ConfigurationError
+from refit.evaluation.baselines import popularity
+from refit.evaluation.cohorts import FIRST_SEEN_DAYS, Described
+from refit.evaluation.contenders import ByModel, Contender
+from refit.evaluation.metrics import METRICS, mae, rmse
 from refit.factors import ItemFactors
-from refit.fold_in import fold_in_people, read_histories
-from refit.metrics import METRICS, mae, rmse
+from refit.ranking.flat_histories import read_histories
+from refit.ranking.fold_in import fold_in_people
 
 CHALLENGER, CHAMPION, POPULARITY = "challenger", "champion", "popularity"
 RATINGS = "ratings"
@@ -88,8 +89,8 @@ def judge_people(
     `refit.training_sets.holdout`. A model that was trained with other confidences has histories of its *own*, under its
     name. The catalogue is that of the model `challenger`: nobody is asked about other items,
     so no model may recommend them. Popularity, that of the same model, is always one of the *rivals*. *traits* are
-    those of `refit.cohorts.traits`. At most `settings.max_people` people are judged, chosen by a hash of their id;
-    their lists come to the driver, nothing else does.
+    those of `refit.evaluation.cohorts.traits`. At most `settings.max_people` people are judged, chosen by a hash of
+    their id; their lists come to the driver, nothing else does.
 
     Raises:
         ConfigurationError: a model knows no item of the catalogue, so its items have other ids.

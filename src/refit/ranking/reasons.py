@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.ranking import Folded, Ranker
+from refit.ranking.ranker import Folded, Ranker
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.caps import earlier_of_group
-from refit.filling import NEW, POPULARITY, Drafts
-from refit.flat_histories import Histories
-from refit.shelf import Shelf
+from refit.lists.filling import NEW, POPULARITY, Drafts
+from refit.ranking.caps import earlier_of_group
+from refit.ranking.flat_histories import Histories
+from refit.shelves.shelf import Shelf
 
 
 @dataclass

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from refit.comparisons import Comparison
 from refit.config import Shop
-from refit.evaluation import CHALLENGER
+from refit.evaluation.comparisons import Comparison
+from refit.evaluation.judged import CHALLENGER
+from refit.evaluation.judging import Judgement
 from refit.factors import ItemFactors
-from refit.judging import Judgement
 from refit.pages.dossier_page import Dossier, dossier_page
 from refit.verdicts import Verdict
 

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
-from refit.baselines import PeopleNeighbours
 from refit.columns import Columns
+from refit.evaluation.baselines import PeopleNeighbours
 from refit.factors import ItemFactors
-from refit.fold_in import read_histories
-from refit.ranking import Ranker, top_k
-from refit.shelf import Shelf
+from refit.ranking.flat_histories import read_histories
+from refit.ranking.ranker import Ranker, top_k
+from refit.shelves.shelf import Shelf
 
 
 class Contender(Protocol):

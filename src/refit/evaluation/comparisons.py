@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.baselines import PairSample
-from refit.beyond_accuracy import coverage, diversity, gini, novelty, popularity_lift, shown
-from refit.cohorts import cohorts
 from refit.config import Evaluation, Promotion
-from refit.evaluation import CHALLENGER, CHAMPION, POPULARITY, Judged
+from refit.evaluation.baselines import PairSample
+from refit.evaluation.beyond_accuracy import coverage, diversity, gini, novelty, popularity_lift, shown
+from refit.evaluation.cohorts import cohorts
+from refit.evaluation.intervals import Interval, bootstrap
+from refit.evaluation.judged import CHALLENGER, CHAMPION, POPULARITY, Judged
+from refit.evaluation.metrics import METRICS
 from refit.factors import ItemFactors
-from refit.intervals import Interval, bootstrap
-from refit.metrics import METRICS
 
 _DIVERSE = 2_000
 """Lists whose variety is measured: its mean is known to a hundredth of its spread."""
@@ -37,7 +37,7 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Lists:
-    """What the lists of one model are like; see `refit.beyond_accuracy`."""
+    """What the lists of one model are like; see `refit.evaluation.beyond_accuracy`."""
 
     coverage: float
     gini: float

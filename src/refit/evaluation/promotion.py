@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from refit.comparisons import Cohort, Comparison
 from refit.config import Promotion
-from refit.evaluation import CHALLENGER, CHAMPION, POPULARITY
-from refit.intervals import Interval
+from refit.evaluation.comparisons import Cohort, Comparison
+from refit.evaluation.intervals import Interval
+from refit.evaluation.judged import CHALLENGER, CHAMPION, POPULARITY
 from refit.verdicts import Measure, Verdict
 
 Standing = Literal["better", "not worse", "worse", "unclear"]

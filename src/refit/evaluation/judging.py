@@ -11,18 +11,18 @@ from typing import Any, Literal
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from refit.baselines import PairSample, PeopleNeighbours, collect_pairs, item_neighbours, recent_popularity
-from refit.cohorts import traits
 from refit.columns import Columns
-from refit.comparisons import Comparison, compare
 from refit.config import Evaluation, Shop
-from refit.contenders import ByModel, ByPeople, Contender
-from refit.evaluation import CHALLENGER, CHAMPION, Judged, judge_people
+from refit.evaluation.baselines import PairSample, PeopleNeighbours, collect_pairs, item_neighbours, recent_popularity
+from refit.evaluation.cohorts import traits
+from refit.evaluation.comparisons import Comparison, compare
+from refit.evaluation.contenders import ByModel, ByPeople, Contender
+from refit.evaluation.judged import CHALLENGER, CHAMPION, Judged, judge_people
+from refit.evaluation.list_examples import Example, examples
 from refit.factors import ItemFactors
 from refit.histories import histories
 from refit.interfaces import ObjectStore
 from refit.lake import Lake
-from refit.list_examples import Example, examples
 from refit.training.settings import pairs_of, settings_of
 from refit.training_sets import Recipe
 

@@ -12,13 +12,13 @@ import pyarrow as pa
 from pyspark import TaskContext
 
 from refit.factors import ItemFactors
-from refit.flat_histories import read_histories
 from refit.interfaces import ObjectStore
-from refit.list_counts import Counts
-from refit.lists import Listed, make_lists, to_batch
-from refit.part_files import PartFile
-from refit.ranking import Ranker
-from refit.shelf import Shelf
+from refit.lists.counts import Counts
+from refit.lists.part_files import PartFile
+from refit.lists.rows import Listed, make_lists, to_batch
+from refit.ranking.flat_histories import read_histories
+from refit.ranking.ranker import Ranker
+from refit.shelves.shelf import Shelf
 
 if TYPE_CHECKING:
     from pyspark import Broadcast

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from refit.columns import Columns
 from refit.config import Events
-from refit.shelf import EVERYBODY, Popular
+from refit.shelves.shelf import EVERYBODY, Popular
 
 _WANTED = "wanted"
 _TOUCHED = "touched"

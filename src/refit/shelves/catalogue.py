@@ -15,9 +15,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from refit.columns import Columns
-from refit.conditions import condition, failing
 from refit.config import Lists
 from refit.errors import ConfigurationError
+from refit.shelves.conditions import condition, failing
 
 RULES = ("withdrawn", "unavailable", "unlisted", "deny", "allow", "where", "min_price")
 """What keeps an item off the shelf, in the order in which it is asked; the first that does is the one that counts."""

@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from bench.top_k_data import LONGEST, RANK
+from infra.class_archive import class_archive
 from infra.services import FAST_START
 from pipelines.settings import REPOSITORY
 from refit.adapters.s3 import S3ObjectStore
@@ -29,9 +30,15 @@ from refit.shelves.shelf import Shelf
 
 
 def session(name: str, memory: str, java_options: str = "") -> SparkSession:
-    """Return a Spark session with two cores."""
-    config = REPOSITORY / "infra" / "log4j2.properties"
-    return open_session(name, master="local[2,4]", memory=memory, log_config=config, java_options=java_options)
+    """Return a Spark session with two cores, started like those of the embedded stack."""
+    return open_session(
+        name,
+        master="local[2,4]",
+        memory=memory,
+        log_config=REPOSITORY / "infra" / "log4j2.properties",
+        java_options=java_options,
+        class_archive=class_archive(),
+    )
 
 
 def ours(folder: Path, k: int, endpoint: str) -> None:

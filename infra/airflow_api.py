@@ -17,6 +17,8 @@ Json = dict[str, Any]
 FINISHED = frozenset({"success", "failed"})
 _POLL_SECONDS = 0.5
 _SETTLED_SECONDS = 2.0
+_BUSY_SECONDS = 60.0
+"""On SQLite Airflow answers 503 while somebody else writes; then nothing was done, and asking again is the answer."""
 
 
 class AirflowApi:
@@ -212,18 +214,25 @@ class AirflowApi:
         return self._request("POST", f"/api/v2{path}", body)
 
     def _request(self, method: str, path: str, body: Json | None = None, query: Json | None = None) -> Json:
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while (answer := self._answer(method, path, body, query)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)
+        if answer.is_error:
+            text = " ".join(answer.text.split())[:600]
+            raise AirflowError(f"Airflow refused {method} {path} with {answer.status_code}: {text}")
+        return dict(answer.json()) if answer.content else {}
+
+    def _answer(self, method: str, path: str, body: Json | None, query: Json | None) -> httpx.Response:
         try:
             # The accept header matters for logs: without it Airflow may answer in lines.
-            answer = self._http.request(
+            return self._http.request(
                 method, path, json=body, params=query or None, headers={"Accept": "application/json"}
             )
         except httpx.HTTPError as error:
             kind = type(error).__name__
             raise AirflowError(f"Airflow at {self._address} does not answer {method} {path}: {kind} {error}") from error
-        if answer.is_error:
-            text = " ".join(answer.text.split())[:600]
-            raise AirflowError(f"Airflow refused {method} {path} with {answer.status_code}: {text}")
-        return dict(answer.json()) if answer.content else {}
 
     def _late(self, dag_id: str, run_id: str, state: str, seconds: float) -> str:
         tasks = ", ".join(f"{name} {now}" for name, now in self.task_states(dag_id, run_id).items())

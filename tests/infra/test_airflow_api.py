@@ -1,0 +1,80 @@
+"""Speaking with Airflow: what is worth asking again, and what is said when it is not."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+import infra.airflow_api
+from infra.airflow_api import AirflowApi
+from infra.errors import AirflowError
+
+
+class Busy(ThreadingHTTPServer):
+    """An Airflow whose database is locked for the first *refusals* requests."""
+
+    refusals = 0
+    asked = 0
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        server = self.server
+        assert isinstance(server, Busy)
+        if self.path == "/auth/token":
+            self._answer(201, {"access_token": "t"})
+            return
+        server.asked += 1
+        if server.asked <= server.refusals:
+            self._answer(503, {"detail": "Database is locked."})
+        else:
+            self._answer(200, {"id": 7})
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+    def _answer(self, status: int, body: dict[str, object]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def airflow() -> Iterator[Busy]:
+    """Give a server on a free port."""
+    server = Busy(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _backfill(server: Busy) -> int:
+    with AirflowApi(f"http://127.0.0.1:{server.server_port}", "admin", "secret") as api:
+        return api.backfill("ingest", "2026-01-05", "2026-01-06")
+
+
+def test_a_database_that_is_locked_is_asked_again(airflow: Busy) -> None:
+    """Beside a running DAG SQLite refuses a backfill now and then; nothing was done by then."""
+    airflow.refusals = 2
+    assert _backfill(airflow) == 7
+    assert airflow.asked == 3
+
+
+def test_a_database_that_stays_locked_is_told(airflow: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting has an end, and the answer is not lost."""
+    airflow.refusals = 1_000
+    monkeypatch.setattr(infra.airflow_api, "_BUSY_SECONDS", 0.6)
+    with pytest.raises(AirflowError, match=r"refused POST /api/v2/backfills with 503: .*Database is locked"):
+        _backfill(airflow)
+    assert airflow.asked > 1

@@ -1,7 +1,8 @@
 """
 The processes that `bench.top_k` measures: `python -m bench.top_k_jobs JOB FOLDER K ENDPOINT`.
 
-`ours` makes lists with the product's code and uploads them; `usual` is `recommendForAllUsers` with an anti-join.
+`ours` makes lists with the product's code and uploads them, `with reasons` says why beside; `usual` is
+`recommendForAllUsers` with an anti-join.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def session(name: str, memory: str, java_options: str = "") -> SparkSession:
     )
 
 
-def ours(folder: Path, k: int, endpoint: str) -> None:
-    """Make, write and upload the lists."""
+def ours(folder: Path, k: int, endpoint: str, *, reasons: int = 0) -> None:
+    """Make, write and upload the lists, with so many *reasons* for each recommendation."""
     # The embedded stack runs with the fast start; MLlib below needs the thorough compiler.
     spark = session("bench top_k", "512m", FAST_START)
     model = ItemFactors.from_files({name: (folder / name).read_bytes() for name in (ITEMS_FILE, MODEL_FILE)})
@@ -51,7 +52,7 @@ def ours(folder: Path, k: int, endpoint: str) -> None:
         spark.read.parquet(str(folder / "histories")),
         model,
         Shelf.plain(model.items),
-        Lists(k=k, reasons=2),
+        Lists(k=k, reasons=reasons),
         Batch("batches/run_date=2026-01-05/batch=bench", 1, "2026-01-05"),
         open_store=partial(S3ObjectStore.connect, f"s3://refit/{folder.name}", endpoint=endpoint),
         parts=max(2, count // 50_000),
@@ -98,4 +99,4 @@ def _tell(spark: SparkSession, **facts: float) -> None:
 
 if __name__ == "__main__":
     job, place, length, address = sys.argv[1:]
-    {"ours": ours, "usual": usual}[job](Path(place), int(length), address)
+    {"ours": ours, "with reasons": partial(ours, reasons=2), "usual": usual}[job](Path(place), int(length), address)

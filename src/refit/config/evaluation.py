@@ -19,8 +19,8 @@ class Evaluation(Part):
     """Length of the lists that decide."""
     ks: tuple[Count, ...] = (5, 10, 20)
     """Lengths at which every metric is reported; `k` is always one of them."""
-    max_people: Count = 50_000
-    """At most so many people are judged, chosen by a hash of their id; bounds the memory of the driver."""
+    max_people: Count = 20_000
+    """At most so many people are judged, chosen by a hash of their id; bounds the time and the memory."""
     resamples: Annotated[int, Field(ge=100)] = 2_000
     """Bootstrap resamples of people behind each interval."""
     level: Level = 0.95

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from pyspark.sql import DataFrame, SparkSession
 
-from refit.as_of import days_before
+from refit.as_of import days_before, history_before
 from refit.columns import Columns
 from refit.config import Drift, Shop
 from refit.drift_policy import judge_drift, measure_windows
@@ -80,8 +80,8 @@ class Past:
             end = now + timedelta(days=days)
             pairs = self._pairs(now, now).persist()
             try:
-                events = self.lake.read(self.spark, "interactions", days_before(self.lake, end))
-                judges = holdout(events, pairs, cutoff=now, as_of=end, events=self.shop.events)
+                events = history_before(self.spark, self.lake, self.shop, end)
+                judges = holdout(events, pairs, cutoff=now, as_of=end, events=self.shop.serving_events)
                 models = {"challenger": self.model(missing[0])} | {str(n): self.model(n) for n in missing[1:]}
                 judged = judge_people(histories(pairs), judges, models, self.shop.evaluation)
             finally:
@@ -133,11 +133,10 @@ class Past:
         return self._daily[champion]
 
     def _pairs(self, cutoff: datetime, as_of: datetime) -> DataFrame:
-        events = self.lake.read(self.spark, "interactions", days_before(self.lake, cutoff))
         return person_item_pairs(
-            events,
+            history_before(self.spark, self.lake, self.shop, cutoff),
             since=as_of - self.shop.training.window,
             as_of=cutoff,
-            events=self.shop.events,
+            events=self.shop.serving_events,
             confidence=self.shop.confidence,
         )

@@ -8,6 +8,7 @@
   large_loop   each step of the loop on ten million events of 500,000 people: time and memory (BENCH_ROWS=)
   landing      landing ten million events beside one hand-written aggregation and write (BENCH_ROWS=)
   promotion    what the promotion gate says of planted challengers (BENCH_RUNS=)
+  publication  requests and seconds of publishing, reading, rolling back and collecting (BENCH_FILES=, BENCH_BYTES=)
   quality      every model and baseline on 28 real days of online_retail, tuned before them (DATA=folder)
   read_person  one person of a live batch on S3 beside the whole batch (BENCH_PEOPLE=)
   top_k        lists for 100,000 people beside MLlib's, the search beside the bare product (BENCH_TOPK=peer,floor,slope)
@@ -26,6 +27,7 @@ from bench import (
     landing,
     large_loop,
     promotion,
+    publication,
     quality,
     read_person,
     top_k,
@@ -41,6 +43,7 @@ BENCHES = {
     "landing": landing.measure,
     "large_loop": large_loop.measure,
     "promotion": promotion.measure,
+    "publication": publication.measure,
     "quality": quality.measure,
     "read_person": read_person.measure,
     "top_k": top_k.measure,

@@ -3,10 +3,12 @@ Training with MLlib and with the library `implicit`: CPU seconds for the same qu
 
 On `online_retail` (trained before 2011-11-01, judged by the 28 days after it) and on simulated events with a long tail
 (BENCH_ROWS=10000000 of them; judged by pairs that were withheld). Every training has a process of its own; its CPU is
-that of Python and JVM together between the call and the model, without the start of the session, and the peak is that
-of the whole process. NDCG@20 over the people who are judged. BENCH_RUNS= trainings each, engines in turn, each with a
-seed of its own: medians of CPU and memory, means of NDCG, which moves by 1 % to 2 % from seed to seed.
-The last lines train on a quarter, a half and all of the events: what an iteration of MLlib costs beside them.
+that of Python and JVM together between the call and the model, from the pairs on the disk on, and the peak is that of
+the whole process. MLlib's session is started before; `implicit` needs none, and one is opened afterwards to judge.
+NDCG@20 over the people who are judged. BENCH_RUNS= trainings each, engines in turn, each with a seed of its own:
+medians of CPU and memory, means of NDCG, which moves by 1 % to 2 % from seed to seed.
+The last lines train on a quarter, a half and all of the events: what an iteration of MLlib costs beside them, and the
+slope of its logarithm over that of the pairs, 1 where twice as many cost twice as much.
 """
 
 from __future__ import annotations
@@ -29,15 +31,19 @@ from scipy.sparse import csr_array
 from bench.places import real_days, session
 from bench.process_tree import Used, run_measured, seconds_of
 from pipelines.settings import REPOSITORY
+from refit.adapters.folder import FolderObjectStore
 from refit.adapters.implicit import ImplicitLibrary
 from refit.columns import Columns
 from refit.config import ModelSettings, load_shop
 from refit.factors import ItemFactors
-from refit.training import train
+from refit.lake import Lake
+from refit.training import StoredPairs, train
 from refit.training.matrices import numbered
 from refit.tuning.judging import Judges, judge
 
 _JUDGED = 5_000
+_SHARES = (0.25, 0.5, 1.0)
+"""Of the people, whose pairs are written apart."""
 _WAYS: dict[str, dict[str, Any]] = {
     "mllib": {"als.engine": "mllib"},
     "implicit": {"als.engine": "implicit"},
@@ -64,11 +70,21 @@ def measure() -> None:
                 peak = median(used.peak for used, _ in taken)
                 ndcg = mean(told["ndcg"] for _, told in taken)
                 print(f"{way:<26}{cpu:8.1f} CPU s {base / cpu:6.1f}x less {peak:6.2f} GiB   NDCG@20 {ndcg:.4f}")
-        for share in ("0.25", "0.5", "1.0"):
-            short, long = (
-                json.loads(_run("train", folder, "simulated", "mllib", "32", n, share, "1").output) for n in ("2", "8")
-            )
-            print(f"MLlib, {long['pairs']:,.0f} pairs: {(long['cpu'] - short['cpu']) / 6:6.2f} CPU s per iteration")
+        _print_iterations(folder)
+
+
+def _print_iterations(folder: str) -> None:
+    """Print what an iteration of MLlib costs: what eight cost more than two, so that whatever is done once is left."""
+    pairs, seconds = [], []
+    for share in _SHARES:
+        short, long = (
+            json.loads(_run("train", folder, "simulated", "mllib", "32", n, str(share), "1").output) for n in ("2", "8")
+        )
+        pairs.append(float(long["pairs"]))
+        seconds.append((long["cpu"] - short["cpu"]) / 6)
+        print(f"MLlib, {pairs[-1]:,.0f} pairs: {seconds[-1]:6.2f} CPU s per iteration", flush=True)
+    slope = np.polyfit(np.log(pairs), np.log(seconds), 1)[0]
+    print(f"slope of log cost over log pairs: {slope:.2f}")
 
 
 def _run(what: str, folder: str, *more: str) -> Used:
@@ -83,6 +99,9 @@ def _prepare(spark: SparkSession, folder: str, data: str, rows: int) -> None:
     place = f"{folder}/{data}"
     pairs.write.parquet(place)
     written = spark.read.parquet(place)
+    for share in _SHARES:
+        some = F.pmod(F.xxhash64(Columns.USER, F.lit(1)), F.lit(1_000)) < int(share * 1_000)
+        written.where(~F.col("withheld") & some).drop("withheld").write.parquet(f"{place}-{share}")
     people, items = (written.select(name).distinct().count() for name in (Columns.USER, Columns.ITEM))
     print(f"{written.where(~F.col('withheld')).count():,} pairs of {people:,} people and {items:,} items")
 
@@ -126,22 +145,25 @@ def _simulated_pairs(spark: SparkSession, rows: int) -> Any:
     )
 
 
-def _train(
-    spark: SparkSession, folder: str, data: str, way: str, rank: int, iterations: int, share: float, seed: int
-) -> None:
-    everything = spark.read.parquet(f"{folder}/{data}")
-    if share < 1:
-        everything = everything.where(F.pmod(F.xxhash64(Columns.USER, F.lit(1)), F.lit(1_000)) < int(share * 1_000))
-    pairs = everything.where(~F.col("withheld")).drop("withheld")
+def _train(folder: str, data: str, way: str, rank: int, iterations: int, share: float, seed: int) -> None:
     settings = _settings(rank, iterations, seed).with_values(_WAYS[way])
+    lake = Lake(folder, "catalog.json", FolderObjectStore(Path(folder)))
+    pairs = StoredPairs(lake, f"{data}-{share}", _session)
+    if settings.als.engine == "mllib":
+        _session()
     library = ImplicitLibrary()
     before = seconds_of(os.getpid())
     model = train(pairs, settings, {}, factoriser=library, checkpoints=f"{folder}/checkpoints-{os.getpid()}")
     cpu = seconds_of(os.getpid()) - before
+    everything = _session().read.parquet(f"{folder}/{data}")
     people = everything.where("withheld").select(Columns.USER).distinct()
     asked = people.orderBy(F.xxhash64(Columns.USER), Columns.USER).limit(_JUDGED)
     ndcg = _ndcg(model, everything.join(F.broadcast(asked), Columns.USER).toArrow())
     print(json.dumps({"cpu": cpu, "pairs": int(model.people.sum()), "ndcg": ndcg}))
+
+
+def _session() -> SparkSession:
+    return session("bench engines")
 
 
 def _settings(rank: int, iterations: int, seed: int) -> ModelSettings:
@@ -170,10 +192,9 @@ def _ndcg(model: ItemFactors, pairs: pa.Table) -> float:
 
 if __name__ == "__main__":
     Path(sys.argv[2]).mkdir(exist_ok=True)
-    opened = session("bench engines")
     if sys.argv[1] == "prepare":
-        _prepare(opened, sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        _prepare(_session(), sys.argv[2], sys.argv[3], int(sys.argv[4]))
     else:
         folder_, data_, way_, rank_, iterations_, share_, seed_ = sys.argv[2:]
-        _train(opened, folder_, data_, way_, int(rank_), int(iterations_), float(share_), int(seed_))
-    opened.stop()
+        _train(folder_, data_, way_, int(rank_), int(iterations_), float(share_), int(seed_))
+    _session().stop()

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ class _Loop:
         answer = {
             "chosen_options": ["Approve"],
             "responded_by_user": {"name": "bench"},
-            "responded_at": "2026-06-01T00:00:00+00:00",
+            "responded_at": datetime.now(UTC).isoformat(),
             "params_input": {"reason": "a bench"},
         }
         version, digest = challenger["version"], model["digest"]

@@ -108,7 +108,7 @@ def _judge(title: str, shop: Shop, spark: SparkSession, lake: Lake, places: Addr
         built.training_set,
         tuned.settings,
         shop=shop,
-        spark=spark,
+        open_spark=lambda: spark,
         lake=lake,
         addresses=places,
         tracker=tracker,

@@ -25,18 +25,11 @@ from refit.config import Lists
 from refit.factors import ItemFactors
 from refit.interfaces import ModelVersion, StoredObject
 from refit.lists.scoring import Batch, score
-from refit.publication import (
-    go_live,
-    read_commit,
-    read_live_batch,
-    read_live_person,
-    read_manifest,
-    write_commit,
-    write_manifest,
-)
+from refit.publication import Try, publish, read_live_batch, read_live_person, read_manifest, write_commit
 from refit.shelves.shelf import Shelf
 
 _ITEMS, _RANK, _PAST = 20_000, 16, 8
+_AS_OF = "2026-01-05T00:00:00+00:00"
 _PREFIX = "batches/run_date=2026-01-05/batch=bench"
 _CHAMPION = ModelVersion(name="bench", version=1, model_id="m", run_id="r", digest="d", cutoff="2026-01-01T00:00:00Z")
 
@@ -129,9 +122,10 @@ def _publish(people: int, endpoint: str) -> None:
     spark.stop()
     parts = [{name: value for name, value in record.items() if name != "counts"} for record in records]
     store = opener()
-    write_commit(store, _PREFIX, champion=_CHAMPION, parts=parts, run_date="2026-01-05")
-    commit = read_commit(store, _PREFIX)
-    go_live(store, _PREFIX, write_manifest(store, _PREFIX, commit, {"decision": "publish"}), commit)
+    made_by = Try(batch="bench", logical_run="bench", ordered_at=_AS_OF, code="bench")
+    commit = write_commit(store, _PREFIX, made_by, _CHAMPION, parts, {"as_of": _AS_OF}, {})
+    verdict = {"decision": "publish"}
+    publish(store, _PREFIX, commit, verdict, good_until=_AS_OF, withdrawn=lambda _: None, at=_AS_OF)
 
 
 def _print(name: str, requests: float, moved: float, seconds: float) -> None:

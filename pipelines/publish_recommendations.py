@@ -1,22 +1,27 @@
 """
 Step: judge a scored batch and make it live.
 
-Reads:  the commit of the batch, the pointer.
-Writes: the index and the manifest with the list verdict; then, only if that is good, `live.json` by compare-and-swap.
-Re-run: safe; publishing the live batch again changes nothing, and an older date never replaces a newer one.
+Reads:  the index of the batch, the pointers, the audit log.
+Writes: the manifest; if the verdict is good, two pointers by compare-and-swap, and what follows them.
+Re-run: safe; a run is published once whatever fails, and an older date never replaces a newer one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from pipelines import wiring
+from refit.champions import approved_digest, withdrawn
 from refit.config import Shop
-from refit.errors import ListsRefusedError
+from refit.errors import ConflictError, ListsRefusedError
 from refit.interfaces import ObjectStore
+from refit.lists.comparison import look_back
 from refit.lists.gate import judge_lists
-from refit.publication import go_live, read_commit, write_manifest
+from refit.publication import publish, read_commit, write_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,34 +29,92 @@ class Receipt:
     """What this step did."""
 
     live: bool
-    """Whether this batch is live now; False when a later date is."""
+    """Whether this batch is live now; False when a later one is."""
     generation: int
     run_date: str
     """Of the batch that is live now."""
+    batch: str
+    """That batch; another try of the same run may have published before this one."""
+    outcomes: dict[str, str]
+    """What became of it at `live` and at `date`, the pointer of its own date: published, superseded or left_alone."""
+    content_sha256: str
+    """Of the batch that was to be published; equal for equal lists."""
+    good_until: str
     address: str
     people: int
+    warnings: list[str]
+    """What the list gate saw and did not refuse."""
 
 
-def run(batch: str, *, shop: Shop, store: ObjectStore) -> Receipt:
-    """Publish the scored *batch* (its prefix)."""
+def run(
+    batch: str,
+    backfill: bool = False,
+    *,
+    shop: Shop,
+    store: ObjectStore,
+    approved: Callable[[int], str | None],
+    withdrawn: Callable[[int], str | None],
+    at: str,
+    followers: Sequence[Callable[[ObjectStore, str], object]] = (),
+) -> Receipt:
+    """
+    Publish the scored *batch* (its prefix); a *backfill* moves the pointer of its date only.
+
+    *approved* tells the digest with which a version became champion, None when it never did. *withdrawn* tells why a
+    version of the champion may serve no more, or None. *at* is the moment of the move, for the history of a pointer.
+    """
     commit = read_commit(store, batch)
-    verdict = judge_lists(commit["counts"], shop.lists)
-    sealed = write_manifest(store, batch, commit, verdict.as_record())
+    verdict = judge_lists(
+        commit, shop.lists.gate, approved=approved(commit["model"]["version"]), before=look_back(store, commit)
+    )
+    good_until = (datetime.fromisoformat(commit["as_of"]) + timedelta(hours=shop.lists.fresh_hours)).isoformat()
+    name = f"{store.address}/{batch}"
     if verdict.decision != "publish":
+        write_manifest(store, batch, commit, verdict.as_record(), good_until=good_until)
         raise ListsRefusedError(
-            f"batch {store.address}/{batch} is refused, the last good batch stays live: {'; '.join(verdict.reasons)}; "
+            f"batch {name} is refused, the last good batch stays live: {'; '.join(verdict.reasons)}; "
             "see its manifest.json"
         )
-    published = go_live(store, batch, sealed, commit)
+    published = publish(
+        store, batch, commit, verdict.as_record(), good_until=good_until, withdrawn=withdrawn, at=at, backfill=backfill
+    )
+    live, dated = published.live, published.dated or published.live
+    if live.outcome == "withdrawn":
+        raise ListsRefusedError(
+            f"batch {name} is refused, the last good batch stays live: {live.why}, after it was made; score again"
+        )
+    if live.outcome == "expired":
+        raise ConflictError(
+            f"batch {name} was begun at {commit['created']}, and what is that old may be collected at any moment; "
+            "score again"
+        )
+    for follow in followers:
+        follow(store, commit["run_date"])
     return Receipt(
-        live=published.live,
-        generation=published.generation,
-        run_date=published.run_date,
+        live=live.batch == commit["batch"] or live.outcome == "published",
+        generation=live.generation,
+        run_date=live.run_date,
+        batch=live.batch,
+        outcomes={"live": live.outcome, "date": dated.outcome},
+        content_sha256=commit["content_sha256"],
+        good_until=good_until,
         address=f"{store.address}/live.json",
         people=commit["counts"]["people"],
+        warnings=list(verdict.warnings),
     )
 
 
-def main(batch: str) -> dict[str, Any]:
+def main(batch: str, backfill: bool = False) -> dict[str, Any]:
     """Publish with the real collaborators."""
-    return asdict(run(batch, shop=wiring.shop(), store=wiring.lists()))
+    log = wiring.audit()
+    receipt = run(
+        batch,
+        backfill,
+        shop=wiring.shop(),
+        store=wiring.lists(),
+        approved=partial(approved_digest, log),
+        withdrawn=partial(withdrawn, log),
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        followers=wiring.followers(),
+    )
+    return asdict(receipt)

@@ -1,39 +1,35 @@
 """
 Step: rank for everybody with the champion, as of a date.
 
-Reads:  the champion, verified; everyone's history before `as_of`; the catalogue and the people as of `as_of`.
+Reads:  the audit log; the champion for that date, verified; histories, catalogue and people as of `as_of`.
 Writes: part files under a batch prefix of their own, not yet visible, and the commit that names them.
 Re-run: safe; each try writes a batch of its own, and a killed one leaves files that nothing points to.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.addresses import Addresses
 from pipelines.instants import Instant, landed_as_of
-from refit.as_of import days_before, everybody_as_of, shelf_as_of
+from refit.as_of import inputs_as_of
+from refit.audit import AuditLog
+from refit.champions import serving_champion
 from refit.config import Shop
-from refit.errors import ConfigurationError
+from refit.errors import TransientError
 from refit.factors import load_verified
 from refit.interfaces import ModelRegistry, ObjectStore, Tracker
 from refit.lake import Lake
 from refit.lists.gate import sum_counts
-from refit.lists.scoring import Batch, score
-from refit.publication import write_commit
-from refit.training.settings import shop_of
-
-_EVENTS_PER_PART = 1_000_000
-"""Bounds the memory of the task that makes one part file."""
+from refit.lists.made_from import is_live, made_from
+from refit.lists.scoring import Batch, score_as_of
+from refit.publication import Try, write_commit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +37,15 @@ class Receipt:
     """What this step did."""
 
     scored: bool
-    """False when the shop has no champion yet; then there is nothing to publish."""
+    why: str = ""
+    """Why there is nothing to publish, if nothing was scored."""
     batch: str = ""
     """Prefix of the batch below the shop's lists."""
+    content_sha256: str = ""
+    """Equal for equal lists, whatever the batch and its files are called."""
     as_of: str = ""
     champion: int | None = None
-    counts: dict[str, int]
+    counts: dict[str, float] = field(default_factory=dict)
     shelf: dict[str, Any] = field(default_factory=dict)
     """How many items may be recommended, and how many each rule keeps off."""
     warnings: list[str] = field(default_factory=list)
@@ -55,66 +54,67 @@ class Receipt:
 
 def run(
     as_of: Instant | None,
+    unless_live: bool = False,
     *,
     shop: Shop,
     open_spark: Callable[[], SparkSession],
     lake: Lake,
     registry: ModelRegistry,
+    log: AuditLog,
     tracker: Tracker,
     addresses: Addresses,
     open_store: Callable[[], ObjectStore],
+    made_by: Try,
 ) -> Receipt:
-    """Score everybody as of *as_of*; *open_store* is called here and once in each Spark task."""
-    champion = registry.champion()
-    if champion is None:
-        return Receipt(scored=False, counts={})
-    as_of = landed_as_of(as_of, lake, shop)
-    if datetime.fromisoformat(champion.cutoff) > as_of:
-        raise ConfigurationError(
-            f"the champion (version {champion.version}) has seen data up to {champion.cutoff[:10]}, which is after "
-            f"as_of={as_of.date()}; lists for that date would know their future; give a later as_of"
-        )
+    """Score everybody as of *as_of*; with *unless_live* only if the live lists are made from something else."""
+    champion = None
+    if log.newest() or registry.champion():
+        as_of = landed_as_of(as_of, lake, shop)
+        champion = serving_champion(registry, log, as_of)
+    if champion is None or as_of is None:
+        return Receipt(scored=False, why="the shop has no champion yet")
+    inputs = made_from(lake, shop, champion, as_of, made_by.code)
+    if unless_live and is_live(open_store(), inputs):
+        return Receipt(scored=False, why="the live lists are made from all that is there already")
     model = load_verified(tracker, champion)
-    spark = open_spark()
-    stocked = shelf_as_of(spark, lake, shop, model, as_of)
     run_date = as_of.date().isoformat()
-    prefix = addresses.batch(run_date, uuid4().hex[:12])
-    events = sum(day.rows for day in days_before(lake, as_of))
-    records = score(
-        # Tuning may have found another half-life and other weights than shop.toml has.
-        everybody_as_of(spark, lake, shop_of(model, shop), as_of),
-        model,
-        stocked.shelf,
-        shop.lists,
-        Batch(prefix, champion.version, run_date),
-        open_store=open_store,
-        parts=max(spark.sparkContext.defaultParallelism, math.ceil(events / _EVENTS_PER_PART)),
+    prefix = addresses.batch(run_date, made_by.batch)
+    batch = Batch(prefix, champion.version, run_date)
+    records, stocked = score_as_of(
+        open_spark(), lake, shop, model, as_of, batch, open_store=open_store, events=inputs["events"]
     )
     counts = sum_counts([record.pop("counts") for record in records])
-    facts = {"run_date": run_date, "as_of": as_of.isoformat(), "k": shop.lists.k, "counts": counts}
-    shelf = stocked.as_record()
-    write_commit(open_store(), prefix, champion=champion, parts=records, shelf=shelf, **facts)
+    if made_from(lake, shop, champion, as_of, made_by.code) != inputs:
+        raise TransientError(f"data before {as_of} were landed again while lists were made of them; score again")
+    facts = {"k": shop.lists.k, "counts": counts, "shelf": stocked.as_record(), **inputs_as_of(lake, shop, as_of)}
+    commit = write_commit(open_store(), prefix, made_by, champion, records, inputs, facts)
     return Receipt(
         scored=True,
         batch=prefix,
+        content_sha256=commit["content_sha256"],
         as_of=as_of.isoformat(),
         champion=champion.version,
         counts=counts,
-        shelf=shelf,
+        shelf=facts["shelf"],
         warnings=list(stocked.warnings),
     )
 
 
-def main(as_of: Instant | None = None) -> dict[str, Any]:
-    """Score with the real collaborators."""
+def main(
+    as_of: Instant | None = None, unless_live: bool = False, logical_run: str = "", ordered_at: Instant | None = None
+) -> dict[str, Any]:
+    """Score with the real collaborators; Airflow names and orders the run, by hand each is one of its own."""
     receipt = run(
         as_of,
+        unless_live,
         shop=wiring.shop(),
         open_spark=partial(wiring.spark, "score_users"),
         lake=wiring.lake(),
         registry=wiring.registry(),
+        log=wiring.audit(),
         tracker=wiring.tracker(),
         addresses=wiring.addresses(),
         open_store=wiring.lists_opener(),
+        made_by=wiring.this_try(logical_run, ordered_at),
     )
     return asdict(receipt)

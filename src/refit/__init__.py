@@ -5,40 +5,91 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import os
+    from datetime import date
+
     import pyarrow as pa
 
+    from refit.publication.copying import Copied
 
-def read_live(address: str, *, endpoint: str | None = None) -> pa.Table:
+
+def read_live(address: str, *, endpoint: str | None = None, run_date: date | str | None = None) -> pa.Table:
     """
     Return the live lists published under *address* (``s3://bucket/prefix``), one row per person.
 
-    Follows ``live.json`` to the manifest to the part files and checks every SHA-256 on the way, so the table is one
-    whole batch or an error. *endpoint* names an S3-compatible server; credentials come from the usual AWS places.
+    Follows the pointer to the manifest to the part files and checks every SHA-256 on the way, so the table is one whole
+    batch or an error. With *run_date* (a date or YYYY-MM-DD) it is the batch of that date instead of the live one.
+    *endpoint* names an S3-compatible server; credentials come from the usual AWS places.
 
     Raises:
-        NothingPublishedError: no batch has ever been published under *address*.
+        NothingPublishedError: no batch has ever been published under *address*, or for that date.
         DamagedBatchError: a file differs from what its manifest promises.
     """
     from refit.adapters.s3 import S3ObjectStore
-    from refit.publication import read_live_batch
+    from refit.publication.reading import read_live_batch
 
-    return read_live_batch(S3ObjectStore.connect(address, endpoint=endpoint))
+    return read_live_batch(S3ObjectStore.connect(address, endpoint=endpoint), run_date)
 
 
-def read_person(address: str, user_id: str, *, endpoint: str | None = None) -> dict[str, Any] | None:
+def read_person(
+    address: str, user_id: str, *, endpoint: str | None = None, run_date: date | str | None = None
+) -> dict[str, Any] | None:
     """
     Return the live row of one person under *address* (``s3://bucket/prefix``), or None when there is no such person.
 
     *user_id* is the pseudonym under which the person appears in the lists; ``python -m pipelines pseudonym id=...``
     gives it. Two small requests and one range of one part file, each checked against its SHA-256; never the whole
-    batch.
+    batch. *run_date* as in `read_live`.
 
     Raises:
-        NothingPublishedError: no batch has ever been published under *address*.
-        NotFoundError: the live batch was published by a Refit that wrote no index.
+        NothingPublishedError: no batch has ever been published under *address*, or for that date.
         DamagedBatchError: bytes differ from what was promised.
     """
     from refit.adapters.s3 import S3ObjectStore
-    from refit.publication import read_live_person
+    from refit.publication.reading import read_live_person
 
-    return read_live_person(S3ObjectStore.connect(address, endpoint=endpoint), user_id)
+    return read_live_person(S3ObjectStore.connect(address, endpoint=endpoint), user_id, run_date)
+
+
+def read_batch(address: str, run_date: date | str, batch: str, *, endpoint: str | None = None) -> pa.Table:
+    """
+    Return the lists of one batch under *address* by its id, whether it went live or was refused, one row per person.
+
+    For whoever investigates; a batch can be read until it is collected. Every part file is checked against the
+    manifest, and the manifest against nothing: no pointer names a batch that was refused.
+
+    Raises:
+        NotFoundError: there is no such batch, it was never judged, or it has been collected.
+        DamagedBatchError: a file differs from what its manifest promises.
+    """
+    from refit.adapters.s3 import S3ObjectStore
+    from refit.publication.reading import read_staged_batch
+
+    return read_staged_batch(S3ObjectStore.connect(address, endpoint=endpoint), run_date, batch)
+
+
+def copy_live(
+    address: str,
+    folder: str | os.PathLike[str],
+    *,
+    endpoint: str | None = None,
+    run_date: date | str | None = None,
+) -> Copied:
+    """
+    Copy the live lists under *address*, checked, below a local *folder*, and return where they lie.
+
+    The part files and the manifest lie in a folder of their own, ``batch=ID``, which appears whole or not at all; the
+    link ``current`` in *folder* moves to it last. A whole copy that is there already is left alone, and the answer says
+    so. *run_date* as in `read_live`; give each date a folder of its own.
+
+    Raises:
+        NothingPublishedError: no batch has ever been published under *address*, or for that date.
+        DamagedBatchError: a file differs from what its manifest promises.
+        CopyFailedError: the folder could not take the files.
+    """
+    from pathlib import Path
+
+    from refit.adapters.s3 import S3ObjectStore
+    from refit.publication.copying import copy_live as copy
+
+    return copy(S3ObjectStore.connect(address, endpoint=endpoint), Path(folder), run_date)

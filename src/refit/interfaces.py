@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from refit.config import Als, Range
+    from refit.requests import Answer, Request
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,26 @@ class ObjectStore(Protocol):
             ConflictError: somebody else wrote first.
         """
 
+    def delete(self, key: str) -> None:
+        """Remove the object; one that is not there is no error."""
+
     def keys(self, prefix: str) -> list[str]:
         """Return all keys that start with *prefix*, sorted."""
+
+    def abort_uploads(self, before: datetime) -> int:
+        """
+        Abort uploads in parts that somebody began before *before* and has not finished, and return how many.
+
+        Their parts are no objects, no list shows them, and they are paid for.
+        """
+
+    def ask(self, request: Request) -> Answer:
+        """
+        Make *request* once and return what is known afterwards; nothing is tried again here.
+
+        Whether a write that failed was done is for the caller to find out. What no other try can change, such as a
+        bucket that does not exist or credentials that are refused, is raised.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,19 +96,31 @@ class ModelRegistry(Protocol):
     """Registered models of one shop: challengers that training writes, champions that only promotion writes."""
 
     def champion(self) -> ModelVersion | None:
-        """Return the version that the alias names, or None before the first promotion."""
+        """Return the version that the alias names, or None where there is no alias."""
+
+    def champion_version(self, version: int) -> ModelVersion:
+        """Return one version of the champions' model, alias or not; NotFoundError when there is none."""
 
     def challenger(self, version: int) -> ModelVersion:
         """Return one challenger; NotFoundError when there is none."""
 
     def register(self, *, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
-        """Register a model as challenger; the same model again returns the version that exists."""
+        """Register a model as challenger; the same model again returns the version that exists, with its own tags."""
 
     def tag(self, challenger: ModelVersion, tags: Mapping[str, str]) -> ModelVersion:
         """Add tags to a challenger and return it as it is now."""
 
-    def promote(self, challenger: ModelVersion) -> ModelVersion:
-        """Copy the challenger to the champions and point the alias at the copy; again changes nothing."""
+    def copy(self, challenger: ModelVersion) -> ModelVersion:
+        """Copy the challenger to the champions, with its tags; again returns the copy that exists. Moves no alias."""
+
+    def point(self, version: int) -> None:
+        """Point the alias at a version of the champions' model; NotFoundError when there is none."""
+
+    def notes(self) -> Mapping[str, str]:
+        """Return the tags of the champions' model as a whole; none where there is no such model."""
+
+    def note(self, name: str, value: str) -> None:
+        """Set one tag of the champions' model as a whole."""
 
 
 class Tracker(Protocol):
@@ -158,12 +190,15 @@ class DriftReporter(Protocol):
 class Factoriser(Protocol):
     """A library that factorises a matrix in the memory of this machine."""
 
-    def factorise(self, confidences: csr_array, settings: Als) -> NDArray[np.float32]:
+    def factorise(
+        self, confidences: csr_array, settings: Als, *, watch: Callable[[float], None] | None = None
+    ) -> NDArray[np.float32]:
         """
         Return the item factors, items x rank, of the people x items matrix *confidences* of r > 0.
 
         Both sides are regularised by lambda * n ** frequency_exponent, and a pair counts 1 + alpha * r. The same matrix
-        and settings give the same bytes.
+        and settings give the same bytes. *watch* is told after each iteration what is left of the objective: 1 is that
+        of factors of 0, and smaller is better.
         """
 
 

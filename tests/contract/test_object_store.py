@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from refit.adapters.folder import FolderObjectStore
 from refit.adapters.s3 import S3ObjectStore, StoreUnavailableError
 from refit.errors import ConfigurationError, ConflictError
 from refit.interfaces import ObjectStore
+from refit.requests import DONE, MISSING, REFUSED, Answer, Create, Delete, Get, List, Swap
 from refit.testing import FakeObjectStore
 
 Opener = Callable[[], ObjectStore]
@@ -165,6 +167,62 @@ def test_keys_are_those_with_the_prefix_in_order(store: ObjectStore) -> None:
     assert store.keys("c") == []
 
 
+def test_what_was_deleted_is_gone_and_its_name_is_free(store: ObjectStore) -> None:
+    store.create("b/x/1.json", b"one")
+    store.create("b/2.json", b"two")
+    store.delete("b/x/1.json")
+    assert store.get("b/x/1.json") is None
+    assert store.keys("") == ["b/2.json"]
+    store.create("b/x/1.json", b"other")
+    assert [store.get_range(key, 0, 9) for key in store.keys("")] == [b"two", b"other"]
+
+
+def test_deleting_what_is_not_there_is_no_error(store: ObjectStore) -> None:
+    store.delete("nothing.json")
+    store.create("a.json", b"x")
+    store.delete("a.json")
+    store.delete("a.json")
+    assert store.keys("") == []
+
+
+def test_a_single_request_is_answered_as_it_is(store: ObjectStore) -> None:
+    """No look at what is there, no second try: who asks like this decides for himself."""
+    assert store.ask(Get("a")) == Answer(MISSING)
+    first = store.ask(Create("a", b"one"))
+    assert store.ask(Get("a")) == Answer(DONE, b"one", first.etag)
+    assert store.ask(Create("a", b"one")) == Answer(REFUSED)
+    assert store.ask(Swap("nothing", b"one", first.etag)) == Answer(REFUSED)
+    second = store.ask(Swap("a", b"two", first.etag))
+    assert (second.outcome, second.etag == first.etag) == (DONE, False)
+    assert store.ask(Swap("a", b"two", first.etag)) == Answer(REFUSED)
+    assert store.ask(List("")) == Answer(DONE, keys=("a",))
+    assert [store.ask(Delete("a")), store.ask(Delete("a"))] == [Answer(DONE), Answer(DONE)]
+    assert store.ask(List("")) == Answer(DONE)
+
+
+def test_a_folder_keeps_no_empty_folders(tmp_path: Path) -> None:
+    store = FolderObjectStore(tmp_path)
+    store.create("a/b/c.json", b"x")
+    store.create("a/d.json", b"x")
+    store.delete("a/b/c.json")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".lock", "a", "d.json"]
+
+
+def test_where_no_upload_is_open_none_is_aborted(store: ObjectStore) -> None:
+    store.create("a.json", b"x")
+    assert store.abort_uploads(datetime.now(UTC)) == 0
+    assert store.keys("") == ["a.json"]
+
+
+def test_uploads_that_were_begun_before_a_moment_are_aborted_and_later_ones_go_on(s3_endpoint: str) -> None:
+    """The server of the tests says of every upload that it began in November 2010."""
+    store = S3ObjectStore.connect("s3://refit/contract/uploads", endpoint=s3_endpoint)
+    store.client.create_multipart_upload(Bucket="refit", Key="contract/uploads/part-00000.parquet")
+    assert store.abort_uploads(datetime(2010, 1, 1, tzinfo=UTC)) == 0
+    assert store.abort_uploads(datetime(2011, 1, 1, tzinfo=UTC)) == 1
+    assert store.abort_uploads(datetime(2011, 1, 1, tzinfo=UTC)) == 0
+
+
 def test_the_address_says_where_it_begins(s3_endpoint: str, tmp_path: Path) -> None:
     assert S3ObjectStore.connect("s3a://refit/some/shop/", endpoint=s3_endpoint).address == "s3://refit/some/shop"
     assert S3ObjectStore.connect("s3://refit", endpoint=s3_endpoint).address == "s3://refit"
@@ -189,6 +247,7 @@ def test_an_s3_server_that_is_down_is_one_sentence_that_asks_for_another_try(
     s3_endpoint: str, verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("refit.adapters.s3._CONFIG", _impatient())
+    monkeypatch.setattr("refit.requests._FIRST_PAUSE", 0.001)
     store = S3ObjectStore.connect("s3://refit/shop", endpoint="http://127.0.0.1:9")
     calls = {
         "read": lambda: store.get("live.json"),
@@ -230,7 +289,7 @@ def test_a_folder_shows_no_object_that_is_not_written_to_its_end(
 
 
 def _impatient() -> object:
-    """Return boto3's settings with one try: the sentence is the same after five."""
+    """Return boto3's settings with short waits: the sentences are the same after long ones."""
     from botocore.config import Config
 
-    return Config(retries={"max_attempts": 1, "mode": "standard"}, connect_timeout=2)
+    return Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=2, read_timeout=1)

@@ -11,8 +11,11 @@ import pytest
 
 from refit.errors import NotFoundError
 from refit.interfaces import ModelRegistry, ModelVersion, Tracker
-from refit.testing import FakeRegistry, FakeRun, FakeTracker
+from refit.testing import FakeObjectStore, FakeRegistry, FakeRun, FakeTracker
+from refit.tuning import StoredBook
+from refit.tuning.study import Trial
 
+_PARENT = "mlflow.parentRunId"
 FILES = {"items.parquet": bytes(range(256)) * 20, "model.json": '{"name":"Größe"}'.encode(), "deep/er/x.bin": b"\0"}
 
 
@@ -24,6 +27,8 @@ class Tracking:
     registry: ModelRegistry
     read_run: Callable[[str], FakeRun]
     """What somebody else finds in a run."""
+    delete: Callable[[int], None]
+    """What an administrator does to a version of the champions' model."""
 
     def model(self) -> dict[str, str]:
         """Log one model and return what registering it needs."""
@@ -40,8 +45,8 @@ class Tracking:
 def shop(request: pytest.FixtureRequest) -> Tracking:
     if request.param == "mlflow":
         return _mlflow(request.getfixturevalue("mlflow_address"))
-    tracker = FakeTracker()
-    return Tracking(tracker, FakeRegistry(), tracker.runs.__getitem__)
+    tracker, registry = FakeTracker(), FakeRegistry()
+    return Tracking(tracker, registry, tracker.runs.__getitem__, registry.delete)
 
 
 def _mlflow(address: str) -> Tracking:
@@ -60,7 +65,9 @@ def _mlflow(address: str) -> Tracking:
             name=run.info.run_name,
             params=run.data.params,
             metrics=run.data.metrics,
-            tags={key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")},
+            tags={
+                key: value for key, value in run.data.tags.items() if key == _PARENT or not key.startswith("mlflow.")
+            },
             files={name: mlflow.artifacts.load_text(f"{run.info.artifact_uri}/{name}").encode() for name in names},
         )
 
@@ -68,6 +75,7 @@ def _mlflow(address: str) -> Tracking:
         MlflowTracker(address, f"refit-{name}", f"s3://refit/mlflow/{name}"),
         MlflowRegistry(address, f"{name}-challengers", name),
         read_run,
+        lambda version: client.delete_model_version(name, str(version)),
     )
 
 
@@ -175,46 +183,88 @@ def test_a_tag_is_seen_by_whoever_asks_next(shop: Tracking) -> None:
     }
 
 
-def test_promotion_copies_the_challenger_and_points_at_the_copy(shop: Tracking) -> None:
+def test_a_copy_among_the_champions_carries_everything_and_moves_no_alias(shop: Tracking) -> None:
     shop.challenger()
     challenger = shop.challenger(digest="cd" * 32, cutoff="2026-01-05T00:00:00+00:00", approver="lee")
-    champion = shop.registry.promote(challenger)
+    copy = shop.registry.copy(challenger)
 
-    assert shop.registry.champion() == champion
-    assert champion.version == 1
-    assert champion.name != challenger.name
-    assert (champion.model_id, champion.run_id) == (challenger.model_id, challenger.run_id)
-    assert (champion.digest, champion.cutoff) == (challenger.digest, challenger.cutoff)
-    assert (champion.tags["approver"], champion.tags["challenger"]) == ("lee", "2")
-
-
-def test_promoting_the_champion_again_changes_nothing(shop: Tracking) -> None:
-    challenger = shop.challenger()
-    first = shop.registry.promote(challenger)
-    assert shop.registry.promote(challenger) == first
-    assert shop.registry.champion() == first
+    assert shop.registry.champion() is None
+    assert copy.version == 1
+    assert copy.name != challenger.name
+    assert (copy.model_id, copy.run_id) == (challenger.model_id, challenger.run_id)
+    assert (copy.digest, copy.cutoff) == (challenger.digest, challenger.cutoff)
+    assert (copy.tags["approver"], copy.tags["challenger"]) == ("lee", "2")
+    assert shop.registry.champion_version(1) == copy
 
 
-def test_the_last_promotion_wins(shop: Tracking) -> None:
-    """And an older challenger that is promoted again becomes champion with the version that it had."""
-    old, new = shop.challenger(), shop.challenger()
-    first = shop.registry.promote(old)
-    second = shop.registry.promote(new)
-    assert (first.version, second.version) == (1, 2)
-    assert shop.registry.champion() == second
-
-    assert shop.registry.promote(old) == first
-    assert shop.registry.champion() == first
-
-
-def test_what_is_tagged_after_a_promotion_does_not_change_the_champion(shop: Tracking) -> None:
+def test_copying_again_gives_the_copy_that_exists(shop: Tracking) -> None:
+    """Even if the challenger has other tags by now: what was promoted does not change."""
     challenger = shop.challenger(approver="lee")
-    champion = shop.registry.promote(challenger)
-    shop.registry.tag(challenger, {"approver": "dana"})
-    assert shop.registry.champion() == champion
+    first = shop.registry.copy(challenger)
+    assert shop.registry.copy(shop.registry.tag(challenger, {"approver": "dana"})) == first
+    assert shop.registry.copy(shop.challenger()).version == 2
 
 
-@pytest.mark.parametrize("call", ["champion", "challenger", "register", "log_run", "model_files", "run_address"])
+def test_the_alias_goes_where_it_is_pointed(shop: Tracking) -> None:
+    first, second = (shop.registry.copy(shop.challenger()) for _ in range(2))
+    for wanted in (first, second, second, first):
+        shop.registry.point(wanted.version)
+        assert shop.registry.champion() == wanted
+
+
+def test_the_alias_goes_nowhere_where_there_is_no_version(shop: Tracking) -> None:
+    first = shop.registry.copy(shop.challenger())
+    shop.registry.point(first.version)
+    with pytest.raises(NotFoundError, match="there is no version 2 of "):
+        shop.registry.point(2)
+    with pytest.raises(NotFoundError, match="there is no version 2 of "):
+        shop.registry.champion_version(2)
+    assert shop.registry.champion() == first
+
+
+def test_a_version_that_is_deleted_takes_its_alias_along(shop: Tracking) -> None:
+    """The other versions stay, and its number is not given again."""
+    first, second = (shop.registry.copy(shop.challenger()) for _ in range(2))
+    shop.registry.point(second.version)
+    shop.delete(second.version)
+    assert shop.registry.champion() is None
+    with pytest.raises(NotFoundError, match="there is no version 2 of "):
+        shop.registry.champion_version(second.version)
+    assert shop.registry.champion_version(first.version) == first
+    assert shop.registry.copy(shop.challenger()).version == 3
+
+
+def test_notes_are_kept_with_the_champions_model_as_a_whole(shop: Tracking) -> None:
+    assert shop.registry.notes() == {}
+    shop.registry.copy(shop.challenger())
+    assert shop.registry.notes() == {}
+    shop.registry.note("audit-record", "7 " + "ab" * 32)
+    shop.registry.note("decision-3", "approve 0123456789abcdef Zoë: looks right")
+    shop.registry.note("audit-record", "8 " + "cd" * 32)
+    assert shop.registry.notes() == {
+        "audit-record": "8 " + "cd" * 32,
+        "decision-3": "approve 0123456789abcdef Zoë: looks right",
+    }
+
+
+def test_a_child_run_names_its_parent(shop: Tracking) -> None:
+    """So that a study is one line in the list of runs, with its trials below it."""
+    store = FakeObjectStore()
+    book = StoredBook.open(store, "tuning-1", shop.tracker, name="tune", params={}, metric="ndcg_at_10")
+    trial = Trial(number=0, kind="als", values={"als.rank": 8}, scores=[0.25, 0.75], state="done")
+    written = book.write(trial)
+    assert shop.read_run(written.run_id).tags == {
+        "step": "tune_model",
+        "state": "done",
+        "mlflow.parentRunId": book.run_id,
+    }
+    assert shop.read_run(written.run_id).metrics["ndcg_at_10"] == 0.5
+    assert "mlflow.parentRunId" not in shop.read_run(book.run_id).tags
+
+
+@pytest.mark.parametrize(
+    "call", ["champion", "challenger", "register", "notes", "point", "log_run", "model_files", "run_address"]
+)
 def test_an_mlflow_that_is_down_is_one_sentence_within_seconds(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     from refit.adapters.mlflow import MlflowRegistry, MlflowTracker, MlflowUnavailableError
 
@@ -226,6 +276,8 @@ def test_an_mlflow_that_is_down_is_one_sentence_within_seconds(monkeypatch: pyte
     calls: dict[str, Callable[[], object]] = {
         "champion": registry.champion,
         "challenger": lambda: registry.challenger(1),
+        "notes": registry.notes,
+        "point": lambda: registry.point(1),
         "register": lambda: registry.register(model_id="m-1", run_id="r", tags={}),
         "log_run": lambda: tracker.log_run("x", params={}, metrics={}, tags={}, files={}),
         "model_files": lambda: tracker.model_files("m-1"),

@@ -1,58 +1,42 @@
-"""Publication: readers see the whole old batch or the whole new one, and never anything else."""
+"""Publication: readers see the whole old batch or the whole new one, and every run is published once."""
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from published import CHAMPION, CREATED, DAY, GOOD_UNTIL, MODEL, go_live, publish_again, score
 
-from refit.digests import canonical_json, sha256
-from refit.errors import ConflictError, DamagedBatchError, NotFoundError, NothingPublishedError
-from refit.interfaces import ModelVersion, StoredObject
+from refit.digests import sha256
+from refit.errors import ConfigurationError, ConflictError, DamagedBatchError, NotFoundError, NothingPublishedError
 from refit.publication import (
     LIVE,
+    Attempt,
     Published,
-    Sealed,
-    go_live,
+    collect,
+    date_pointer,
+    new_try,
+    order,
+    point_back,
+    publish,
     read_commit,
     read_live_batch,
     read_manifest,
-    write_commit,
+    require_point_back,
+    stamp,
     write_manifest,
 )
+from refit.publication.pointer import FORMAT, read_pointer
+from refit.requests import Answer, Create, Request, Swap
 from refit.testing import FakeObjectStore
 
-MODEL = {"name": "shop", "version": 3, "digest": "ab" * 32, "cutoff": "2026-01-01T00:00:00+00:00"}
-
-
-def part(people: list[str]) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(pa.table({"user_id": people}), sink)
-    return sink.getvalue()
-
-
-def stage(store: FakeObjectStore, batch: str, run_date: str = "2026-01-05") -> tuple[str, Sealed, dict[str, Any]]:
-    """Write a judged batch of three people in two parts; return its prefix, what seals it and its commit."""
-    prefix = f"batches/run_date={run_date}/batch={batch}"
-    parts = []
-    for number, people in enumerate([[f"{batch}-1", f"{batch}-2"], [f"{batch}-3"]]):
-        content = part(people)
-        store.create(f"{prefix}/part-{number}.parquet", content)
-        parts.append({"key": f"{prefix}/part-{number}.parquet", "sha256": sha256(content), "rows": len(people)})
-    commit = {"batch": batch, "run_date": run_date, "model": MODEL, "parts": parts}
-    champion = ModelVersion(model_id="m-1", run_id="r-1", tags={}, **MODEL)
-    write_commit(store, prefix, champion=champion, parts=parts, run_date=run_date)
-    return prefix, write_manifest(store, prefix, commit, {"decision": "publish"}), commit
-
-
-def people(store: FakeObjectStore) -> list[str]:
-    return read_live_batch(store)["user_id"].to_pylist()
+HOUR = timedelta(hours=1)
+NEXT_DAY = "2026-01-06"
 
 
 @pytest.fixture
@@ -60,140 +44,258 @@ def store() -> FakeObjectStore:
     return FakeObjectStore()
 
 
-def test_nothing_is_published_before_the_first_batch_goes_live(store: FakeObjectStore) -> None:
-    stage(store, "a")
-    with pytest.raises(NothingPublishedError, match=r"^nothing is published at memory://fake: there is no live\.json$"):
+def live(store: FakeObjectStore, *people: str, at: datetime = CREATED, **more: Any) -> tuple[str, Published]:
+    """Publish a batch of *people*, one file each, by a run named after them."""
+    return go_live(store, at, [[name] for name in people], logical_run=" ".join(people), **more)
+
+
+def people(store: FakeObjectStore) -> list[str]:
+    names: list[str] = read_live_batch(store)["user_id"].to_pylist()
+    return names
+
+
+def document(store: FakeObjectStore, key: str = LIVE) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(store.objects[key])
+    return found
+
+
+def test_nothing_is_live_before_the_pointer_is_written(store: FakeObjectStore) -> None:
+    prefix, commit = score(store, "a", [["ann"]])
+    write_manifest(store, prefix, commit, {"decision": "publish"}, good_until=GOOD_UNTIL)
+    with pytest.raises(NothingPublishedError, match=r"^nothing is published at memory://fake: there is no live\.json"):
         read_live_batch(store)
 
 
 def test_the_first_batch_goes_live_with_all_its_rows_in_order(store: FakeObjectStore) -> None:
-    assert go_live(store, *stage(store, "a")) == Published(True, 1, "2026-01-05", "a")
-    assert people(store) == ["a-1", "a-2", "a-3"]
+    batch, published = live(store, "ann", "ben")
+    where = Attempt("published", 1, DAY, batch)
+    assert published == Published(live=where, dated=where)
+    assert people(store) == ["ann", "ben"]
     assert read_manifest(store)["verdict"] == {"decision": "publish"}
 
 
-def test_the_pointer_says_everything_a_reader_needs(store: FakeObjectStore) -> None:
-    prefix, sealed, commit = stage(store, "a")
-    go_live(store, prefix, sealed, commit)
-    assert json.loads(store.objects[LIVE]) == {
-        "format": "refit-live/1",
-        "generation": 1,
-        "run_date": "2026-01-05",
-        "batch": "a",
+def test_both_pointers_say_everything_a_reader_needs(store: FakeObjectStore) -> None:
+    batch, _ = live(store, "ann")
+    prefix = f"batches/run_date={DAY}/batch={batch}"
+    named = {
+        "batch": batch,
+        "run_date": DAY,
+        "as_of": f"{DAY}T00:00:00+00:00",
+        "good_until": GOOD_UNTIL,
         "manifest": f"{prefix}/manifest.json",
         "manifest_sha256": sha256(store.objects[f"{prefix}/manifest.json"]),
+        "index": f"{prefix}/index.json",
+        "index_sha256": sha256(store.objects[f"{prefix}/index.json"]),
         "model": MODEL,
     }
+    fence = [DAY, "2026-01-05T03:00:00.000000Z", "ann"]
+    move = {
+        **named,
+        "generation": 1,
+        "kind": "publish",
+        "logical_run": "ann",
+        "fence": fence,
+        "at": f"{DAY}T00:00:00+00:00",
+        "by": "publish_recommendations",
+        "reason": "",
+    }
+    assert document(store) == {
+        "format": FORMAT,
+        "generation": 1,
+        **named,
+        "made_from": {"as_of": f"{DAY}T00:00:00+00:00"},
+        "horizon": "",
+        "highest": fence,
+        "current": fence,
+        "history": [move],
+    }
+    assert document(store, date_pointer(DAY)) == document(store)
 
 
-@pytest.mark.parametrize("run_date", ["2026-01-05", "2026-01-06"])
+def test_what_is_written_before_the_pointer_says_what_was_judged(store: FakeObjectStore) -> None:
+    """Index: all that scoring made. Manifest: the same without places, with verdict, digest of the index, freshness."""
+    prefix, commit = score(store, "20260105T030000Z-a", [["ann", "ben"], ["cem"]], facts={"k": 2})
+    publish_again(store, prefix, commit)
+    index = json.loads(store.objects[f"{prefix}/index.json"])
+    manifest = json.loads(store.objects[f"{prefix}/manifest.json"])
+    assert index == commit == read_commit(store, prefix)
+    assert (index["format"], manifest["format"]) == ("refit-index/2", "refit-manifest/2")
+    assert [set(part) - {"key"} for part in index["parts"]] == [
+        {"rows", "bytes", "sha256", "content", "groups", "footer"}
+    ] * 2
+    assert [set(part) - {"key"} for part in manifest["parts"]] == [{"rows", "bytes", "sha256", "content"}] * 2
+    content = store.objects[f"{prefix}/index.json"]
+    assert manifest["index"] == {"key": f"{prefix}/index.json", "bytes": len(content), "sha256": sha256(content)}
+    told = ("batch", "run_date", "as_of", "created", "logical_run", "ordered_at", "content_sha256", "model", "k")
+    assert [manifest[name] for name in told] == [index[name] for name in told]
+    assert (manifest["good_until"], manifest["created"]) == (GOOD_UNTIL, "20260105T030000Z")
+
+
+def test_equal_lists_have_one_digest_whatever_the_batch_and_its_files_are_called(store: FakeObjectStore) -> None:
+    _, one = score(store, "a", [["ann", "ben"], ["cem"]])
+    _, same = score(store, "b", [["ann"], ["ben", "cem"]], logical_run="another", created=CREATED + HOUR)
+    _, other = score(store, "c", [["ann", "ben"], ["dia"]])
+    assert one["content_sha256"] == same["content_sha256"]
+    assert other["content_sha256"] not in {one["content_sha256"], ""}
+
+
+@pytest.mark.parametrize("run_date", [DAY, NEXT_DAY])
 def test_a_batch_of_the_same_or_a_later_date_replaces_the_live_one(store: FakeObjectStore, run_date: str) -> None:
-    go_live(store, *stage(store, "a"))
-    assert go_live(store, *stage(store, "b", run_date)) == Published(True, 2, run_date, "b")
-    assert people(store) == ["b-1", "b-2", "b-3"]
+    live(store, "ann")
+    batch, published = live(store, "ben", at=CREATED + HOUR, run_date=run_date)
+    assert published.live == Attempt("published", 2, run_date, batch)
+    assert people(store) == ["ben"]
+    assert [move["logical_run"] for move in document(store)["history"]] == ["ben", "ann"]
 
 
-def test_a_batch_for_an_older_date_leaves_the_pointer_alone(store: FakeObjectStore) -> None:
-    """The answer says what is live instead."""
-    go_live(store, *stage(store, "a"))
-    before = dict(store.objects)
-    assert go_live(store, *stage(store, "b", "2025-12-31")) == Published(False, 1, "2026-01-05", "a")
-    assert store.objects[LIVE] == before[LIVE]
-    assert people(store) == ["a-1", "a-2", "a-3"]
+def test_a_batch_for_an_older_date_moves_the_pointer_of_its_date_and_leaves_the_live_one(
+    store: FakeObjectStore,
+) -> None:
+    batch, _ = live(store, "ann")
+    before = store.objects[LIVE]
+    late, published = live(store, "ben", at=CREATED + HOUR, run_date="2025-12-31")
+    assert published.live == Attempt("superseded", 1, DAY, batch)
+    assert published.dated == Attempt("published", 1, "2025-12-31", late)
+    assert store.objects[LIVE] == before
+    assert read_manifest(store, "2025-12-31")["batch"] == late
 
 
-def test_publishing_the_live_batch_again_changes_nothing(store: FakeObjectStore) -> None:
-    staged = stage(store, "a")
-    go_live(store, *staged)
-    before = dict(store.objects)
-    assert go_live(store, *staged) == Published(True, 1, "2026-01-05", "a")
-    assert store.objects == before
+def test_of_two_runs_for_one_date_the_one_that_was_ordered_later_stays(store: FakeObjectStore) -> None:
+    """Whichever comes first: the other is told."""
+    newer, _ = live(store, "new", at=CREATED + HOUR)
+    _, published = live(store, "old")
+    assert published == Published(live=Attempt("superseded", 1, DAY, newer), dated=Attempt("superseded", 1, DAY, newer))
+    assert people(store) == ["new"]
+
+
+def test_publishing_again_changes_nothing_even_with_other_lists(store: FakeObjectStore) -> None:
+    """A second try of the run scores again and finds that the first one was live already."""
+    batch, _ = live(store, "ann")
+    pointers = {key: store.objects[key] for key in (LIVE, date_pointer(DAY))}
+    _, again = go_live(store, CREATED + HOUR, [["other"]], logical_run="ann")
+    assert again.live == Attempt("published", 1, DAY, batch)
+    assert again.dated == again.live
+    assert {key: store.objects[key] for key in pointers} == pointers
+    assert people(store) == ["ann"]
+
+
+def test_a_run_that_died_between_its_pointers_is_finished_by_its_next_try(store: FakeObjectStore) -> None:
+    batch, _ = live(store, "ann")
+    del store.objects[LIVE]
+    _, again = go_live(store, CREATED + HOUR, [["other"]], logical_run="ann")
+    assert (again.live.outcome, again.dated) == ("published", Attempt("published", 1, DAY, batch))
 
 
 class BusyStore(FakeObjectStore):
-    """Somebody else writes the pointer just before each of the first `busy` swaps."""
+    """Somebody else moves `live.json` just before each of the first `busy` writes to it."""
 
     busy = 0
-    other: dict[str, Any]
 
-    def swap(self, key: str, content: bytes, *, expected: str | None) -> str:
-        if self.busy and key == LIVE:
+    def ask(self, request: Request) -> Answer:
+        if self.busy and isinstance(request, Create | Swap) and request.key == LIVE:
             self.busy -= 1
-            live = self.get(LIVE)
-            generation = json.loads(live.content)["generation"] + 1 if live else 1
-            self.objects[LIVE] = canonical_json({**self.other, "generation": generation})
-        return super().swap(key, content, expected=expected)
+            others = read_pointer(self.objects[LIVE], LIVE)
+            self.objects[LIVE] = replace(others, generation=others.generation + 1).to_json()
+        return super().ask(request)
 
 
 def test_a_lost_swap_is_tried_again_on_top_of_the_winner() -> None:
     store = BusyStore()
-    store.other = {"batch": "x", "run_date": "2026-01-04"}
-    staged = stage(store, "a")
+    live(store, "ann")
     store.busy = 3
-    assert go_live(store, *staged) == Published(True, 4, "2026-01-05", "a")
-
-
-def test_a_swap_lost_to_a_later_date_is_not_tried_again() -> None:
-    store = BusyStore()
-    store.other = {"batch": "x", "run_date": "2026-01-06"}
-    staged = stage(store, "a")
-    store.busy = 1
-    assert go_live(store, *staged) == Published(False, 1, "2026-01-06", "x")
+    _, published = live(store, "ben", at=CREATED + HOUR)
+    assert (published.live.outcome, published.live.generation) == ("published", 5)
 
 
 def test_a_pointer_that_never_rests_is_given_up_with_a_sentence() -> None:
     store = BusyStore()
-    store.other = {"batch": "x", "run_date": "2026-01-04"}
-    staged = stage(store, "a")
+    live(store, "ann")
     store.busy = 1_000
-    with pytest.raises(ConflictError, match=r"live\.json changed 10 times while batch a waited; try again$"):
-        go_live(store, *staged)
+    with pytest.raises(
+        Exception, match=r"^memory://fake: others wrote live\.json first each time it was tried; the same"
+    ):
+        live(store, "ben", at=CREATED + HOUR)
+    assert 1_000 - store.busy == 12
 
 
 class MeetingStore(FakeObjectStore):
-    """The first look of each of two threads at the pointer waits for the other one, so both see the same state."""
+    """The first look of each of two threads at `live.json` waits for the other one, so both see the same state."""
 
     meeting = threading.Barrier(1)
     met: frozenset[int] = frozenset()
 
-    def get(self, key: str) -> StoredObject | None:
-        found = super().get(key)
-        if key == LIVE and threading.get_ident() not in self.met:
+    def ask(self, request: Request) -> Answer:
+        answer = super().ask(request)
+        if request.key == LIVE and threading.get_ident() not in self.met:
             self.met |= {threading.get_ident()}
             self.meeting.wait(10)
-        return found
+        return answer
 
 
 def test_of_two_publishers_at_once_the_later_date_is_live_in_the_end() -> None:
     """Both swap from the same state, one loses and looks again; whatever the order, the newer batch wins."""
     store = MeetingStore()
-    old, new = stage(store, "old", "2026-01-04"), stage(store, "new", "2026-01-05")
+    staged = [score(store, name, [[name]], run_date=run_date) for name, run_date in (("old", DAY), ("new", NEXT_DAY))]
     store.meeting = threading.Barrier(2)
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda staged: go_live(store, *staged), [old, new]))
+        answers = list(pool.map(lambda batch: publish_again(store, *batch), staged))
 
     store.meeting = threading.Barrier(1)
-    assert people(store) == ["new-1", "new-2", "new-3"]
-    assert answers[1].live
-    assert answers[1].generation == (2 if answers[0].live else 1)
+    assert people(store) == ["new"]
+    assert answers[1].live.outcome == "published"
+    assert answers[1].live.generation == (2 if answers[0].live.outcome == "published" else 1)
 
 
-@pytest.mark.parametrize("name", ["part-0.parquet", "part-1.parquet", "manifest.json"])
-def test_a_file_that_was_changed_is_noticed_by_the_reader(store: FakeObjectStore, name: str) -> None:
-    prefix, sealed, commit = stage(store, "a")
-    go_live(store, prefix, sealed, commit)
-    store.objects[f"{prefix}/{name}"] += b" "
-    with pytest.raises(DamagedBatchError, match=rf"{name} differs from its SHA-256 in the manifest; publish again$"):
-        read_live_batch(store)
+def test_a_batch_that_was_begun_before_the_horizon_comes_too_late(store: FakeObjectStore) -> None:
+    """Its files may be deleted at any moment."""
+    live(store, "ann")
+    prefix, commit = score(store, "20260105T040000Z-b", [["ben"]], created=CREATED + HOUR)
+    collect(store, horizon=stamp(CREATED + 2 * HOUR), keep=1)
+    assert publish_again(store, prefix, commit).live.outcome == "expired"
+    assert people(store) == ["ann"]
+    _, again = live(store, "ben", at=CREATED + 3 * HOUR)
+    assert again.live.outcome == "published"
 
 
-@pytest.mark.parametrize("name", ["part-0.parquet", "part-1.parquet", "manifest.json"])
-def test_a_file_that_is_gone_is_noticed_by_the_reader(store: FakeObjectStore, name: str) -> None:
-    prefix, sealed, commit = stage(store, "a")
-    go_live(store, prefix, sealed, commit)
-    del store.objects[f"{prefix}/{name}"]
-    with pytest.raises(DamagedBatchError, match=rf"{name} is gone although a live manifest names it; publish again$"):
-        read_live_batch(store)
+def withdrawn_from(asked: int) -> Any:
+    """Return what finds a champion withdrawn from its *asked*-th question on."""
+    questions = iter(range(1, 100))
+    return lambda version: f"version {version} was rolled back" if next(questions) >= asked else None
+
+
+def test_lists_of_a_withdrawn_champion_are_not_published(store: FakeObjectStore) -> None:
+    prefix, commit = score(store, "a", [["ann"]])
+    published = publish(
+        store, prefix, commit, {"decision": "publish"}, good_until="", withdrawn=withdrawn_from(1), at=""
+    )
+    assert published == Published(live=Attempt("withdrawn", 0, "", "", "version 3 was rolled back"), dated=None)
+    assert f"{prefix}/manifest.json" in store.objects
+    assert LIVE not in store.objects
+
+
+def test_a_champion_that_is_withdrawn_while_its_lists_go_live_loses_the_race() -> None:
+    """The rollback has moved the pointer, so the swap is lost and the question is asked again."""
+    store = BusyStore()
+    live(store, "ann")
+    prefix, commit = score(store, "20260105T040000Z-b", [["ben"]], created=CREATED + HOUR)
+    store.busy = 1
+    published = publish(
+        store, prefix, commit, {"decision": "publish"}, good_until="", withdrawn=withdrawn_from(3), at=""
+    )
+    assert (published.live.outcome, published.live.why) == ("withdrawn", "version 3 was rolled back")
+    assert people(store) == ["ann"]
+
+
+def test_a_judged_batch_is_not_judged_again(store: FakeObjectStore) -> None:
+    """A verdict with other numbers is taken for the one that was written first; another decision is a conflict."""
+    prefix, commit = score(store, "a", [["ann"]])
+    first = write_manifest(store, prefix, commit, {"decision": "publish", "n": 1}, good_until=GOOD_UNTIL)
+    again = write_manifest(store, prefix, commit, {"decision": "publish", "n": 2}, good_until=GOOD_UNTIL)
+    assert again == first == sha256(store.objects[f"{prefix}/manifest.json"])
+    with pytest.raises(ConflictError, match=r"manifest\.json says something else about this batch or its verdict, and"):
+        write_manifest(store, prefix, commit, {"decision": "refuse"}, good_until=GOOD_UNTIL)
+    publish_again(store, prefix, commit)
+    assert document(store)["manifest_sha256"] == first
 
 
 def test_a_batch_that_was_not_finished_is_not_found(store: FakeObjectStore) -> None:
@@ -201,40 +303,156 @@ def test_a_batch_that_was_not_finished_is_not_found(store: FakeObjectStore) -> N
         read_commit(store, "batches/run_date=2026-01-05/batch=a")
 
 
-def test_the_commit_comes_back_as_it_was_written(store: FakeObjectStore) -> None:
-    prefix, _, commit = stage(store, "a")
-    assert read_commit(store, prefix) == commit
+def test_an_index_of_another_kind_is_not_published(store: FakeObjectStore) -> None:
+    store.create("batches/a/index.json", b'{"batch":"a","format":"refit-index/1"}')
+    with pytest.raises(
+        DamagedBatchError, match=r"is no index of this version of Refit \(it lacks created, logical_run,"
+    ):
+        read_commit(store, "batches/a")
 
 
-def test_a_manifest_is_never_rewritten_with_another_verdict(store: FakeObjectStore) -> None:
-    prefix, sealed, commit = stage(store, "a")
-    assert write_manifest(store, prefix, commit, {"decision": "publish"}) == sealed
-    with pytest.raises(ConflictError):
-        write_manifest(store, prefix, commit, {"decision": "refuse"})
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"{", "live.json is no pointer: JSONDecodeError"),
+        (b"[]", "live.json is no pointer: TypeError"),
+        (b'{"format":"refit-live/2"}', "live.json is no pointer: KeyError('generation')"),
+        (b'{"format":"refit-live/1"}', "live.json has format 'refit-live/1', 'refit-live/2' is expected; read it "),
+    ],
+)
+def test_a_pointer_that_cannot_be_read_stops_everybody(store: FakeObjectStore, content: bytes, sentence: str) -> None:
+    """Nothing is overwritten that nobody understands."""
+    store.objects[LIVE] = content
+    for act in (
+        lambda: live(store, "ann"),
+        lambda: point_back(store, version=3, logical_run="r", reason="", by="", at=""),
+        lambda: collect(store, horizon="9", keep=1),
+    ):
+        with pytest.raises(DamagedBatchError) as refusal:
+            act()
+        assert str(refusal.value).startswith(sentence)
+    assert store.objects[LIVE] == content
+
+
+def test_a_pointer_remembers_fifty_moves(store: FakeObjectStore) -> None:
+    for number in range(53):
+        live(store, f"p{number:02d}", at=CREATED + number * HOUR)
+    history = document(store)["history"]
+    assert [move["generation"] for move in history] == list(range(53, 3, -1))
+
+
+def back(store: FakeObjectStore, run: str = "back", **target: Any) -> Attempt:
+    done = point_back(store, **target, logical_run=run, reason="fell", by="lee", at="2026-01-07T00:00:00+00:00")
+    assert done.dated is None
+    return done.live
+
+
+def test_a_rollback_names_an_earlier_batch_in_a_new_generation(store: FakeObjectStore) -> None:
+    first, _ = live(store, "ann")
+    live(store, "ben", at=CREATED + HOUR, run_date=NEXT_DAY)
+    assert back(store, batch=first) == Attempt("rolled_back", 3, DAY, first)
+    assert people(store) == ["ann"]
+    pointer = document(store)
+    assert (pointer["highest"][2], pointer["current"][2]) == ("ben", "ann")
+    told = ("generation", "kind", "logical_run", "batch", "at", "by", "reason")
+    assert [pointer["history"][0][name] for name in told] == [
+        *(3, "rollback", "back", first, "2026-01-07T00:00:00+00:00", "lee", "fell")
+    ]
+    assert [move["kind"] for move in pointer["history"]] == ["rollback", "publish", "publish"]
+
+
+def test_a_rollback_is_done_once_whatever_was_published_since(store: FakeObjectStore) -> None:
+    first, _ = live(store, "ann")
+    live(store, "ben", at=CREATED + HOUR)
+    back(store, batch=first)
+    later, _ = live(store, "cem", at=CREATED + 2 * HOUR)
+    assert back(store, batch=first) == Attempt("rolled_back", 4, DAY, later)
+    assert people(store) == ["cem"]
+
+
+def test_after_a_rollback_older_runs_stay_behind_and_newer_ones_go_live(store: FakeObjectStore) -> None:
+    first, _ = live(store, "ann")
+    live(store, "ben", at=CREATED + 2 * HOUR)
+    back(store, batch=first)
+    assert live(store, "late", at=CREATED + HOUR)[1].live.outcome == "superseded"
+    assert people(store) == ["ann"]
+    assert live(store, "dia", at=CREATED + 3 * HOUR)[1].live.outcome == "published"
+
+
+def champion(version: int) -> Any:
+    return replace(CHAMPION, version=version)
+
+
+def test_a_rollback_to_a_version_takes_its_newest_batch(store: FakeObjectStore) -> None:
+    live(store, "ann", champion=champion(1))
+    newest, _ = live(store, "ben", at=CREATED + HOUR, champion=champion(1))
+    live(store, "cem", at=CREATED + 2 * HOUR, champion=champion(2))
+    assert require_point_back(store, version=1)["batch"] == newest
+    assert document(store)["generation"] == 3
+    assert back(store, version=1).batch == newest
+    assert people(store) == ["ben"]
+
+
+def test_a_rollback_to_what_is_live_is_a_move_too(store: FakeObjectStore) -> None:
+    """A publication that began before the rollback was known must lose its swap."""
+    batch, _ = live(store, "ann")
+    assert back(store, version=3) == Attempt("rolled_back", 2, DAY, batch)
+
+
+@pytest.mark.parametrize("act", [back, lambda store, **target: require_point_back(store, **target)])
+def test_a_rollback_that_cannot_be_is_refused_with_a_sentence(store: FakeObjectStore, act: Any) -> None:
+    with pytest.raises(
+        NotFoundError, match=r"^nothing was ever published, so there is nothing to go back to: there is"
+    ):
+        act(store, version=3)
+    batch, _ = live(store, "ann")
+    with pytest.raises(NotFoundError) as refusal:
+        act(store, version=7)
+    assert str(refusal.value) == (
+        "live.json remembers no batch made by champion version 7; it remembers batches of versions: 3; go back to one "
+        "of these, or promote the model again and score"
+    )
+    with pytest.raises(NotFoundError, match=r"^live\.json remembers no batch x; "):
+        act(store, batch="x")
+    with pytest.raises(ConfigurationError, match="give one of the two"):
+        act(store, batch="x", version=3)
+    with pytest.raises(ConfigurationError, match="give one of the two"):
+        act(store)
+    manifest = f"batches/run_date={DAY}/batch={batch}/manifest.json"
+    content = store.objects.pop(manifest)
+    with pytest.raises(
+        NotFoundError, match=r"manifest\.json is gone although live\.json remembers it; go back to anoth"
+    ):
+        act(store, batch=batch)
+    store.objects[manifest] = content + b" "
+    with pytest.raises(DamagedBatchError, match=r"manifest\.json differs from what was published; go back to another"):
+        act(store, batch=batch)
+    assert document(store)["generation"] == 1
+
+
+def test_nobody_goes_back_to_what_was_collected(store: FakeObjectStore) -> None:
+    first, _ = live(store, "ann")
+    live(store, "ben", at=CREATED + HOUR)
+    collected = collect(store, horizon="9", keep=1)
+    assert {key.rpartition("/")[0] for key in collected.deleted} == {f"batches/run_date={DAY}/batch={first}"}
+    with pytest.raises(NotFoundError, match=rf"^the files of every batch {first} that live\.json remembers have been"):
+        back(store, batch=first)
+
+
+def test_stamps_and_orders_do_not_depend_on_the_zone_of_a_clock() -> None:
+    instant = datetime.fromisoformat("2026-01-06T00:30:00+01:00")
+    assert (stamp(instant), order(instant)) == ("20260105T233000Z", "2026-01-05T23:30:00.000000Z")
+    made = new_try(logical_run="r", ordered_at=instant, created=instant.astimezone(UTC), code="c")
+    assert made.batch.startswith("20260105T233000Z-")
+    assert len(made.batch) == len("20260105T233000Z-0123456789ab")
+    assert made.batch != new_try(logical_run="r", ordered_at=instant, created=instant, code="c").batch
 
 
 def test_whoever_reads_while_a_batch_goes_live_sees_one_whole_batch(store: FakeObjectStore) -> None:
     """The old manifest stays valid: a reader that follows the old pointer finds every old file unchanged."""
-    go_live(store, *stage(store, "a"))
+    live(store, "ann")
     manifest = read_manifest(store)
-    go_live(store, *stage(store, "b", "2026-01-06"))
+    live(store, "ben", at=CREATED + HOUR, run_date=NEXT_DAY)
     assert [sha256(store.objects[entry["key"]]) for entry in manifest["parts"]] == [
         entry["sha256"] for entry in manifest["parts"]
     ]
-
-
-def test_the_package_reads_a_bucket_that_was_published_to(s3_endpoint: str) -> None:
-    """`refit.read_live` needs an address and nothing else."""
-    import refit
-    from refit.adapters.s3 import S3ObjectStore
-
-    bucket = S3ObjectStore.connect("s3://refit/published", endpoint=s3_endpoint)
-    fake = FakeObjectStore()
-    staged = stage(fake, "a")
-    for key, content in fake.objects.items():
-        bucket.create(key, content)
-    with pytest.raises(NothingPublishedError):
-        refit.read_live("s3://refit/published", endpoint=s3_endpoint)
-    go_live(bucket, *staged)
-    table = refit.read_live("s3://refit/published", endpoint=s3_endpoint)
-    assert table["user_id"].to_pylist() == ["a-1", "a-2", "a-3"]

@@ -11,18 +11,19 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import CHAMPION, publish_again
 
 from pipelines import read_person as step
 from refit.digests import canonical_json, sha256
-from refit.errors import DamagedBatchError, NotFoundError, NothingPublishedError
+from refit.errors import DamagedBatchError, NothingPublishedError
 from refit.interfaces import StoredObject
 from refit.lists.part_files import PartFile
 from refit.lists.rows import SCHEMA
 from refit.pseudonyms import PseudonymKey
-from refit.publication import LIVE, Sealed, go_live, read_live_batch, read_live_person, write_manifest
+from refit.publication import LIVE, read_live_batch, read_live_person, write_commit
+from refit.publication.commits import Try
 from refit.testing import FakeObjectStore
 
-MODEL = {"name": "shop", "version": 3, "digest": "ab" * 32, "cutoff": "2026-01-01T00:00:00+00:00"}
 PREFIX = "batches/run_date=2026-01-05/batch=a"
 
 
@@ -56,11 +57,10 @@ def part(store: FakeObjectStore, name: str, people: list[str], per_group: int) -
     return {"key": key, **described}
 
 
-def publish(store: FakeObjectStore, parts: list[dict[str, Any]]) -> Sealed:
-    commit = {"batch": "a", "run_date": "2026-01-05", "model": MODEL, "parts": parts}
-    sealed = write_manifest(store, PREFIX, commit, {"decision": "publish"})
-    go_live(store, PREFIX, sealed, commit)
-    return sealed
+def publish(store: FakeObjectStore, parts: list[dict[str, Any]]) -> None:
+    made_by = Try(batch="a", logical_run="a", ordered_at="2026-01-05", code="tests")
+    commit = write_commit(store, PREFIX, made_by, CHAMPION, parts, {"as_of": "2026-01-05T00:00:00+00:00"}, {})
+    publish_again(store, PREFIX, commit)
 
 
 @dataclass(eq=False)
@@ -155,7 +155,7 @@ def test_the_manifest_stays_small_and_names_the_index(store: CountingStore) -> N
     manifest = json.loads(store.objects[f"{PREFIX}/manifest.json"])
     index = store.objects[f"{PREFIX}/index.json"]
     assert manifest["index"] == {"key": f"{PREFIX}/index.json", "bytes": len(index), "sha256": sha256(index)}
-    assert [set(entry) for entry in manifest["parts"]] == [{"key", "rows", "bytes", "sha256"}] * 4
+    assert [set(entry) for entry in manifest["parts"]] == [{"key", "rows", "bytes", "sha256", "content"}] * 4
     live = json.loads(store.objects[LIVE])
     assert (live["index"], live["index_sha256"]) == (f"{PREFIX}/index.json", sha256(index))
 
@@ -163,21 +163,6 @@ def test_the_manifest_stays_small_and_names_the_index(store: CountingStore) -> N
 def test_nothing_is_read_before_something_is_published() -> None:
     with pytest.raises(NothingPublishedError, match=r"there is no live\.json$"):
         read_live_person(FakeObjectStore(), "u00000")
-
-
-def test_a_batch_without_an_index_says_so_and_can_still_be_read_whole() -> None:
-    """As an earlier version of Refit published it."""
-    store = FakeObjectStore()
-    old = {name: value for name, value in part(store, "part-0", ["ann", "ben"], 1).items() if name[0] not in "gf"}
-    assert publish(store, [old]).index_sha256 is None
-    with pytest.raises(NotFoundError) as refusal:
-        read_live_person(store, "ann")
-    assert str(refusal.value) == (
-        "the live batch a at memory://fake was published without an index, so one person cannot be read from it alone; "
-        "score and publish again, or read the whole batch with refit.read_live"
-    )
-    assert read_live_batch(store)["user_id"].to_pylist() == ["ann", "ben"]
-    assert "index" not in json.loads(store.objects[LIVE])
 
 
 def test_row_groups_that_share_people_are_refused() -> None:

@@ -19,17 +19,18 @@ from pipelines import publish_recommendations
 from pipelines.addresses import Addresses
 from pipelines.score_users import Receipt, run
 from refit.adapters.folder import FolderObjectStore
+from refit.audit import AuditLog
 from refit.config import Confidence, Shop, load_shop
 from refit.digests import digest_of_files
 from refit.errors import ConfigurationError, ListsRefusedError, RefitError
 from refit.factors import ItemFactors
-from refit.publication import read_live_batch, read_live_person, read_manifest
-from refit.testing import FakeRegistry, FakeTracker
+from refit.publication import new_try, read_commit, read_live_batch, read_live_person, read_manifest
+from refit.testing import FakeObjectStore, FakeRegistry, FakeTracker, crown
 
 Tell = Callable[[str, str], None]
 Rows = dict[str, list[tuple[str, str]]]
 """Person -> (item, source) in rank order."""
-LENIENT = "min_filled = 0.0\nmin_catalogue = 0.0\n"
+LENIENT = "[lists.gate]\nmin_filled = 0.0\nmin_catalogue = 0.0\nmax_flat = 1.0\n"
 RULES = f"""
 [lists]
 k = 3
@@ -66,27 +67,37 @@ class Counter:
         cutoff: datetime = AS_OF,
         promoted: bool = True,
     ) -> Receipt:
-        tracker, registry = FakeTracker(), FakeRegistry()
+        tracker, registry, log = FakeTracker(), FakeRegistry(), AuditLog(FakeObjectStore())
         files = (model or tea_model()).to_files()
         run_id = tracker.log_run("train", params={}, metrics={}, tags={}, files={})
         model_id = tracker.log_model(run_id, files, params={})
         tags = {"digest": digest_of_files(files), "cutoff": cutoff.isoformat()}
         challenger = registry.register(model_id=model_id, run_id=run_id, tags=tags)
         if promoted:
-            registry.promote(challenger)
+            crown(registry, challenger, log)
         return run(
             as_of,
             shop=self.shop(settings),
             open_spark=lambda: self.spark,
             lake=tea.lake,
             registry=registry,
+            log=log,
             tracker=tracker,
             addresses=Addresses("corner", "lake", "bucket"),
             open_store=partial(FolderObjectStore, self.folder),
+            made_by=new_try(logical_run="tests", ordered_at=AS_OF, created=AS_OF, code="tests"),
         )
 
     def publish(self, receipt: Receipt, settings: str) -> Rows:
-        publish_recommendations.run(receipt.batch, shop=self.shop(settings), store=self.store)
+        champion = read_commit(self.store, receipt.batch)["model"]
+        publish_recommendations.run(
+            receipt.batch,
+            shop=self.shop(settings),
+            store=self.store,
+            approved={champion["version"]: champion["digest"]}.get,
+            withdrawn=lambda version: None,
+            at=AS_OF.isoformat(),
+        )
         return {row["user_id"]: [_entry(entry) for entry in row["recommendations"]] for row in self.live}
 
     @property
@@ -173,6 +184,8 @@ def test_every_rule_of_the_lists_at_once_and_nothing_of_the_future(
     assert again.publish(later, RULES) == rows
     assert (later.shelf, later.counts) == (receipt.shelf, receipt.counts)
     assert again.live == counter.live
+    assert later.content_sha256 == receipt.content_sha256 == manifest["content_sha256"]
+    assert later.batch != receipt.batch
 
 
 def test_rebuying_is_a_rule_of_the_lists(counter: Counter, tea: TeaShop) -> None:
@@ -246,11 +259,11 @@ def test_a_rule_that_cannot_be_followed_is_refused_before_anything_is_written(
 
 
 def test_without_a_champion_nothing_is_scored(counter: Counter, tea: TeaShop) -> None:
-    assert counter.score(tea, "", promoted=False) == Receipt(scored=False, counts={})
+    assert counter.score(tea, "", promoted=False) == Receipt(scored=False, why="the shop has no champion yet")
 
 
 def test_a_champion_that_knows_the_future_of_a_date_makes_no_lists_for_it(counter: Counter, tea: TeaShop) -> None:
-    with pytest.raises(ConfigurationError, match=r"has seen data up to 2026-02-02, which is after as_of=2026-02-01; "):
+    with pytest.raises(ConfigurationError, match=r"^no champion is old enough for .* has seen data up to 2026-02-02; "):
         counter.score(tea, "", cutoff=AS_OF + timedelta(days=1))
 
 

@@ -8,11 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from refit.digests import sha256
 from refit.errors import ConflictError
 from refit.interfaces import StoredObject
+from refit.requests import DONE, MISSING, REFUSED, Answer, Create, Delete, Get, List, Request, Swap
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,44 @@ class FolderObjectStore:
         """Return all keys that start with *prefix*, sorted."""
         files = (path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith("."))
         return sorted(key for path in files if (key := path.relative_to(self.root).as_posix()).startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        """Remove the object; one that is not there is no error."""
+        with self._locked():
+            target = self.root / key
+            target.unlink(missing_ok=True)
+            for folder in target.parents:
+                if folder == self.root or not folder.is_dir() or any(folder.iterdir()):
+                    break
+                folder.rmdir()
+
+    def abort_uploads(self, before: datetime) -> int:
+        """Return 0: a folder takes whole files only."""
+        return 0
+
+    def ask(self, request: Request) -> Answer:
+        """Make *request* once; here every outcome is known."""
+        match request:
+            case Get(key):
+                found = self.get(key)
+                return Answer(DONE, found.content, found.etag) if found else Answer(MISSING)
+            case Create(key, content):
+                return self._put(key, content, None)
+            case Swap(key, content, etag):
+                return self._put(key, content, etag)
+            case Delete(key):
+                self.delete(key)
+                return Answer(DONE)
+            case List(prefix):
+                return Answer(DONE, keys=tuple(self.keys(prefix)))
+
+    def _put(self, key: str, content: bytes, expected: str | None) -> Answer:
+        with self._locked():
+            found = self.get(key)
+            if (found.etag if found else None) != expected:
+                return Answer(REFUSED)
+            self._write(key, content)
+        return Answer(DONE, etag=sha256(content))
 
     def _write(self, key: str, content: bytes) -> None:
         target = self.root / key

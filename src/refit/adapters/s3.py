@@ -5,27 +5,61 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.parsers import ResponseParserError
 
-from refit.errors import ConfigurationError, ConflictError, TransientError
+from refit.errors import ConfigurationError, ConflictError, RefitError, TransientError
 from refit.interfaces import StoredObject
+from refit.requests import (
+    DONE,
+    MISSING,
+    REFUSED,
+    UNKNOWN,
+    Answer,
+    Create,
+    Delete,
+    Get,
+    List,
+    Pause,
+    Request,
+    Swap,
+    pause_with_jitter,
+)
 
 _CONFIG = Config(
-    retries={"max_attempts": 5, "mode": "standard"},
+    # A retry inside botocore would turn a write that was done into one that was refused, so all are made here.
+    retries={"total_max_attempts": 1, "mode": "standard"},
     connect_timeout=5,
     read_timeout=60,
     user_agent_extra="refit",
 )
-_TRIES = 6
-"""A conditional write whose outcome is unknown is looked up and tried again so often."""
+_TRIES = 7
+"""A request whose outcome is unknown is made so often before the store counts as down."""
+_ABSENT = {"NoSuchKey", "404"}
+_CONDITION_FAILED = {"PreconditionFailed", "412"}
+_PASSING = {"400", "BadDigest", "IncompleteBody", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted"}
+"""Refusals that another try may not meet: bytes that were damaged or lost on their way, and others at work."""
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
+_NOT_ACCEPTED = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "RequestTimeTooSkewed"}
+_FORBIDDEN = {"AccessDenied", "AllAccessDisabled", "403"}
+_SERVER_FAILED = 500
 
 
 class StoreUnavailableError(TransientError):
     """The object store did not answer, or answered with an error that is not about the object."""
+
+
+class CredentialsRefusedError(TransientError):
+    """The object store does not accept the credentials (any more); a new process reads them anew."""
+
+
+class NotAllowedError(RefitError):
+    """The object store knows who asks and does not let him do this."""
 
 
 class _BeyondTheEndError(Exception):
@@ -39,6 +73,7 @@ class S3ObjectStore:
     client: Any
     bucket: str
     prefix: str
+    pause: Pause = pause_with_jitter
 
     @classmethod
     def connect(cls, address: str, *, endpoint: str | None = None) -> S3ObjectStore:
@@ -58,87 +93,139 @@ class S3ObjectStore:
 
     def get(self, key: str) -> StoredObject | None:
         """Return the object, or None when there is none."""
-        return self._get(key)
+        answer = self._settle(Get(key), "read")
+        return None if answer.outcome is MISSING else StoredObject(answer.content, answer.etag)
 
     def get_range(self, key: str, start: int, length: int) -> bytes | None:
         """Return *length* bytes from *start* on, or None when there is no object; one request that moves no more."""
         try:
-            found = self._get(key, Range=f"bytes={start}-{start + length - 1}")
+            answer = self._settle(Get(key), "read", Range=f"bytes={start}-{start + length - 1}")
         except _BeyondTheEndError:
             return b""
-        return None if found is None else found.content
+        return None if answer.outcome is MISSING else answer.content
 
     def create(self, key: str, content: bytes) -> str:
         """Write a new object; the same bytes again are fine, other bytes raise ConflictError."""
-        try:
-            return self._put(key, content, {"IfNoneMatch": "*"})
-        except ConflictError:
-            # A retry inside botocore may have met its own first try, so the bytes decide and not the answer.
-            found = self.get(key)
-            if found is None or found.content != content:
-                raise
-            return found.etag
+        return self._write(Create(key, content))
 
     def swap(self, key: str, content: bytes, *, expected: str | None) -> str:
         """Replace the object only if its etag is still *expected*; return the new etag."""
-        condition = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": expected}
-        try:
-            return self._put(key, content, condition)
-        except ConflictError:
-            found = self.get(key)
-            if found is None or found.content != content:
-                raise
-            return found.etag
+        return self._write(Create(key, content) if expected is None else Swap(key, content, expected))
+
+    def delete(self, key: str) -> None:
+        """Remove the object; one that is not there is no error."""
+        self._settle(Delete(key), "delete")
 
     def keys(self, prefix: str) -> list[str]:
         """Return all keys that start with *prefix*, sorted."""
-        start = len(self._key(""))
+        return sorted(self._settle(List(prefix), "list").keys)
+
+    def abort_uploads(self, before: datetime) -> int:
+        """Abort uploads in parts that somebody began before *before* and has not finished, and return how many."""
+        where = {"Bucket": self.bucket, "Prefix": self._key("")}
         try:
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._key(prefix))
-            return sorted(entry["Key"][start:] for page in pages for entry in page.get("Contents", []))
+            pages = self.client.get_paginator("list_multipart_uploads").paginate(**where)
+            old = [upload for page in pages for upload in page.get("Uploads", []) if upload["Initiated"] < before]
+            for upload in old:
+                self.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         except (ClientError, BotoCoreError) as error:
-            raise self._unavailable("list", prefix, error) from error
+            raise self._unavailable("abort uploads below", "", str(error)) from error
+        return len(old)
 
-    def _get(self, key: str, **more: str) -> StoredObject | None:
+    def ask(self, request: Request) -> Answer:
+        """Make *request* once; see `refit.interfaces.ObjectStore`."""
+        return self._ask(request)
+
+    def _write(self, request: Create | Swap) -> str:
+        answer = self._settle(request, "write")
+        if answer.outcome is DONE:
+            return answer.etag
+        # An earlier try may have been done although its answer was lost, so the bytes decide and not the answer.
+        found = self.get(request.key)
+        if found is None or found.content != request.content:
+            raise ConflictError(
+                f"{self.address}/{request.key} was written by somebody else first; nothing was overwritten"
+            )
+        return found.etag
+
+    def _settle(self, request: Request, verb: str, **more: str) -> Answer:
+        """Make *request* until its outcome is known."""
+        for failures in range(1, _TRIES + 1):
+            answer = self._ask(request, **more)
+            if answer.outcome is not UNKNOWN:
+                return answer
+            if failures < _TRIES:
+                self.pause(failures)
+        raise self._unavailable(verb, request.key, answer.why)
+
+    def _ask(self, request: Request, **more: str) -> Answer:
+        where = {"Bucket": self.bucket, "Key": self._key(request.key)}
         try:
-            answer = self.client.get_object(Bucket=self.bucket, Key=self._key(key), **more)
-            return StoredObject(answer["Body"].read(), answer["ETag"])
+            match request:
+                case Get():
+                    got = self.client.get_object(**where, **more)
+                    return Answer(DONE, got["Body"].read(), got["ETag"])
+                case Create():
+                    put = self.client.put_object(**where, **_body(request.content), IfNoneMatch="*")
+                    return Answer(DONE, etag=str(put["ETag"]))
+                case Swap():
+                    put = self.client.put_object(**where, **_body(request.content), IfMatch=request.etag)
+                    return Answer(DONE, etag=str(put["ETag"]))
+                case Delete():
+                    self.client.delete_object(**where)
+                    return Answer(DONE)
+                case List():
+                    return Answer(DONE, keys=tuple(self._list(where["Key"])))
         except ClientError as error:
-            if _code(error) in {"NoSuchKey", "404"}:
-                return None
-            if _code(error) in {"InvalidRange", "416"}:
-                raise _BeyondTheEndError from error
-            raise self._unavailable("read", key, error) from error
-        except BotoCoreError as error:
-            raise self._unavailable("read", key, error) from error
+            return self._refusal(request, error)
+        except (NoCredentialsError, ParamValidationError) as error:
+            raise ConfigurationError(f"{self.address} cannot be asked: {error}") from error
+        except (BotoCoreError, ResponseParserError) as error:
+            return Answer(UNKNOWN, why=str(error))
 
-    def _put(self, key: str, content: bytes, condition: dict[str, str]) -> str:
-        checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
-        error: Exception | None = None
-        for _ in range(_TRIES):
-            try:
-                answer = self.client.put_object(
-                    Bucket=self.bucket, Key=self._key(key), Body=content, ChecksumSHA256=checksum, **condition
-                )
-                return str(answer["ETag"])
-            except ClientError as failure:
-                if _code(failure) in {"PreconditionFailed", "412", "NoSuchKey", "404"}:
-                    raise ConflictError(
-                        f"{self.address}/{key} was written by somebody else first; nothing was overwritten"
-                    ) from failure
-                if _code(failure) not in {"ConditionalRequestConflict", "409"}:
-                    raise self._unavailable("write", key, failure) from failure
-                error = failure
-            except BotoCoreError as failure:
-                raise self._unavailable("write", key, failure) from failure
-        raise self._unavailable("write", key, error) from error
+    def _list(self, prefix: str) -> list[str]:
+        start = len(self._key(""))
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [entry["Key"][start:] for page in pages for entry in page.get("Contents", [])]
+
+    def _refusal(self, request: Request, error: ClientError) -> Answer:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        writes = isinstance(request, Create | Swap)
+        if code in _CONDITION_FAILED or (writes and code in _ABSENT):
+            return Answer(REFUSED)
+        if code in _ABSENT:
+            return Answer(MISSING)
+        if code in {"InvalidRange", "416"}:
+            raise _BeyondTheEndError from error
+        if status >= _SERVER_FAILED or status == 409 or code in _PASSING:
+            return Answer(UNKNOWN, why=str(error))
+        if code in _EXPIRED:
+            raise CredentialsRefusedError(
+                f"the credentials for {self.address} have expired ({code}); nothing was written by this request; "
+                "renew them and run the step again"
+            ) from error
+        if code in _NOT_ACCEPTED:
+            raise CredentialsRefusedError(
+                f"{self.address} does not accept the credentials ({code}); set the right ones, look whether the clock "
+                "of this machine is right, and run the step again"
+            ) from error
+        verb = "write" if writes else type(request).__name__.lower().replace("get", "read")
+        if code in _FORBIDDEN:
+            raise NotAllowedError(
+                f"these credentials may not {verb} {self.address}/{request.key} ({code}); docs/security.md tells which "
+                "role may do what"
+            ) from error
+        raise self._unavailable(verb, request.key, str(error)) from error
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 
-    def _unavailable(self, verb: str, key: str, error: Exception | None) -> StoreUnavailableError:
-        return StoreUnavailableError(f"cannot {verb} {self.address}/{key}: {error}; is the object store up?")
+    def _unavailable(self, verb: str, key: str, why: str) -> StoreUnavailableError:
+        return StoreUnavailableError(f"cannot {verb} {self.address}/{key}: {why}; is the object store up?")
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+def _body(content: bytes) -> dict[str, Any]:
+    checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
+    # The server checks it against the bytes that arrive, and sends it along to whoever reads them.
+    return {"Body": content, "ChecksumAlgorithm": "SHA256", "ChecksumSHA256": checksum}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from refit.digests import sha256
 from refit.errors import DamagedBatchError
 
-_FORMAT = "refit-index/1"
+_FORMAT = "refit-index/2"
 _BULKY = ("groups", "footer")
 
 
@@ -43,23 +43,20 @@ def without_places(commit: Mapping[str, Any]) -> dict[str, Any]:
     return {**commit, "parts": parts}
 
 
-def make_index(commit: Mapping[str, Any]) -> dict[str, Any] | None:
+def make_index(commit: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return the index of a scored batch, or None when its part files do not say where their row groups lie.
+    Return the index of a scored batch: everything that scoring made, with the place of every row group.
 
     Raises:
         DamagedBatchError: two row groups claim the same people.
     """
-    if not all(name in part for part in commit["parts"] for name in _BULKY):
-        return None
     spans = sorted((group["first"], group["last"], part["key"]) for part in commit["parts"] for group in part["groups"])
     for (_, last, one), (first, _, other) in pairwise(spans):
         if first <= last:
             raise DamagedBatchError(
                 f"the people of {other} begin before those of {one} end, so one person could be in both; score again"
             )
-    parts = [{name: part[name] for name in ("key", *_BULKY)} for part in commit["parts"]]
-    return {"format": _FORMAT, "batch": commit["batch"], "run_date": commit["run_date"], "parts": parts}
+    return {**commit, "format": _FORMAT}
 
 
 def find_person(index: Mapping[str, Any], user_id: str) -> Place | None:
@@ -79,6 +76,18 @@ def read_row(place: Place, content: bytes, user_id: str) -> dict[str, Any] | Non
     Raises:
         DamagedBatchError: *content* is not what the index promises.
     """
+    rows = read_group(place, content)
+    found: list[dict[str, Any]] = rows.filter(pc.equal(rows["user_id"], user_id)).slice(0, 1).to_pylist()
+    return found[0] if found else None
+
+
+def read_group(place: Place, content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """
+    Return the rows in the bytes of *place*, with all columns or those that are named as Parquet names its leaves.
+
+    Raises:
+        DamagedBatchError: *content* is not what the index promises.
+    """
     if sha256(content) != place.sha256:
         raise DamagedBatchError(
             f"bytes {place.offset:,} to {place.offset + place.bytes:,} of {place.key} differ from their SHA-256 in the "
@@ -87,13 +96,12 @@ def read_row(place: Place, content: bytes, user_id: str) -> dict[str, Any] | Non
     footer = io.BytesIO(zlib.decompress(base64.b64decode(place.footer)))
     window = pa.PythonFile(_Window(content, place.offset), mode="r")
     try:
-        rows = pq.ParquetFile(window, metadata=pq.read_metadata(footer)).read_row_group(place.group)
+        file = pq.ParquetFile(window, metadata=pq.read_metadata(footer))
+        return file.read_row_group(place.group, columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         raise DamagedBatchError(
             f"row group {place.group} of {place.key} does not fit its footer in the index: {error}; publish again"
         ) from error
-    found: list[dict[str, Any]] = rows.filter(pc.equal(rows["user_id"], user_id)).slice(0, 1).to_pylist()
-    return found[0] if found else None
 
 
 class _Window(io.RawIOBase):

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from refit.digests import sha256
+from refit.lists.row_digests import sum_of_rows
 
 _ENDING = 8
 """Bytes behind the footer: its length and PAR1."""
@@ -27,6 +28,7 @@ class PartFile:
         self._sink = io.BytesIO()
         self._writer: pq.ParquetWriter | None = None
         self._people: list[tuple[str, str]] = []
+        self._sum = 0
         self.rows = 0
 
     def write_group(self, rows: pa.RecordBatch) -> None:
@@ -45,11 +47,14 @@ class PartFile:
             )
         self._writer.write_batch(rows, row_group_size=len(rows))
         self._people.append((rows["user_id"][0].as_py(), rows["user_id"][-1].as_py()))
+        self._sum += sum_of_rows(rows)
         self.rows += len(rows)
 
     def close(self) -> tuple[bytes, dict[str, Any]]:
         """
-        Return the file and its record: rows, bytes, sha256, groups and footer.
+        Return the file and its record: rows, bytes, sha256, content, groups and footer.
+
+        The content is the hexadecimal sum of the digests of the rows: equal for equal rows in whatever files.
 
         A group is the ids of its first and last person and the offset, number and SHA-256 of its bytes; the footer is
         Base64 of the zlib-compressed end of the file. With these one group can be read by one range request.
@@ -68,6 +73,7 @@ class PartFile:
             "rows": self.rows,
             "bytes": len(content),
             "sha256": sha256(content),
+            "content": f"{self._sum % 2**256:064x}",
             "groups": groups,
             "footer": base64.b64encode(zlib.compress(content[-length:])).decode("ascii"),
         }

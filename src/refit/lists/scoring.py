@@ -3,22 +3,59 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
+from refit.as_of import everybody_as_of, shelf_as_of
 from refit.columns import Columns
-from refit.config import Lists
+from refit.config import Lists, Shop
 from refit.errors import NotEnoughDataError
 from refit.factors import ItemFactors
 from refit.interfaces import ObjectStore
+from refit.lake import Lake
 from refit.lists.score_blocks import Batch, score_block
 from refit.ranking.ranker import Ranker
 from refit.shelves.shelf import Shelf
+from refit.shelves.shelving import Stocked
+from refit.training.settings import shop_of
 
-__all__ = ["Batch", "score"]
+__all__ = ["Batch", "parts_for", "score", "score_as_of"]
+
+_EVENTS_PER_PART = 1_000_000
+"""Bounds the memory of the task that makes one part file."""
+
+
+def parts_for(spark: SparkSession, events: int) -> int:
+    """Return into how many part files the lists of people with so many *events* go."""
+    return max(spark.sparkContext.defaultParallelism, math.ceil(events / _EVENTS_PER_PART))
+
+
+def score_as_of(
+    spark: SparkSession,
+    lake: Lake,
+    shop: Shop,
+    model: ItemFactors,
+    as_of: datetime,
+    batch: Batch,
+    *,
+    open_store: Callable[[], ObjectStore],
+    events: int,
+) -> tuple[list[dict[str, Any]], Stocked]:
+    """
+    Make lists for everybody as of *as_of*, as `score` does, and return its records and the shelf they were made from.
+
+    *events* is how many there are before *as_of*; so many part files are made that none needs much memory.
+    """
+    stocked = shelf_as_of(spark, lake, shop, model, as_of)
+    # Tuning may have found another half-life and other weights than shop.toml has.
+    people = everybody_as_of(spark, lake, shop_of(model, shop), as_of)
+    parts = parts_for(spark, events)
+    return score(people, model, stocked.shelf, shop.lists, batch, open_store=open_store, parts=parts), stocked
 
 
 def score(

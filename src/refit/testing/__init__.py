@@ -5,6 +5,6 @@ from __future__ import annotations
 from refit.testing.checkerboard import Checkerboard
 from refit.testing.object_store import FakeObjectStore
 from refit.testing.planted import planted
-from refit.testing.tracking import FakeRegistry, FakeRun, FakeTracker
+from refit.testing.tracking import FakeRegistry, FakeRun, FakeTracker, crown
 
-__all__ = ["Checkerboard", "FakeObjectStore", "FakeRegistry", "FakeRun", "FakeTracker", "planted"]
+__all__ = ["Checkerboard", "FakeObjectStore", "FakeRegistry", "FakeRun", "FakeTracker", "crown", "planted"]

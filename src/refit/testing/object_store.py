@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from refit.digests import sha256
 from refit.errors import ConflictError
 from refit.interfaces import StoredObject
+from refit.requests import DONE, MISSING, REFUSED, Answer, Create, Delete, Get, List, Request, Swap
 
 
 @dataclass(eq=False)
@@ -46,3 +48,36 @@ class FakeObjectStore:
     def keys(self, prefix: str) -> list[str]:
         """Return all keys that start with *prefix*, sorted."""
         return sorted(key for key in self.objects if key.startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        """Remove the object; one that is not there is no error."""
+        with self._lock:
+            self.objects.pop(key, None)
+
+    def abort_uploads(self, before: datetime) -> int:
+        """Return 0: here objects come whole."""
+        return 0
+
+    def ask(self, request: Request) -> Answer:
+        """Make *request* once; here every outcome is known."""
+        match request:
+            case Get(key):
+                found = self.get(key)
+                return Answer(DONE, found.content, found.etag) if found else Answer(MISSING)
+            case Create(key, content):
+                return self._put(key, content, None)
+            case Swap(key, content, etag):
+                return self._put(key, content, etag)
+            case Delete(key):
+                self.delete(key)
+                return Answer(DONE)
+            case List(prefix):
+                return Answer(DONE, keys=tuple(self.keys(prefix)))
+
+    def _put(self, key: str, content: bytes, expected: str | None) -> Answer:
+        with self._lock:
+            found = self.get(key)
+            if (found.etag if found else None) != expected:
+                return Answer(REFUSED)
+            self.objects[key] = content
+        return Answer(DONE, etag=sha256(content))

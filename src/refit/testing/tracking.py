@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from refit.audit import AuditLog
+from refit.champions import settle
 from refit.errors import NotFoundError
-from refit.interfaces import ModelVersion
+from refit.interfaces import ModelRegistry, ModelVersion
+from refit.standing import PROMOTION
 
 
 @dataclass(kw_only=True)
@@ -80,24 +83,30 @@ class FakeTracker:
 
 @dataclass(eq=False)
 class FakeRegistry:
-    """Keeps challengers and champions in lists; version n is entry n - 1."""
+    """Keeps challengers and champions in lists; version n is entry n - 1, None once it was deleted."""
 
     challengers: str = "shop-challengers"
     champions: str = "shop"
-    versions: dict[str, list[ModelVersion]] = field(default_factory=dict)
+    versions: dict[str, list[ModelVersion | None]] = field(default_factory=dict)
     """Registered model -> its versions."""
+    told: dict[str, str] = field(default_factory=dict)
+    """Tags of the champions' model as a whole; a test may set them as a person does in MLflow."""
     _alias: int | None = None
 
     def champion(self) -> ModelVersion | None:
-        """Return the version that the alias names, or None before the first promotion."""
+        """Return the version that the alias names, or None where there is no alias."""
         return None if self._alias is None else self._version(self.champions, self._alias)
+
+    def champion_version(self, version: int) -> ModelVersion:
+        """Return one version of the champions' model, alias or not; NotFoundError when there is none."""
+        return self._version(self.champions, version)
 
     def challenger(self, version: int) -> ModelVersion:
         """Return one challenger; NotFoundError when there is none."""
         return self._version(self.challengers, version)
 
     def register(self, *, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
-        """Register a model as challenger; the same model again returns the version that exists."""
+        """Register a model as challenger; the same model again returns the version that exists, with its own tags."""
         return self._copy(self.challengers, model_id, run_id, tags)
 
     def tag(self, challenger: ModelVersion, tags: Mapping[str, str]) -> ModelVersion:
@@ -107,28 +116,69 @@ class FakeRegistry:
         self.versions[self.challengers][known.version - 1] = tagged
         return tagged
 
-    def promote(self, challenger: ModelVersion) -> ModelVersion:
-        """Copy the challenger to the champions and point the alias at the copy; again changes nothing."""
+    def copy(self, challenger: ModelVersion) -> ModelVersion:
+        """Copy the challenger to the champions, with its tags; again returns the copy that exists. Moves no alias."""
         tags = {**challenger.tags, "challenger": str(challenger.version)}
-        copy = self._copy(self.champions, challenger.model_id, challenger.run_id, tags)
-        self._alias = copy.version
-        return copy
+        return self._copy(self.champions, challenger.model_id, challenger.run_id, tags)
+
+    def point(self, version: int) -> None:
+        """Point the alias at a version of the champions' model; NotFoundError when there is none."""
+        self._alias = self.champion_version(version).version
+
+    def notes(self) -> Mapping[str, str]:
+        """Return the tags of the champions' model as a whole; none where there is no such model."""
+        return dict(self.told)
+
+    def note(self, name: str, value: str) -> None:
+        """Set one tag of the champions' model as a whole."""
+        self.told[name] = value
+
+    def delete(self, version: int) -> None:
+        """Delete a version of the champions' model, as an administrator may; as in MLflow its alias goes with it."""
+        self.versions[self.champions][self.champion_version(version).version - 1] = None
+        if self._alias == version:
+            self._alias = None
 
     def _copy(self, name: str, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
         known = self.versions.setdefault(name, [])
         for version in known:
-            if version.model_id == model_id:
+            if version is not None and version.model_id == model_id:
                 return version
         blank = ModelVersion(name=name, version=len(known) + 1, model_id=model_id, run_id=run_id, digest="", cutoff="")
-        known.append(_tagged(blank, {**tags, "model_id": model_id, "run_id": run_id}))
-        return known[-1]
+        made = _tagged(blank, {**tags, "model_id": model_id, "run_id": run_id})
+        known.append(made)
+        return made
 
     def _version(self, name: str, version: int) -> ModelVersion:
         known = self.versions.get(name, [])
-        if not 1 <= version <= len(known):
+        found = known[version - 1] if 1 <= version <= len(known) else None
+        if found is None:
             raise NotFoundError(f"there is no version {version} of {name}")
-        return known[version - 1]
+        return found
 
 
 def _tagged(version: ModelVersion, tags: Mapping[str, str]) -> ModelVersion:
     return replace(version, tags=dict(tags), digest=tags.get("digest", ""), cutoff=tags.get("cutoff", ""))
+
+
+def crown(registry: ModelRegistry, challenger: ModelVersion, log: AuditLog | None = None) -> ModelVersion:
+    """
+    Make *challenger* the champion without asking anybody, and return the champion; with *log* it is recorded too.
+
+    Tests that only need a champion start from it; `promote_model` is how a shop gets one.
+    """
+    champion = registry.copy(challenger)
+    if log is None:
+        registry.point(champion.version)
+        return champion
+    facts = {
+        "version": champion.version,
+        "challenger": str(challenger.version),
+        "model_id": champion.model_id,
+        "digest": champion.digest,
+        "cutoff": champion.cutoff,
+    }
+    at = "2026-01-01T00:00:00+00:00"
+    log.append(log.newest(), PROMOTION, at=at, by="lee", reason="looks right", facts=facts)
+    settle(registry, log)
+    return champion

@@ -1,0 +1,42 @@
+"""
+Step: say whether the live lists are fresh, for cron and for monitors that do not live in Airflow.
+
+Reads:  `live.json`.
+Writes: nothing.
+Re-run: safe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pipelines import wiring
+from pipelines.instants import Instant
+from refit.interfaces import ObjectStore
+from refit.publication.freshness import require_fresh
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What this step saw; lists that are stale, or none at all, are a refusal."""
+
+    generation: int
+    batch: str
+    run_date: str
+    as_of: str
+    age_hours: float
+    """Hours from `as_of` to the moment of the question."""
+    good_until: str
+    model: dict[str, Any]
+
+
+def run(now: datetime, *, store: ObjectStore) -> Receipt:
+    """Look at what is live as seen at *now*."""
+    return Receipt(**asdict(require_fresh(store, now)))
+
+
+def main(now: Instant | None = None) -> dict[str, Any]:
+    """Look with the real collaborators."""
+    return asdict(run(now or datetime.now(UTC), store=wiring.lists()))

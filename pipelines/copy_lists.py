@@ -1,0 +1,44 @@
+"""
+Step: copy the live lists, checked, into a local folder for loaders.
+
+Reads:  the pointer, the manifest and every part file of the live batch, or of the batch of `run_date`.
+Writes: one folder for the batch and the link `current` below `folder`.
+Re-run: safe; a whole copy is left alone, and a killed one leaves nothing that a loader could see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines import wiring
+from refit.interfaces import ObjectStore
+from refit.publication.copying import copy_live
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What this step did."""
+
+    folder: str
+    """Where the files of the batch lie."""
+    copied: bool
+    """False when a whole copy of this batch was there already."""
+    generation: int
+    run_date: str
+    batch: str
+    files: int
+    rows: int
+    bytes: int
+
+
+def run(folder: str, run_date: str = "", *, store: ObjectStore) -> Receipt:
+    """Copy what is live, or what is current for *run_date*, to *folder*."""
+    copied = copy_live(store, Path(folder), run_date or None)
+    return Receipt(**{**asdict(copied), "folder": str(copied.folder)})
+
+
+def main(folder: str, run_date: str = "") -> dict[str, Any]:
+    """Copy with the real collaborators."""
+    return asdict(run(folder, run_date, store=wiring.lists()))

@@ -1,0 +1,39 @@
+"""
+Publication: an immutable batch, a manifest that names its files, an index of its people, and pointers that are swapped.
+
+Readers follow a pointer to the manifest to the files, so they see the whole old batch or the whole new one. Who wants
+one person follows the pointer to the index to the few bytes of a file that hold them. `docs/publication.md` tells the
+protocol and what each of its rules is for.
+"""
+
+from __future__ import annotations
+
+from refit.publication.acting import collect, point_back, publish, require_point_back, write_manifest
+from refit.publication.collecting import Collected
+from refit.publication.commits import Try, new_try, order, read_commit, stamp, write_commit
+from refit.publication.moving import Attempt
+from refit.publication.pointer import LIVE, date_pointer
+from refit.publication.publishing import Published
+from refit.publication.reading import read_live_batch, read_live_person, read_manifest
+
+__all__ = [
+    "LIVE",
+    "Attempt",
+    "Collected",
+    "Published",
+    "Try",
+    "collect",
+    "date_pointer",
+    "new_try",
+    "order",
+    "point_back",
+    "publish",
+    "read_commit",
+    "read_live_batch",
+    "read_live_person",
+    "read_manifest",
+    "require_point_back",
+    "stamp",
+    "write_commit",
+    "write_manifest",
+]

@@ -1,0 +1,46 @@
+"""
+Symlink manifest: the live batch for SQL engines that read a list of files (Athena, Trino, Hive).
+
+A table with `SymlinkTextInputFormat` at the folder `symlink` reads the files that `symlink/manifest.txt` names, so one
+object switches the whole table at once.
+"""
+
+from __future__ import annotations
+
+from refit.errors import ConflictError, NothingPublishedError
+from refit.interfaces import ObjectStore
+from refit.publication.reading import read_manifest
+
+SYMLINKS = "symlink/manifest.txt"
+_TRIES = 10
+"""Each try after the second means that somebody else wrote the object or moved the pointer."""
+
+
+def write_symlinks(store: ObjectStore) -> bool:
+    """
+    Let the symlink manifest name the part files of the live batch; return whether it had to change.
+
+    It ends only when the object, read first, is what the pointer, read second, asks for. So of several writers none
+    leaves an older batch behind, and whoever calls this after a crash mends what the crash left.
+
+    Before anything is live nothing is written.
+
+    Raises:
+        ConflictError: the object or the pointer never rested.
+    """
+    changed = False
+    for _ in range(_TRIES):
+        stored = store.get(SYMLINKS)
+        try:
+            manifest = read_manifest(store)
+        except NothingPublishedError:
+            return False
+        content = "".join(f"{store.address}/{part['key']}\n" for part in manifest["parts"]).encode()
+        if stored is not None and stored.content == content:
+            return changed
+        try:
+            store.swap(SYMLINKS, content, expected=stored.etag if stored else None)
+            changed = True
+        except ConflictError:
+            continue
+    raise ConflictError(f"{store.address}/{SYMLINKS} or the live batch changed {_TRIES} times meanwhile; try again")

@@ -1,0 +1,141 @@
+"""
+Requests to an object store as values, and answers that may leave open what happened.
+
+Code that must be right whatever fails is written as a generator that yields requests and receives answers. So the same
+code is driven by a real store and by a simulator that chooses every fault and every order of events itself.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from refit.errors import TransientError
+
+if TYPE_CHECKING:
+    from refit.interfaces import ObjectStore
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read an object."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Write an object where there is none."""
+
+    key: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Replace an object that still has *etag*."""
+
+    key: str
+    content: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove an object; one that is not there is no error."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Name every object whose key starts with *key*."""
+
+    key: str
+
+
+Request = Get | Create | Swap | Delete | List
+
+
+class Outcome(Enum):
+    """What is known after a request."""
+
+    DONE = "done"
+    MISSING = "missing"
+    """There is no such object."""
+    REFUSED = "refused"
+    """The condition of a write did not hold; the reason may be an earlier try of the same write, so look."""
+    UNKNOWN = "unknown"
+    """An error, a conflict in passing or no answer: it may or may not have been done, now or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    outcome: Outcome
+    content: bytes = b""
+    etag: str = ""
+    keys: tuple[str, ...] = ()
+    why: str = ""
+    """What was said instead of an answer, when the outcome is unknown."""
+
+
+DONE = Outcome.DONE
+MISSING = Outcome.MISSING
+REFUSED = Outcome.REFUSED
+UNKNOWN = Outcome.UNKNOWN
+
+Protocol = Generator[Request, Answer, Result]
+"""Yields requests, receives answers, returns a result."""
+Pause = Callable[[int], None]
+"""Called with the number of unknown outcomes in a row, from 1 on; returns when it is time for the next request."""
+
+_FIRST_PAUSE = 0.25
+_LONGEST_PAUSE = 8.0
+
+
+class UnsettledError(TransientError):
+    """After every try it is still not known whether a request was done; the same call may be made again."""
+
+
+def pause_with_jitter(failures: int) -> None:
+    """Wait longer with each failure in a row, by chance, so that many writers do not come back together."""
+    time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**failures)))
+
+
+def unsettled(request: Request, answer: Answer) -> UnsettledError:
+    """Return what to raise when the last of many tries of *request* got *answer*."""
+    if answer.outcome is REFUSED:
+        return UnsettledError(
+            f"others wrote {request.key} first each time it was tried; the same call may be made again"
+        )
+    verb = {Get: "read", Create: "written", Swap: "written", Delete: "deleted", List: "listed"}[type(request)]
+    return UnsettledError(
+        f"it is not known whether {request.key} was {verb}: {answer.why or answer.outcome.value}; "
+        "is the object store up? The same call may be made again"
+    )
+
+
+def drive(store: ObjectStore, protocol: Protocol[Result], *, pause: Pause = pause_with_jitter) -> Result:
+    """Answer the requests of *protocol* from *store* and return its result."""
+    answer: Any = None
+    failures = 0
+    while True:
+        try:
+            request = protocol.send(answer)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        except UnsettledError as error:
+            raise UnsettledError(f"{store.address}: {error}") from error
+        answer = store.ask(request)
+        failures = failures + 1 if answer.outcome is UNKNOWN else 0
+        if failures:
+            pause(failures)

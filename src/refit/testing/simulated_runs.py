@@ -1,0 +1,205 @@
+"""What takes part in a simulated schedule: runs that score and publish, readers, collections and rollbacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from refit.digests import canonical_json, sha256
+from refit.errors import ConflictError
+from refit.publication import collecting, moving, publishing, rollback
+from refit.publication.pointer import Target
+from refit.publication.publishing import Judged
+from refit.publication.rollback import PointBack
+from refit.requests import DONE, MISSING, UNKNOWN, Answer, Create, Get, Protocol, Request, unsettled
+
+_TRIES = 6
+_STARTS = 5
+PARTS = 2
+
+
+@dataclass(frozen=True)
+class Protocols:
+    """The code under test."""
+
+    look: Callable[..., Protocol[Any]] = moving.look
+    publishing: Callable[..., Protocol[Any]] = publishing.publishing
+    looking_back: Callable[..., Protocol[Any]] = rollback.looking_back
+    pointing_back: Callable[..., Protocol[Any]] = rollback.pointing_back
+    collecting: Callable[..., Protocol[Any]] = collecting.collecting
+
+
+class BrokenPromiseError(Exception):
+    """A reader saw what no reader may see."""
+
+
+@dataclass
+class Actor:
+    """One process of the schedule: it makes requests until it ends, dies, or is told to begin again."""
+
+    kind: str
+    """writer, zombie, reader, collector or operator."""
+    name: str
+    begin: Callable[[], Protocol[Any]] | None
+    wake: float
+    """Not before this second."""
+    turns: int = 1
+    """It does its work so often."""
+    running: Generator[Request, Answer, Any] | None = None
+    request: Request | None = None
+    answer: Answer | None = None
+    repeats: int = 0
+    """Something below it has silently made the same request again."""
+    restarts: int = 0
+    done: bool = False
+
+    def forget(self) -> None:
+        """Stop in the middle of everything, as a killed process does."""
+        self.running = self.request = self.answer = None
+        self.repeats = 0
+
+
+@dataclass
+class Run:
+    """One logical run: its tries make batches, and one of them is published at most."""
+
+    name: str
+    run_date: str
+    ordered_at: str
+    backfill: bool
+    version: int
+    """Of the champion."""
+    skew: float
+    """By so many seconds the clock of its machine is wrong."""
+    contents: dict[str, list[list[bytes]]]
+    """Batch -> what its part files may hold, for every run of the schedule."""
+    tries: int = 0
+    scored: Judged | None = field(default=None)
+    """The last batch whose scoring was finished: the publishing step alone may be tried again."""
+
+    def begin(self, protocols: Protocols, created: str, withdrawn: Callable[[], str | None]) -> Protocol[Any]:
+        """Score a new batch and publish it."""
+        self.tries += 1
+        batch = f"{created}-{self.name}t{self.tries}"
+        parts = [f"{batch}/{number}/".encode() * (3 + number) for number in range(PARTS)]
+        return self.score(protocols, batch, parts, created, withdrawn)
+
+    def again(self, protocols: Protocols, withdrawn: Callable[[], str | None]) -> Protocol[Any]:
+        """Publish the batch that was scored before; the judge finds other numbers this time."""
+        if self.scored is None:
+            raise ValueError(f"{self.name} has scored nothing yet")
+        self.tries += 1
+        verdict = {"decision": "publish", "try": self.tries}
+        judged = replace(self.scored, manifest={**self.scored.manifest, "verdict": verdict})
+        return protocols.publishing(judged, withdrawn)
+
+    def score(
+        self,
+        protocols: Protocols,
+        batch: str,
+        parts: list[bytes],
+        created: str,
+        withdrawn: Callable[[], str | None],
+    ) -> Protocol[Any]:
+        """Write the files of *batch* and publish it."""
+        self.contents.setdefault(batch, []).append(parts)
+        prefix = f"batches/run_date={self.run_date}/batch={batch}"
+        keys = [f"{prefix}/part-{number}.parquet" for number in range(PARTS)]
+        for key, content in zip(keys, parts, strict=True):
+            yield from create(key, content)
+        listed = [{"key": key, "sha256": sha256(content)} for key, content in zip(keys, parts, strict=True)]
+        index = canonical_json({"batch": batch, "parts": listed})
+        yield from create(f"{prefix}/index.json", index)
+        manifest = {
+            "batch": batch,
+            "parts": listed,
+            "index": {"sha256": sha256(index)},
+            "verdict": {"decision": "publish", "try": self.tries},
+            "made_from": {"run": self.name},
+        }
+        self.scored = Judged(
+            prefix=prefix,
+            batch=batch,
+            run_date=self.run_date,
+            as_of=self.run_date,
+            good_until=self.run_date,
+            created=created,
+            logical_run=self.name,
+            ordered_at=self.ordered_at,
+            index_sha256=sha256(index),
+            manifest=manifest,
+            model={"version": self.version},
+            made_from={"run": self.name},
+            at=created,
+            by="schedule",
+            backfill=self.backfill,
+        )
+        return (yield from protocols.publishing(self.scored, withdrawn))
+
+
+def roll_back(protocols: Protocols, wanted: PointBack, withdrawn: dict[int, str]) -> Protocol[Any]:
+    """Roll back as the step does: see whether it can be done, put it on record, then move the pointer."""
+    yield from protocols.looking_back(wanted)
+    if wanted.version == 1:
+        withdrawn[2] = wanted.logical_run
+    return (yield from protocols.pointing_back(wanted))
+
+
+def create(key: str, content: bytes) -> Protocol[None]:
+    """Write a new object as every adapter does: the same bytes again are fine, other bytes are a conflict."""
+    request, answer = Create(key, content), Answer(UNKNOWN)
+    for _ in range(_TRIES):
+        answer = yield request
+        if answer.outcome is DONE:
+            return
+        if answer.outcome is not UNKNOWN:
+            found = yield Get(key)
+            if found.outcome is DONE and found.content == content:
+                return
+            if found.outcome is DONE:
+                raise ConflictError(key)
+    raise unsettled(request, answer)
+
+
+def read(protocols: Protocols, key: str) -> Protocol[tuple[int, Target, list[bytes]] | None]:
+    """Return generation, target and part files as a reader of the pointer *key* sees them; None: nothing is there."""
+    for _ in range(_STARTS):
+        seen = yield from protocols.look(key)
+        if seen.pointer is None or seen.pointer.target is None:
+            return None
+        target = seen.pointer.target
+        contents = yield from _files(target)
+        if contents is not None:
+            return seen.pointer.generation, target, contents
+        again = yield from protocols.look(key)
+        if again.pointer and again.pointer.target == target:
+            raise BrokenPromiseError("a pointer names files that are gone")
+    return None
+
+
+def _files(target: Target) -> Protocol[list[bytes] | None]:
+    manifest = yield from _named(target.manifest, target.manifest_sha256)
+    if manifest is None:
+        return None
+    contents = []
+    for part in json.loads(manifest)["parts"]:
+        content = yield from _named(part["key"], part["sha256"])
+        if content is None:
+            return None
+        contents.append(content)
+    return contents
+
+
+def _named(key: str, expected: str) -> Protocol[bytes | None]:
+    answer = Answer(UNKNOWN)
+    for _ in range(_TRIES):
+        answer = yield Get(key)
+        if answer.outcome is MISSING:
+            return None
+        if answer.outcome is DONE:
+            if sha256(answer.content) != expected:
+                raise BrokenPromiseError("a reader found bytes that differ from their digest")
+            return answer.content
+    raise unsettled(Get(key), answer)

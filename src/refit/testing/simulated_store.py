@@ -1,0 +1,81 @@
+"""An object store for the simulator: every effect is checked in the moment in which it happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from refit.publication.pointer import LIVE
+from refit.requests import DONE, MISSING, REFUSED, Answer, Create, Delete, Get, List, Request, Swap
+
+_ANY = "*"
+"""As an etag: whatever is there, as HTTP has it."""
+
+
+def prefix_of(key: str) -> str:
+    """Return the batch to which the file *key* belongs."""
+    return key.rpartition("/")[0]
+
+
+class SimulatedStore:
+    """Keeps objects and every version of every pointer, and says at once when one of them names what is not there."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, tuple[bytes, str]] = {}
+        self.versions: dict[str, list[dict[str, Any]]] = {}
+        """Pointer -> what it said, oldest first."""
+        self.violations: list[str] = []
+        self.requests = 0
+        self._etags = 0
+        self._needed: dict[str, set[str]] = {}
+        """Pointer -> batches that must not be deleted."""
+
+    def ask(self, request: Request) -> Answer:
+        """Answer *request* at once."""
+        self.requests += 1
+        match request:
+            case Get(key):
+                found = self.objects.get(key)
+                return Answer(DONE, *found) if found else Answer(MISSING)
+            case Create(key, content):
+                return Answer(REFUSED) if key in self.objects else self._write(key, content)
+            case Swap(key, content, etag):
+                found = self.objects.get(key)
+                return self._write(key, content) if found and etag in {found[1], _ANY} else Answer(REFUSED)
+            case Delete(key):
+                return self._delete(key)
+            case List(prefix):
+                return Answer(DONE, keys=tuple(key for key in self.objects if key.startswith(prefix)))
+
+    def is_whole(self, pointer: Mapping[str, Any]) -> bool:
+        """Return whether every file is there that a reader of *pointer* needs."""
+        manifest = self.objects.get(pointer["manifest"])
+        if manifest is None or pointer["index"] not in self.objects:
+            return False
+        return all(part["key"] in self.objects for part in json.loads(manifest[0])["parts"])
+
+    def _write(self, key: str, content: bytes) -> Answer:
+        self._etags += 1
+        etag = str(self._etags)
+        self.objects[key] = (content, etag)
+        if key == LIVE or key.startswith("dates/"):
+            self._note(key, json.loads(content))
+        return Answer(DONE, etag=etag)
+
+    def _note(self, key: str, pointer: dict[str, Any]) -> None:
+        self.versions.setdefault(key, []).append(pointer)
+        named = {prefix_of(pointer["manifest"])} if "batch" in pointer else set()
+        if named and not self.is_whole(pointer):
+            self.violations.append("a pointer names a batch that is not whole")
+        if key == LIVE:
+            kept = [move for move in pointer["history"] if not move.get("collected")]
+            # Batches that history offers for a rollback are as safe as the one that is live.
+            named |= {prefix_of(move["manifest"]) for move in kept}
+        self._needed[key] = named
+
+    def _delete(self, key: str) -> Answer:
+        self.objects.pop(key, None)
+        if any(prefix_of(key) in needed for needed in self._needed.values()):
+            self.violations.append("a file was deleted that a pointer needs")
+        return Answer(DONE)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -10,6 +11,7 @@ from pyspark.sql import functions as F
 from refit.cleaning import without_cancelled
 from refit.columns import Columns
 from refit.config import Shop
+from refit.digests import digest_of
 from refit.errors import ConfigurationError
 from refit.factors import ItemFactors
 from refit.histories import histories, person_item_pairs
@@ -25,6 +27,24 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 def days_before(lake: Lake, as_of: datetime) -> list[Landed]:
     """Return every landed day of interactions before *as_of*, oldest first."""
     return lake.days("interactions", _BEGINNING, as_of)
+
+
+def inputs_as_of(lake: Lake, shop: Shop, as_of: datetime) -> dict[str, Any]:
+    """
+    Return what the list gate must know of the data behind lists, as plain JSON values, from the catalogue alone.
+
+    `newest_event_day` is the last day before *as_of* with an event, null without any; `stale_days` the open days since
+    then; `eligible` the people who may be served, null for a shop without a users table; `rules` a digest of `[lists]`.
+    """
+    people = lake.snapshot("users", as_of)
+    newest = max((date.fromisoformat(day.day) for day in days_before(lake, as_of) if day.rows), default=None)
+    missing = None if newest is None else shop.calendar.open_days(newest + timedelta(days=1), as_of.date())
+    return {
+        "newest_event_day": None if newest is None else newest.isoformat(),
+        "stale_days": None if missing is None else len(missing),
+        "eligible": None if people is None else people.rows,
+        "rules": digest_of(shop.lists.rules),
+    }
 
 
 def history_before(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> DataFrame:

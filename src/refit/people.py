@@ -20,31 +20,34 @@ def everybody(histories: DataFrame, people: DataFrame | None) -> DataFrame:
     Return one row for each person who may be served: *people*, or all with a history if there is no such table.
 
     A person without a history has empty arrays. A history of somebody who is not in *people* is left out: consent may
-    have been withdrawn since it was landed. *people* has each person once and may have the column `segment`.
+    have been withdrawn since it was landed. *people* has each person once and may have `consent` and `segment`.
     """
     if people is None:
         return histories
     joined = people.join(histories, Columns.USER, "left")
-    segment = [name for name in people.columns if name == Columns.SEGMENT]
+    context = [name for name in (Columns.CONSENT, Columns.SEGMENT) if name in people.columns]
     filled = [F.coalesce(name, F.array().cast(kind)).alias(name) for name, kind in _EMPTY.items()]
-    return joined.select(Columns.USER, *filled, *segment)
+    return joined.select(Columns.USER, *filled, *context)
 
 
 def with_segment(people: DataFrame, column: str | None) -> DataFrame:
     """
-    Return each person of *people* once: `user_id`, and if a *column* is named its value as `segment` (string or null).
+    Return each person of *people* once, with `segment` (string or null), the value of *column*, if one is named.
 
-    Of a person with several rows the smallest value counts.
+    `consent` comes along where there is such a column, so that whoever counts lists can see it.
+
+    Of a person with several rows the smallest segment counts, and no consent in one of them is no consent.
 
     Raises:
         ConfigurationError: *people* does not have the column.
     """
-    if column is None:
-        return people.select(Columns.USER).distinct()
-    if column not in people.columns:
+    given = F.bool_and(F.coalesce(Columns.CONSENT, F.lit(False))).alias(Columns.CONSENT)
+    kept = [given] if Columns.CONSENT in people.columns else []
+    if column is not None and column not in people.columns:
         raise ConfigurationError(
             f"lists.segment = {column!r}: the users table has no such column, it has {', '.join(people.columns)}; "
             "correct it in shop.toml or add it to sources/users.sql"
         )
-    value = F.col(f"`{column}`").cast("string")
-    return people.groupBy(Columns.USER).agg(F.min(value).alias(Columns.SEGMENT))
+    if column is not None:
+        kept.append(F.min(F.col(f"`{column}`").cast("string")).alias(Columns.SEGMENT))
+    return people.groupBy(Columns.USER).agg(*kept) if kept else people.select(Columns.USER).distinct()

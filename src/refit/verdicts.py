@@ -12,11 +12,13 @@ class Measure:
 
     name: str
     value: float | None
-    """None when it could not be measured; a missing number never passes."""
+    """None when it could not be measured; a missing number passes only where the note says why none is needed."""
     limit: float | None
     n: int
     """Sample size behind the value."""
     passed: bool
+    note: str = ""
+    """The same as a sentence, from gates that give one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +29,16 @@ class Verdict:
     decision: str
     measures: tuple[Measure, ...]
     reasons: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    """What is worth a look and refuses nothing."""
 
     def as_record(self) -> dict[str, Any]:
-        """Return the verdict as plain JSON values."""
+        """Return the verdict as plain JSON values; notes and warnings only where there are any."""
         record = asdict(self)
-        record["measures"] = list(record["measures"])
+        record["measures"] = [
+            {name: value for name, value in measure.items() if name != "note" or value}
+            for measure in record["measures"]
+        ]
         record["reasons"] = list(record["reasons"])
-        return record
+        warnings = list(record.pop("warnings"))
+        return {**record, "warnings": warnings} if warnings else record

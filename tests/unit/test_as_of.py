@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 from tea_shop import AS_OF, BOUGHT, ITEMS, USERS, TeaShop, open_shop, tea_model
 
-from refit.as_of import everybody_as_of, shelf_as_of, touches_as_of
+from refit.as_of import everybody_as_of, inputs_as_of, shelf_as_of, touches_as_of
 from refit.config import Shop, load_shop
 from refit.errors import ConfigurationError, NotFoundError
 from refit.shelves.shelf import EVERYBODY
@@ -85,16 +85,16 @@ def histories(tea: TeaShop, shop: Shop) -> dict[str, tuple[Any, ...]]:
 def test_everybody_is_served_with_their_segment(tea: TeaShop, shop: Callable[[str], Shop]) -> None:
     found = histories(tea, shop(SEGMENTS))
     assert {name: row[-1] for name, row in found.items()} == USERS
-    assert found["cold fr"] == ([], [], [], "FR")
+    assert found["cold fr"] == ([], [], [], True, "FR")
     assert found["fr3"][0] == ["assam", "bowl", "chai"]
-    assert found["it0"] == (["flask", "new pot"], [1.0, 1.0], [True, True], "IT")
+    assert found["it0"] == (["flask", "new pot"], [1.0, 1.0], [True, True], True, "IT")
 
 
 def test_where_rebuying_is_allowed_nothing_counts_as_bought(tea: TeaShop, shop: Callable[[str], Shop]) -> None:
     """`events.bought` says what buying is, `lists.rebuy` whether it matters; what teaches does not change."""
     without, allowed = histories(tea, shop("")), histories(tea, shop("[lists]\nrebuy = true"))
-    assert without["fr3"] == (["assam", "bowl", "chai"], [1.0, 1.0, 1.0], [True, True, True])
-    assert allowed["fr3"] == (["assam", "bowl", "chai"], [1.0, 1.0, 1.0], [False, False, False])
+    assert without["fr3"] == (["assam", "bowl", "chai"], [1.0, 1.0, 1.0], [True, True, True], True)
+    assert allowed["fr3"] == (["assam", "bowl", "chai"], [1.0, 1.0, 1.0], [False, False, False], True)
 
 
 def test_what_lies_in_the_future_changes_nothing(
@@ -150,3 +150,31 @@ def test_a_segment_needs_a_users_table(spark: SparkSession, tmp_path: Path, shop
         "take the setting out of shop.toml"
     )
     assert sorted(histories(bare, shop(""))) == ["de1", "it0"]
+
+
+def test_the_list_gate_is_told_how_fresh_and_how_many_the_inputs_are(tea: TeaShop, shop: Callable[[str], Shop]) -> None:
+    """The last sale was a minute before the first of February, a Sunday on which the shop is closed."""
+    found = inputs_as_of(tea.lake, shop(SEGMENTS), AS_OF)
+    assert found == {
+        "newest_event_day": "2026-01-31",
+        "stale_days": 0,
+        "eligible": len(USERS),
+        "rules": found["rules"],
+    }
+    later = inputs_as_of(tea.lake, shop(SEGMENTS), AS_OF + timedelta(days=4))
+    assert (later["newest_event_day"], later["stale_days"]) == ("2026-01-31", 3)
+    tighter = inputs_as_of(tea.lake, shop(SEGMENTS + "[lists.gate]\nmax_gini = 0.5\n"), AS_OF)
+    assert tighter["rules"] == found["rules"] != inputs_as_of(tea.lake, shop(""), AS_OF)["rules"]
+
+
+def test_days_without_events_are_no_fresh_days(
+    spark: SparkSession, tmp_path: Path, shop: Callable[[str], Shop]
+) -> None:
+    """Nothing at all is unknown; a shop without a users table does not say how many may be served."""
+    empty = TeaShop.empty(spark, tmp_path / "lake")
+    assert inputs_as_of(empty.lake, shop(""), AS_OF) | {"rules": ""} == {
+        "newest_event_day": None,
+        "stale_days": None,
+        "eligible": None,
+        "rules": "",
+    }

@@ -1,111 +1,21 @@
-"""The list gate: what is counted, and when a batch is refused."""
+"""The list gate: when a batch is refused, and with which sentence."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
-from refit.config import Lists
-from refit.lists.counts import Counts
-from refit.lists.filling import Drafts
-from refit.lists.gate import judge_lists, sum_counts
-from refit.ranking.flat_histories import Histories
-from refit.shelves.shelf import Shelf
+from pipelines.settings import REPOSITORY
+from refit.config import ListGate, Lists
+from refit.lists.against_before import NOTHING
+from refit.lists.comparison import Before, Overlap
+from refit.lists.gate import judge_lists
+from refit.verdicts import Verdict
 
-ITEMS = 30
-LABELS = ["factors", "popularity", "popularity:FR", "new"]
-
-
-def drafts_of(positions: list[int], scores: list[float], sources: list[int] | None = None) -> Drafts:
-    """Return the list of one person."""
-    numbers = np.array([sources or [0] * len(positions)], dtype=np.int16)
-    return Drafts(np.array([positions]), np.array([scores], dtype=np.float32), numbers, LABELS)
-
-
-def history_of(*bought: int, looked_at: int | None = None) -> Histories:
-    entries = [*bought, *([] if looked_at is None else [looked_at])]
-    return Histories(
-        user_ids=pa.array(["ann"]),
-        offsets=np.array([0, len(entries)]),
-        positions=np.array(entries, dtype=np.int64),
-        confidences=np.ones(len(entries)),
-        bought=np.array([True] * len(bought) + [False] * (len(entries) - len(bought)), dtype=np.bool_),
-    )
-
-
-@pytest.fixture
-def shelf() -> Shelf:
-    """Give a shelf on which position 6 is withdrawn and 20 to 29 are one category, of which a list may show one."""
-    plain = Shelf.plain(pa.array([f"i{n:02d}" for n in range(ITEMS)]), np.arange(ITEMS) != 6)
-    return replace(plain, groups=np.where(np.arange(ITEMS) < 20, -1, 7).astype(np.int32), cap=1)
-
-
-@pytest.mark.parametrize(
-    ("drafts", "expected"),
-    [
-        (drafts_of([1, 2], [2.0, 1.0]), {"filled": 1}),
-        (drafts_of([1, 2], [1.0, 1.0], [1, 1]), {"filled": 1, "by_popularity": 1}),
-        (drafts_of([1, 2], [1.0, 1.0], [2, 1]), {"filled": 1, "by_popularity": 1}),
-        (drafts_of([1, 2], [1.0, 9.0], [0, 1]), {"filled": 1}),
-        (drafts_of([1, 2], [1.0, 0.5], [0, 3]), {"filled": 1, "with_new": 1}),
-        (drafts_of([1, -1], [2.0, 0.0]), {}),
-        (drafts_of([1, -1], [-2.0, 0.0]), {}),
-        (drafts_of([-1, -1], [0.0, 0.0]), {"empty": 1}),
-        (drafts_of([1, 1], [2.0, 1.0]), {"filled": 1, "repeats": 1}),
-        (drafts_of([5, 1], [2.0, 1.0]), {"filled": 1, "bought": 1}),
-        (drafts_of([1, 6], [2.0, 1.0]), {"filled": 1, "withdrawn": 1}),
-        (drafts_of([1, 2], [1.0, 2.0]), {"filled": 1, "disordered": 1}),
-        (drafts_of([1, 2], [2.0, np.nan]), {"filled": 1, "disordered": 1}),
-        (drafts_of([1, 2], [np.inf, 2.0]), {"filled": 1, "disordered": 1}),
-        (drafts_of([20, 29], [2.0, 1.0]), {"filled": 1, "over_cap": 1}),
-    ],
-)
-def test_each_fault_of_a_list_is_counted(drafts: Drafts, expected: dict[str, int], shelf: Shelf) -> None:
-    """Position 5 was bought, position 4 only looked at; lists shall hold two items."""
-    counts = Counts(items=ITEMS)
-    counts.add(drafts, history_of(5, looked_at=4), shelf)
-
-    record = counts.as_record()
-    assert (record.pop("people"), record.pop("items"), len(record.pop("shown"))) == (1, ITEMS, 8)
-    assert {name: number for name, number in record.items() if number} == expected
-    listed = drafts.positions[drafts.positions >= 0]
-    assert np.flatnonzero(counts.shown).tolist() == sorted(set(listed.tolist()))
-
-
-def test_what_one_person_bought_is_no_fault_in_the_list_of_another(shelf: Shelf) -> None:
-    """Ann bought 5 and 9 and sees 1 and 2; Ben bought nothing and sees 9 and 5; Cem bought 2 and sees it."""
-    histories = Histories(
-        user_ids=pa.array(["ann", "ben", "cem"]),
-        offsets=np.array([0, 2, 2, 3]),
-        positions=np.array([5, 9, 2]),
-        confidences=np.ones(3),
-        bought=np.ones(3, dtype=np.bool_),
-    )
-    drafts = Drafts(
-        np.array([[1, 2], [9, 5], [1, 2]]), np.ones((3, 2), np.float32), np.zeros((3, 2), np.int16), ["factors"]
-    )
-    counts = Counts(items=ITEMS)
-    counts.add(drafts, histories, shelf)
-    assert (counts.people, counts.filled, counts.bought, counts.repeats) == (3, 3, 1, 0)
-
-
-def test_counts_of_blocks_add_up_and_items_count_once(shelf: Shelf) -> None:
-    """Items 1, 2 and 3 are shown although one of them occurs in both blocks; JSON lies between."""
-    blocks = [Counts(items=ITEMS), Counts(items=ITEMS)]
-    blocks[0].add(drafts_of([1, 2], [2.0, 1.0]), history_of(), shelf)
-    blocks[0].add(drafts_of([-1, -1], [0.0, 0.0]), history_of(), shelf)
-    blocks[1].add(drafts_of([2, 3], [2.0, 1.0]), history_of(), shelf)
-
-    total = sum_counts([json.loads(json.dumps(block.as_record())) for block in blocks])
-    expected = {"people": 3, "filled": 2, "empty": 1, "items": ITEMS, "shown": 3}
-    assert {name: number for name, number in total.items() if number} == expected
-
-
-GOOD = {
+GOOD_COUNTS = {
+    "received": 1_000,
+    "without_consent": 0,
     "people": 1_000,
     "filled": 995,
     "empty": 0,
@@ -114,47 +24,287 @@ GOOD = {
     "repeats": 0,
     "bought": 0,
     "withdrawn": 0,
+    "gaps": 0,
     "disordered": 0,
+    "flat": 0,
     "over_cap": 0,
+    "unknown": 0,
+    "twice": 0,
     "items": 200,
-    "shown": 20,
+    "allowed": 180,
+    "places": 9_990,
+    "shown": 100,
+    "top_share": 0.1,
+    "gini": 0.8,
 }
-POLICY = Lists(min_people=1_000, min_filled=0.99, min_catalogue=0.1)
+DIGEST = "ab" * 32
+GOOD: dict[str, Any] = {
+    "batch": "b",
+    "run_date": "2026-01-05",
+    "as_of": "2026-01-05T00:00:00+00:00",
+    "model": {"version": 3, "digest": DIGEST},
+    "counts": GOOD_COUNTS,
+    "parts": [{"rows": 600, "bytes": 60_000}, {"rows": 400, "bytes": 40_000}],
+    "newest_event_day": "2026-01-04",
+    "stale_days": 0,
+    "eligible": 1_000,
+    "rules": "r1",
+}
+EARLIER = {**GOOD, "batch": "a", "run_date": "2026-01-04", "newest_event_day": "2026-01-03"}
+POLICY = ListGate(min_people=1_000, min_filled=0.99, min_catalogue=0.1)
+FIRST = Before(None, missing=NOTHING)
+
+
+def changed(record: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Return *record* with another value of counts, of the model, of all parts or of its own."""
+    counts = {name: value for name, value in change.items() if name in GOOD_COUNTS}
+    own = {name: value for name, value in change.items() if name in record and name not in {"bytes", "rows"}}
+    parts = [{**part, **{name: change[name] for name in part if name in change}} for part in record["parts"]]
+    model = {**record["model"], **{name: change[name] for name in record["model"] if name in change}}
+    return {**record, **own, "model": model, "parts": parts, "counts": {**record["counts"], **counts}}
+
+
+def judged(change: dict[str, Any], before: Before = FIRST, *, approved: str | None = DIGEST) -> Verdict:
+    return judge_lists(changed(GOOD, change), POLICY, approved=approved, before=before)
+
+
+def against(median: float | None = 0.6, found: int = 990, same: float = 0.1, **earlier: Any) -> Before:
+    """Return the batch of the day before, in which 990 of 1,000 people were found."""
+    return Before(changed(EARLIER, earlier), Overlap(1_000, found, median, same))
 
 
 def test_a_batch_that_just_meets_every_limit_is_published() -> None:
-    verdict = judge_lists({**GOOD, "filled": 990}, POLICY)
-    assert (verdict.decision, verdict.reasons) == ("publish", ())
-    assert all(measure.passed for measure in verdict.measures)
+    verdict = judged({"filled": 990, "empty": 0, "by_popularity": 500, "flat": 1, "shown": 20, "top_share": 0.9})
+    assert (verdict.decision, verdict.reasons, verdict.warnings) == ("publish", (), ())
+    assert all(measure.passed and measure.note for measure in verdict.measures)
+
+
+ALONE: list[tuple[dict[str, Any], str]] = [
+    (
+        {"people": 999, "filled": 999, "rows": 499.5},
+        "people is 999, at least 1,000 is asked (n 999, lists.gate.min_people): too few people have a list",
+    ),
+    (
+        {"eligible": 1_006},
+        "share_covered is 0.994, at least 0.995 is asked (n 1,006, lists.gate.min_covered): people who may be served",
+    ),
+    (
+        {"rows": 400},
+        "rows_amiss is 200, exactly 0 is asked (n 1,000): the files do not hold the people who were counted",
+    ),
+    ({"filled": 989}, "share_filled is 0.989, at least 0.99 is asked (n 1,000, lists.gate.min_filled): too many lists"),
+    (
+        {"by_popularity": 501},
+        "share_by_popularity is 0.501, at most 0.5 is asked (n 1,000, lists.gate.max_popularity): the model knows",
+    ),
+    ({"flat": 2}, "share_flat is 0.002, at most 0.001 is asked (n 1,000, lists.gate.max_flat): the model gives all"),
+    ({"without_consent": 1}, "without_consent is 1, exactly 0 is asked (n 1,000): people were served who have not"),
+    ({"twice": 1}, "twice is 1, exactly 0 is asked (n 1,000): people are out of order, so somebody could be"),
+    ({"empty": 1}, "empty is 1, exactly 0 is asked (n 1,000): lists hold nothing"),
+    ({"repeats": 2}, "repeats is 2, exactly 0 is asked (n 1,000): lists hold an item twice"),
+    ({"bought": 1}, "bought is 1, exactly 0 is asked (n 1,000): lists hold what the person has bought"),
+    ({"withdrawn": 3}, "withdrawn is 3, exactly 0 is asked (n 1,000): lists hold what may not be shown"),
+    ({"unknown": 1}, "unknown is 1, exactly 0 is asked (n 1,000): lists hold ids that are not on the shelf"),
+    ({"gaps": 1}, "gaps is 1, exactly 0 is asked (n 1,000): lists have an empty place before an item"),
+    ({"disordered": 1}, "disordered is 1, exactly 0 is asked (n 1,000): lists have scores that are not finite"),
+    ({"over_cap": 1}, "over_cap is 1, exactly 0 is asked (n 1,000): lists hold more of one category than"),
+    (
+        {"shown": 19},
+        "share_of_catalogue is 0.095, at least 0.1 is asked (n 200, lists.gate.min_catalogue): too few different",
+    ),
+    (
+        {"top_share": 0.91},
+        "top_share is 0.91, at most 0.9 is asked (n 9,990, lists.gate.max_top_share): a hundredth of the items is",
+    ),
+    ({"gini": 0.996}, "gini is 0.996, at most 0.995 is asked (n 9,990, lists.gate.max_gini): items are shown too"),
+    (
+        {"stale_days": 3},
+        "stale_days is 3, at most 2 is asked (n 1, lists.gate.max_stale_days): these open days before "
+        "2026-01-05T00:00:00+00:00 have no events, the newest event is of 2026-01-04",
+    ),
+    (
+        {"digest": "cd" * 32},
+        "other_model is 1, exactly 0 is asked (n 1): version 3 became champion with abababababababab and scored with "
+        "cdcdcdcdcdcdcdcd",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), ALONE, ids=[sentence.split(" is ")[0] for _, sentence in ALONE])
+def test_each_limit_refuses_with_its_numbers_and_no_other_one_does(change: dict[str, Any], sentence: str) -> None:
+    verdict = judged(change)
+    assert verdict.decision == "refuse"
+    assert [reason[: len(sentence)] for reason in verdict.reasons] == [sentence]
+
+
+SINCE = "in batch a of 2026-01-04"
+COMPARED: list[tuple[dict[str, Any], Before, str]] = [
+    (
+        {},
+        against(people=1_053, rows=526.5),
+        "people_against_before is 1,000, at least 1,000.35 and at most 1,368.9 is asked (n 1,000; it was 1,053 in "
+        "batch a of 2026-01-04; lists.gate.max_people_lost, max_people_gained)",
+    ),
+    ({}, against(people=769, rows=384.5), "people_against_before is 1,000, at least 730.55 and at most 999.7 is asked"),
+    (
+        {"by_popularity": 141},
+        against(),
+        "share_by_popularity_against_before is 0.141, at most 0.14 is asked (n 1,000; it was 0.04",
+    ),
+    (
+        {"places": 6_900},
+        against(),
+        "places_per_person_against_before is 6.9, at least 6.993 and at most 12.987 is asked (n 1,000; it was 9.99",
+    ),
+    ({"places": 13_000}, against(), "places_per_person_against_before is 13, at least 6.993 and at most 12.987"),
+    ({"bytes": 66_000}, against(), "bytes_per_person_against_before is 132, at least 70 and at most 130 is asked"),
+    ({"bytes": 34_000}, against(), "bytes_per_person_against_before is 68, at least 70 and at most 130 is asked"),
+    ({"top_share": 0.16}, against(), "top_share_against_before is 0.16, at most 0.15 is asked (n 1,000; it was 0.1"),
+    ({"gini": 0.86}, against(), "gini_against_before is 0.86, at most 0.85 is asked (n 1,000; it was 0.8"),
+    ({"shown": 79}, against(), "shown_against_before is 79, at least 80 is asked (n 1,000; it was 100"),
+    (
+        {},
+        against(found=690),
+        "share_new_against_before is 0.31, at most 0.3 is asked (n 1,000, lists.gate.max_people_gained): people of "
+        f"this batch are not {SINCE}",
+    ),
+    (
+        {},
+        against(median=0.19),
+        "overlap_against_before is 0.19, at least 0.2 is asked (n 990, lists.gate.min_overlap): the lists have little "
+        f"to do with those {SINCE}",
+    ),
+    (
+        {"digest": "cd" * 32, "version": 4},
+        against(median=0.019),
+        "overlap_against_before is 0.019, at least 0.02 is asked (n 990, lists.gate.min_overlap_changed): the lists "
+        f"have little to do with those {SINCE}, since then version 4 has followed 3",
+    ),
+]
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"people": 999, "filled": 999}, "people is 999, at least 1000 is asked (n 999)"),
-        ({"filled": 989}, "share_filled is 0.989, at least 0.99 is asked (n 1,000)"),
-        ({"shown": 19}, "share_of_catalogue is 0.095, at least 0.1 is asked (n 200)"),
-        ({"empty": 1}, "empty is 1, exactly 0 is asked (n 1,000)"),
-        ({"repeats": 2}, "repeats is 2, exactly 0 is asked (n 1,000)"),
-        ({"bought": 1}, "bought is 1, exactly 0 is asked (n 1,000)"),
-        ({"withdrawn": 3}, "withdrawn is 3, exactly 0 is asked (n 1,000)"),
-        ({"disordered": 1}, "disordered is 1, exactly 0 is asked (n 1,000)"),
-        ({"over_cap": 1}, "over_cap is 1, exactly 0 is asked (n 1,000)"),
-    ],
+    ("change", "before", "sentence"), COMPARED, ids=[line.split(" is ")[0] for *_, line in COMPARED]
 )
-def test_each_limit_refuses_with_its_numbers(change: dict[str, int], sentence: str) -> None:
-    verdict = judge_lists({**GOOD, **change}, POLICY)
-    assert (verdict.decision, verdict.reasons) == ("refuse", (sentence,))
+def test_each_comparison_refuses_with_its_numbers_and_no_other_one_does(
+    change: dict[str, Any], before: Before, sentence: str
+) -> None:
+    verdict = judged(change, before, approved=change.get("digest", DIGEST))
+    assert verdict.decision == "refuse"
+    assert [reason[: len(sentence)] for reason in verdict.reasons] == [sentence]
+
+
+def test_a_batch_within_every_limit_of_the_one_before_is_published() -> None:
+    verdict = judged(
+        {"by_popularity": 138, "places": 7_000, "top_share": 0.149, "gini": 0.849, "shown": 80},
+        against(median=0.2, found=701, people=1_052, rows=526),
+    )
+    assert (verdict.reasons, verdict.warnings) == ((), ())
+    assert sum(measure.name.endswith("_against_before") for measure in verdict.measures) == 9
+
+
+@pytest.mark.parametrize("change", [{"digest": "cd" * 32, "version": 4}, {"rules": "r2"}], ids=["champion", "rules"])
+def test_after_a_change_that_people_decided_lists_may_differ_more(change: dict[str, Any]) -> None:
+    """Three times as much, and the overlap may be small; nothing of it would pass without the change."""
+    other = {"places": 2_000, "bytes": 90_000, "top_share": 0.24, "gini": 0.94, "shown": 41, "filled": 1_000}
+    before = against(median=0.03)
+    verdict = judged({**other, **change}, before, approved=change.get("digest", DIGEST))
+    assert verdict.reasons == ()
+    assert len(judged(other, before).reasons) == 6
+
+
+def test_neither_more_people_nor_fewer_are_excused_by_a_new_champion() -> None:
+    before = against(people=1_100, rows=550, digest="cd" * 32)
+    assert [reason.split(" is ")[0] for reason in judged({}, before).reasons] == ["people_against_before"]
+
+
+def test_lists_that_do_not_move_with_new_data_are_a_warning_and_no_refusal() -> None:
+    """The lists of most people are the same from one day to the next, but never those of all."""
+    verdict = judged({}, against(median=1.0, same=1.0))
+    assert verdict.decision == "publish"
+    assert verdict.warnings == (
+        "100.00% of the lists (n 990) hold what they held in batch a of 2026-01-04, although events up to 2026-01-04 "
+        "have come in since 2026-01-03: see whether histories still reach the model",
+    )
+    assert verdict.as_record()["warnings"] == list(verdict.warnings)
+    assert judged({}, against(median=1.0, same=0.998)).warnings == ()
+    same_data = against(median=1.0, same=1.0, newest_event_day="2026-01-04")
+    assert judged({}, same_data).warnings == (), "the same data, the same lists"
+
+
+@pytest.mark.parametrize(
+    ("before", "why"),
+    [
+        (FIRST, "no batch before"),
+        (against(run_date="2025-12-07"), "the batch before is of 2025-12-07, 29 days ago"),
+        (against(people=99, rows=1), "one of the batches has 99 people, with fewer than 100 chance decides"),
+    ],
+    ids=["first", "long ago", "small"],
+)
+def test_without_a_batch_to_compare_with_comparisons_pass_and_say_why(before: Before, why: str) -> None:
+    verdict = judged({}, before)
+    assert (verdict.decision, verdict.warnings) == ("publish", ())
+    spared = [measure for measure in verdict.measures if measure.name.endswith("_against_before")]
+    assert {measure.note for measure in spared} == {f"{measure.name}: {why}" for measure in spared}
+    assert [(measure.value, measure.n) for measure in spared] == [(None, 0)] * 9
+
+
+def test_a_batch_before_that_cannot_be_read_is_a_warning() -> None:
+    """Publishing is what repairs it, so it must not be in the way."""
+    verdict = judged({}, Before(None, missing="the batch before cannot be read: index.json is gone"))
+    assert verdict.decision == "publish"
+    assert verdict.warnings == ("nothing was compared: the batch before cannot be read: index.json is gone",)
+
+
+def test_a_shelf_or_a_batch_that_is_too_small_for_a_share_is_not_judged_by_it() -> None:
+    small = judged({"allowed": 99, "items": 99, "shown": 99, "top_share": 1.0})
+    thin = judged({"allowed": 10_000, "gini": 0.999})
+    assert (small.decision, thin.decision) == ("publish", "publish")
+    assert [measure.note for measure in small.measures if measure.name == "top_share"] == [
+        "top_share: a hundredth of 99 items is less than one"
+    ]
 
 
 def test_a_batch_without_people_is_refused_for_every_number_that_is_unknown() -> None:
     """Missing evidence never passes, whatever the limits are."""
-    nobody = dict.fromkeys(GOOD, 0)
-    verdict = judge_lists(nobody, Lists(min_people=1, min_filled=0.0, min_catalogue=0.0))
-    assert verdict.decision == "refuse"
-    assert [reason.split(" is ")[0] for reason in verdict.reasons] == ["people", "share_filled", "share_of_catalogue"]
+    nobody = {**GOOD, "counts": dict.fromkeys(GOOD_COUNTS, 0), "parts": [], "eligible": None}
+    lenient = ListGate(min_covered=0, min_filled=0, min_catalogue=0, max_popularity=1, max_flat=1)
+    verdict = judge_lists(nobody, lenient, approved=DIGEST, before=against())
+    assert [reason.split(",")[0] for reason in verdict.reasons] == [
+        "people is 0",
+        "share_covered is unknown",
+        "share_filled is unknown",
+        "share_by_popularity is unknown",
+        "share_flat is unknown",
+        "share_of_catalogue is unknown",
+    ]
+
+
+def test_facts_that_are_missing_are_refused() -> None:
+    """A batch that does not say how fresh it is, by a champion that the registry does not have."""
+    silent = {name: value for name, value in GOOD.items() if name not in {"stale_days", "newest_event_day"}}
+    verdict = judge_lists(silent, POLICY, approved=None, before=FIRST)
+    assert [reason.split(",")[0] for reason in verdict.reasons] == ["stale_days is unknown", "other_model is unknown"]
+    assert verdict.reasons[1].endswith("version 3 never became champion")
+
+
+def test_without_a_users_table_those_who_came_in_are_to_be_covered() -> None:
+    verdict = judged({"eligible": None, "received": 1_100})
+    assert [reason.split(",")[0] for reason in verdict.reasons] == ["share_covered is 0.9091"]
 
 
 def test_all_reasons_are_given_at_once() -> None:
-    verdict = judge_lists({**GOOD, "filled": 1, "empty": 5, "bought": 7}, POLICY)
-    assert len(verdict.reasons) == 3
+    verdict = judged({"filled": 1, "empty": 5, "bought": 7, "gini": 1.0}, against(median=0.0))
+    names = [reason.split(" is ")[0] for reason in verdict.reasons]
+    assert names == ["share_filled", "empty", "bought", "gini", "gini_against_before", "overlap_against_before"]
+
+
+def test_limits_of_the_gate_are_no_rule_of_the_lists() -> None:
+    """Raising a limit does not widen the others; a rule that decides what is shown does."""
+    assert Lists(gate=ListGate(max_gini=0.5)).rules == Lists().rules
+    assert Lists(min_price=1.0).rules != Lists().rules
+
+
+def test_every_limit_is_explained() -> None:
+    told = (REPOSITORY / "docs" / "lists.md").read_text(encoding="utf-8")
+    assert [name for name in ListGate.model_fields if f"`{name}`" not in told] == []

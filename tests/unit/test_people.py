@@ -51,6 +51,15 @@ def test_a_segment_may_be_a_number_and_of_two_rows_the_smaller_counts(users: Dat
     assert twice.count() == 3
 
 
+def test_consent_comes_along_and_one_row_without_it_is_enough(histories: DataFrame, spark: SparkSession) -> None:
+    rows = [("ann", True, "FR"), ("ann", False, "FR"), ("new", True, "DE"), ("who", None, "DE")]
+    users = spark.createDataFrame(rows, "user_id string, consent boolean, country string")
+    for column, more in ((None, []), ("country", ["segment"])):
+        served = everybody(histories, with_segment(users, column))
+        assert served.columns == ["user_id", "items", "confidences", "bought", "consent", *more]
+        assert {row["user_id"]: row["consent"] for row in served.collect()} == {"ann": False, "new": True, "who": False}
+
+
 def test_without_a_table_of_people_all_with_a_history_are_served(histories: DataFrame) -> None:
     assert sorted(row["user_id"] for row in everybody(histories, None).collect()) == ["ann", "gone"]
 

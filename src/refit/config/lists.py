@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from refit.config.parts import Count, Part, Share
+from refit.config.list_gate import ListGate
+from refit.config.parts import Count, Part
 
 
 class Boost(Part):
@@ -58,12 +59,17 @@ class Lists(Part):
     """Places at the end of a list for items that the model does not know yet, most popular first."""
     min_new_people: Count = 5
     """A new item must have been touched by so many people in the recent days."""
-    min_filled: Share = 0.99
-    """Share of people whose list must hold k items."""
-    min_people: Count = 1
-    """Fewer people than this in a batch are refused."""
-    min_catalogue: Share = 0.01
-    """Share of the model's items that must occur in at least one list."""
+    symlink_manifest: bool = False
+    """Whether `symlink/manifest.txt` names the live files for SQL engines that read lists of files (Athena, Trino)."""
+    fresh_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 48
+    """Published lists are good for so long from the `as_of` they know; `check_freshness` complains afterwards."""
+    gate: ListGate = ListGate()
+    """What is asked of a batch before readers see it."""
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What decides which items a list holds; limits of the gate do not."""
+        return self.model_dump(mode="json", exclude={"gate", "fresh_hours", "symlink_manifest"})
 
     @model_validator(mode="after")
     def _rules_fit_together(self) -> Lists:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from refit.columns import Columns
+from refit.lists.exposures import Exposures, pack
 from refit.lists.filling import NEW, POPULARITY, Drafts
 from refit.ranking.caps import earlier_of_group
 from refit.ranking.flat_histories import Histories
 from refit.shelves.shelf import Shelf
 
+_FEW = 3
+"""Two equal scores are chance; a list in which so many items or more are all equal was not ranked."""
+
 
 @dataclass
-class Counts:
-    """What the list gate must know, counted where the lists are made and summed over blocks of people."""
+class Numbers:
+    """Sums over people."""
 
-    items: int
-    """Items on the shelf."""
+    received: int = 0
+    """People who came in to be served."""
+    without_consent: int = 0
+    """Of these, people whom the users table does not give as consenting."""
     people: int = 0
+    """People for whom a list was made."""
     filled: int = 0
     empty: int = 0
     by_popularity: int = 0
@@ -30,44 +41,113 @@ class Counts:
     repeats: int = 0
     bought: int = 0
     withdrawn: int = 0
+    gaps: int = 0
+    """Lists in which an empty place comes before an item, so that ranks would be wrong."""
     disordered: int = 0
     """Lists with a score that is not finite, or that rises from one item to the next of the same source."""
+    flat: int = 0
+    """Lists in which the model ranked three or more items and gave all of them the same score."""
     over_cap: int = 0
-    shown: NDArray[np.bool_] = field(init=False)
-    """Which items occur in at least one list."""
+    unknown: int = 0
+    """Lists with an id, as written, that is not on the shelf."""
+    twice: int = 0
+    """People, as written, whose id does not come after the one before: each could be in the batch more than once."""
+
+
+@dataclass
+class Counts:
+    """What the list gate must know of one block of people, checked against their inputs."""
+
+    shelf: Shelf
+    numbers: Numbers = field(default_factory=Numbers)
+    exposures: Exposures = field(init=False)
+    """In how many lists each item of the shelf stands."""
+    _last: str | None = None
 
     def __post_init__(self) -> None:
         """Begin with no item shown."""
-        self.shown = np.zeros(self.items, dtype=np.bool_)
+        self.exposures = np.zeros(len(self.shelf.items), dtype=np.int64)
 
-    def add(self, drafts: Drafts, histories: Histories, shelf: Shelf) -> None:
+    def receive(self, people: pa.RecordBatch) -> None:
+        """Count the people who came in, as `refit.people.everybody` describes them."""
+        self.numbers.received += len(people)
+        consent = people.schema.get_field_index(Columns.CONSENT)
+        if consent >= 0:
+            given = pc.fill_null(people.column(consent), False)
+            self.numbers.without_consent += len(people) - given.true_count
+
+    def add(self, drafts: Drafts, histories: Histories) -> None:
         """Count the lists of some people, checked against their inputs and not against how they were made."""
+        numbers, shelf = self.numbers, self.shelf
         positions, scores = drafts.positions, drafts.scores
-        people = len(positions)
+        people, items = len(positions), len(shelf.items)
         there = positions >= 0
-        labels = np.array([label.split(":")[0] for label in drafts.labels])[drafts.sources]
-        self.people += people
-        self.filled += int(there.all(axis=1).sum())
-        self.empty += int((~there.any(axis=1)).sum())
-        self.by_popularity += int((there[:, 0] & (labels[:, 0] == POPULARITY)).sum())
-        self.with_new += int((there & (labels == NEW)).any(axis=1).sum())
+        numbers.people += people
+        numbers.filled += int(there.all(axis=1).sum())
+        numbers.empty += int((~there.any(axis=1)).sum())
+        numbers.gaps += int((there[:, 1:] & ~there[:, :-1]).any(axis=1).sum())
+        popular = _labelled(drafts, POPULARITY)
+        new = _labelled(drafts, NEW)
+        numbers.by_popularity += int((there[:, 0] & popular[drafts.sources[:, 0]]).sum())
+        if new.any():
+            numbers.with_new += int((there & new[drafts.sources]).any(axis=1).sum())
         ordered = np.sort(positions, axis=1)
-        self.repeats += int(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1).sum())
+        numbers.repeats += int(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1).sum())
         # Every list in one ascending row of numbers, so that each bought item is looked up once.
-        keys = (ordered + np.arange(people)[:, None] * (self.items + 1)).ravel()
-        wanted = histories.positions[histories.bought] + histories.rows[histories.bought] * (self.items + 1)
+        keys = (ordered + np.arange(people)[:, None] * (items + 1)).ravel()
+        wanted = histories.positions[histories.bought] + histories.rows[histories.bought] * (items + 1)
         hit = keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted if len(keys) else wanted < 0
-        self.bought += len(np.unique(histories.rows[histories.bought][hit]))
-        self.withdrawn += int((there & ~shelf.allowed[positions]).any(axis=1).sum())
-        same = (drafts.sources[:, 1:] == drafts.sources[:, :-1]) & there[:, 1:] & there[:, :-1]
-        rises = (same & ~(scores[:, 1:] <= scores[:, :-1])).any(axis=1)
-        self.disordered += int((rises | (there & ~np.isfinite(scores)).any(axis=1)).sum())
+        numbers.bought += len(np.unique(histories.rows[histories.bought][hit]))
+        numbers.withdrawn += int((there & ~shelf.allowed[positions]).any(axis=1).sum())
+        self._add_scores(scores, there, drafts.sources, ~(popular | new))
         if shelf.cap is not None:
             groups = np.where(there, shelf.groups[positions], -1).astype(np.int32)
-            self.over_cap += int((earlier_of_group(groups) >= shelf.cap).any(axis=1).sum())
-        self.shown[positions[there]] = True
+            numbers.over_cap += int((earlier_of_group(groups) >= shelf.cap).any(axis=1).sum())
+        self.exposures += np.bincount(positions[there], minlength=items)
+
+    def add_rows(self, rows: pa.RecordBatch) -> None:
+        """Look at rows as they are written, which follow those before them: who is in them, and which ids are shown."""
+        people = rows.column(0)
+        before = pa.concat_arrays([pa.array([self._last], people.type), people[:-1]])
+        # A person without an id, and the first of all, who has none before, are null.
+        rising = pc.fill_null(pc.less(before, people), False)
+        first = 1 if self._last is None and people[0].is_valid else 0
+        self.numbers.twice += len(people) - rising.true_count - first
+        self._last = people[-1].as_py()
+        lists = rows.column(1)
+        ids = lists.flatten().field("item_id")
+        strange = np.array([name not in self._names for name in ids.dictionary.to_pylist()], dtype=np.bool_)
+        if strange.any():
+            found = np.flatnonzero(strange[ids.indices.to_numpy()])
+            self.numbers.unknown += len(np.unique(np.searchsorted(lists.offsets.to_numpy(), found, side="right")))
 
     def as_record(self) -> dict[str, Any]:
-        """Return the counts as plain JSON values; `shown` as hexadecimal bits."""
-        record = {name: int(value) for name, value in vars(self).items() if name != "shown"}
-        return {**record, "shown": np.packbits(self.shown).tobytes().hex()}
+        """Return the counts as plain JSON values, the exposures packed."""
+        size = {"items": len(self.shelf.items), "allowed": int(self.shelf.allowed.sum())}
+        return {**vars(self.numbers), **size, "exposures": pack(self.exposures)}
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.shelf.items.to_pylist())
+
+    def _add_scores(
+        self,
+        scores: NDArray[np.float32],
+        there: NDArray[np.bool_],
+        sources: NDArray[np.int16],
+        ranked: NDArray[np.bool_],
+    ) -> None:
+        both = there[:, 1:] & there[:, :-1]
+        same = (sources[:, 1:] == sources[:, :-1]) & both
+        rises = (same & ~(scores[:, 1:] <= scores[:, :-1])).any(axis=1)
+        self.numbers.disordered += int((rises | (there & ~np.isfinite(scores)).any(axis=1)).sum())
+        # Scores of the model fall, so a flat list is one whose first and last of the model are equal.
+        by_model = there & ranked[sources]
+        count = by_model.sum(axis=1)
+        last = np.take_along_axis(scores, np.maximum(count - 1, 0)[:, None], axis=1)[:, 0]
+        self.numbers.flat += int(((count >= _FEW) & by_model[:, 0] & (scores[:, 0] == last)).sum())
+
+
+def _labelled(drafts: Drafts, name: str) -> NDArray[np.bool_]:
+    """Return which numbers of sources mean *name*, with any segment behind it."""
+    return np.array([label.split(":")[0] == name for label in drafts.labels], dtype=np.bool_)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -47,21 +47,36 @@ def score_block(
 ) -> Iterator[pa.RecordBatch]:
     """Make the lists of the people in *batches*, upload them as one part file and yield its commit record."""
     ranker = Ranker(*shared.value)
-    counts = Counts(items=len(ranker.shelf.items))
-    part = PartFile()
-    for group in _groups(ranker, batches, k, reasons):
-        for listed in group:
-            counts.add(listed.drafts, listed.histories, ranker.shelf)
-        part.write_group(to_batch(ranker.shelf, group, batch.model_version, batch.run_date))
-    if not part.rows:
+    counts = Counts(ranker.shelf)
+    content, described = write_part(_groups(ranker, _counted(batches, counts), k, reasons), counts, batch)
+    if not described["rows"]:
         return
     context = TaskContext.get()
     number = context.partitionId() if context else 0
     key = f"{batch.prefix}/part-{number:05d}-{uuid4().hex[:8]}.parquet"
-    content, described = part.close()
     open_store().create(key, content)
-    record = {"key": key, **described, "counts": counts.as_record()}
-    yield pa.RecordBatch.from_pydict({"record": [json.dumps(record)]})
+    yield pa.RecordBatch.from_pydict({"record": [json.dumps({"key": key, **described})]})
+
+
+def write_part(groups: Iterable[list[Listed]], counts: Counts, batch: Batch) -> tuple[bytes, dict[str, Any]]:
+    """Return one part file of the lists of *groups*, each a row group, and its record with everything in *counts*."""
+    part = PartFile()
+    for group in groups:
+        for listed in group:
+            counts.add(listed.drafts, listed.histories)
+        rows = to_batch(counts.shelf, group, batch.model_version, batch.run_date)
+        counts.add_rows(rows)
+        part.write_group(rows)
+    if not part.rows:
+        return b"", {"rows": 0}
+    content, described = part.close()
+    return content, {**described, "counts": counts.as_record()}
+
+
+def _counted(batches: Iterator[pa.RecordBatch], counts: Counts) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        counts.receive(batch)
+        yield batch
 
 
 def _groups(ranker: Ranker, batches: Iterator[pa.RecordBatch], k: int, reasons: int) -> Iterator[list[Listed]]:

@@ -1,83 +1,88 @@
 """
 Step: make an approved challenger the champion.
 
-Reads:  the challenger's version and files, the answer of the person who was asked.
-Writes: the answer as tags of the challenger; when it is a valid approval, a copy among the champions and their alias.
-Re-run: safe; promoting the current champion again changes nothing.
+Reads:  the challenger's version and files, the answer of the person who was asked, the audit log.
+Writes: audit records of the approval and the promotion, or of the refusal; a copy among the champions and their alias.
+Re-run: safe; what was begun is finished, and promoting the current champion again changes nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pipelines import wiring
-from refit.approval import Approval, read_answer
-from refit.errors import NotApprovedError
-from refit.factors import load_verified
+from refit.audit import AuditLog
+from refit.config.approval import Approvals
 from refit.interfaces import ModelRegistry, Tracker
+from refit.promotions import Promotions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
     """What this step did."""
 
-    champion: int
+    champion: int | None
     previous: int | None
+    """Champion before the last change."""
     challenger: int
     digest: str
     cutoff: str
     approved_by: str
+    promoted: bool
+    """Whether the challenger is the champion now; False when there was nothing left to answer."""
+    said: str
+    record: int
+    """Number of the newest audit record."""
 
 
-def run(version: int, digest: str, answer: dict[str, Any], *, registry: ModelRegistry, tracker: Tracker) -> Receipt:
-    """Promote challenger *version* if *answer* approves exactly *digest*."""
-    challenger = registry.challenger(version)
-    current = registry.champion()
-    approval = read_answer(answer)
-    if challenger.tags.get("approval") == "approved":
-        # A second try after a crash: the recorded approval stands and is not overwritten.
-        approval = Approval(
-            True,
-            challenger.tags["approver"],
-            challenger.tags["approval_reason"],
-            challenger.tags["approved_at"],
-        )
-    else:
-        registry.tag(challenger, approval.as_tags())
-    if not approval.approved:
-        still = f"the champion is still version {current.version}" if current else "there is still no champion"
-        raise NotApprovedError(
-            f"challenger version {version} was rejected by {approval.approver} "
-            f"({approval.reason or 'no reason given'}); {still}"
-        )
-    if challenger.tags.get("verdict") != "propose":
-        raise NotApprovedError(
-            f"challenger version {version} has no passed promotion verdict ({challenger.tags.get('reasons', 'none')}); "
-            "an approval cannot replace it; train a better one"
-        )
-    if challenger.digest != digest:
-        raise NotApprovedError(
-            f"challenger version {version} has digest {challenger.digest[:16]}, the approval names {digest[:16]}"
-        )
-    load_verified(tracker, challenger)
-    if current is not None and current.cutoff > challenger.cutoff:
-        raise NotApprovedError(
-            f"challenger version {version} was trained on data before {challenger.cutoff[:10]}, the champion on data "
-            f"before {current.cutoff[:10]}; an older model replaces a newer one only by rollback"
-        )
-    champion = registry.promote(registry.challenger(version))
-    previous = current.version if current and current.version != champion.version else None
+def run(
+    version: int,
+    digest: str,
+    answer: dict[str, Any],
+    *,
+    policy: Approvals,
+    hours: float,
+    now: datetime,
+    registry: ModelRegistry,
+    tracker: Tracker,
+    log: AuditLog,
+) -> Receipt:
+    """Promote challenger *version* if *answer* approves exactly *digest*, what the person was shown."""
+    promotions = Promotions(
+        registry=registry,
+        tracker=tracker,
+        log=log,
+        policy=policy,
+        hours=hours,
+        now=now.isoformat(timespec="seconds"),
+    )
+    outcome = promotions.promote(version, digest, answer)
     return Receipt(
-        champion=champion.version,
-        previous=previous,
+        champion=outcome.champion,
+        previous=outcome.previous,
         challenger=version,
-        digest=challenger.digest,
-        cutoff=challenger.cutoff,
-        approved_by=approval.approver,
+        digest=outcome.challenger.digest,
+        cutoff=outcome.challenger.cutoff,
+        approved_by=outcome.approved_by,
+        promoted=outcome.promoted,
+        said=outcome.said,
+        record=outcome.record,
     )
 
 
 def main(version: int, digest: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """Promote with the real collaborators."""
-    return asdict(run(version, digest, answer, registry=wiring.registry(), tracker=wiring.tracker()))
+    """Promote with the real collaborators; the clock dates records and chooses nothing."""
+    receipt = run(
+        version,
+        digest,
+        answer,
+        policy=wiring.shop().approval,
+        hours=wiring.settings().approval_hours,
+        now=datetime.now(UTC),
+        registry=wiring.promoting_registry(),
+        tracker=wiring.tracker(),
+        log=wiring.audit(),
+    )
+    return asdict(receipt)

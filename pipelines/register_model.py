@@ -2,16 +2,18 @@
 Step: register a challenger, with its evidence, for a person to judge.
 
 Reads:  the files of the model, the promotion verdict.
-Writes: a version of the challengers' registered model, tagged with digest, cutoff, verdict and `approval=pending`.
-Re-run: safe; a model that is registered keeps its version.
+Writes: a version of the challengers' registered model, tagged with its evidence, `approval=pending` and how to answer.
+Re-run: safe; a model that is registered keeps its version, and one that was judged again is asked about again.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pipelines import wiring
+from refit.approval import decision_line
 from refit.factors import verified
 from refit.interfaces import ModelRegistry, Tracker
 
@@ -33,64 +35,83 @@ def run(
     model_id: str,
     digest: str,
     evaluation: dict[str, Any],
+    requested_by: str = "",
     *,
+    code: str,
+    now: datetime,
     registry: ModelRegistry,
     tracker: Tracker,
 ) -> Receipt:
-    """Register *model_id* with the receipt of its *evaluation*."""
+    """Register *model_id*, which *requested_by* had trained, with the receipt of its *evaluation*."""
     facts = verified(tracker.model_files(model_id), digest, f"challenger {model_id}").facts
-    proposed = bool(evaluation["proposed"])
-    version = registry.register(
-        model_id=model_id,
-        run_id=run_id,
-        tags={
-            "digest": digest,
-            "cutoff": str(facts["cutoff"]),
-            "training_set": training_set,
-            "verdict": "propose" if proposed else "refuse",
-            "reasons": "; ".join(evaluation["reasons"])[:4_000],
-            "judged_against": str(evaluation["champion"] or "none"),
-            "approval": "pending",
-        },
-    )
+    address = tracker.run_address(run_id)
+    dossier = f"{address}/artifacts/{evaluation['dossier']}"
+    evidence = {
+        "digest": digest,
+        "cutoff": str(facts["cutoff"]),
+        "training_set": training_set,
+        "evaluation_run": run_id,
+        "dossier": dossier,
+        "verdict": "propose" if evaluation["proposed"] else "refuse",
+        "reasons": "; ".join(evaluation["reasons"])[:4_000] or "none",
+        "judged_against": str(evaluation["champion"] or "none"),
+    }
+    asked = {"approval": "pending", "registered_at": now.isoformat(timespec="seconds")}
+    made = {"code": code, **({"requested_by": requested_by} if requested_by else {})}
+    version = registry.register(model_id=model_id, run_id=run_id, tags={**evidence, **asked, **made})
+    tag, line = decision_line(version.version, digest)
+    told = {"how_to_answer": f"in Airflow, or by the tag {tag} of the model that serves: {line}"}
+    if {name: version.tags.get(name) for name in evidence} != evidence:
+        told |= {
+            **evidence,
+            **asked,
+        }  # judged again, e.g. against another champion: an answer to the old evidence is none
+    registry.tag(version, told)
+    cutoff = str(facts["cutoff"])[:10]
     return Receipt(
         version=version.version,
         name=version.name,
-        proposed=proposed,
-        summary=_summary(evaluation, str(facts["cutoff"]), digest, tracker.run_address(run_id)),
+        proposed=bool(evaluation["proposed"]),
+        summary="\n".join(
+            [
+                *[f"- {reason}" for reason in evaluation["reasons"]],
+                "",
+                f"**[Dossier]({dossier})**, to be read in two minutes. "
+                f"Trained on data before {cutoff}, judged by {evaluation['judged']:,} people. "
+                f"Digest `{digest[:16]}`. [Run]({address})",
+                "",
+                *_table(evaluation),
+                "",
+                f"To answer in MLflow instead, set the tag `{tag}` of the registered model that serves to `{line}`, "
+                "or to the same with `reject`.",
+            ]
+        ),
     )
 
 
-def _summary(evaluation: dict[str, Any], cutoff: str, digest: str, address: str) -> str:
+def _table(evaluation: dict[str, Any]) -> list[str]:
     k = evaluation["k"]
     ours, *others = sorted(evaluation["metrics"].items(), key=lambda row: (row[0] != "challenger", -row[1]["ndcg"]))
     rows = [
         f"| {model.replace('_', ' ')} | {row['recall']:.4f} | {row['ndcg']:.4f} | {row['hit_rate']:.4f} |"
         for model, row in (ours, *others)
     ]
-    return "\n".join(
-        [
-            *[f"- {reason}" for reason in evaluation["reasons"]],
-            "",
-            f"**[Dossier]({address}/artifacts/{evaluation['dossier']})**, to be read in two minutes. "
-            f"Trained on data before {cutoff[:10]}, judged by {evaluation['judged']:,} people. "
-            f"Digest `{digest[:16]}`. [Run]({address})",
-            "",
-            f"| model | recall@{k} | ndcg@{k} | hit rate@{k} |",
-            "|---|---|---|---|",
-            *rows,
-        ]
-    )
+    return [f"| model | recall@{k} | ndcg@{k} | hit rate@{k} |", "|---|---|---|---|", *rows]
 
 
-def main(training_set: str, run_id: str, model_id: str, digest: str, evaluation: dict[str, Any]) -> dict[str, Any]:
-    """Register with the real collaborators."""
+def main(
+    training_set: str, run_id: str, model_id: str, digest: str, evaluation: dict[str, Any], requested_by: str = ""
+) -> dict[str, Any]:
+    """Register with the real collaborators; the clock only says until when it may be approved."""
     receipt = run(
         training_set,
         run_id,
         model_id,
         digest,
         evaluation,
+        requested_by,
+        code=wiring.code(),
+        now=datetime.now(UTC),
         registry=wiring.registry(),
         tracker=wiring.tracker(),
     )

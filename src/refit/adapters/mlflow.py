@@ -13,10 +13,11 @@ import mlflow
 from botocore.exceptions import BotoCoreError
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
-from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
+from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION, MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
 from mlflow.exceptions import MlflowException, RestException
 
-from refit.errors import NotFoundError, TransientError
+from refit.adapters.mlflow_identity import acts_as
+from refit.errors import NotFoundError, RefitError, TransientError
 from refit.interfaces import ModelVersion
 
 CHAMPION = "champion"
@@ -25,8 +26,15 @@ _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 """MLflow answers a missing alias with the second of these."""
 
 
+_REFUSED = {"PERMISSION_DENIED", "UNAUTHENTICATED"}
+
+
 class MlflowUnavailableError(TransientError):
     """The MLflow server did not answer."""
+
+
+class MlflowRefusedError(RefitError):
+    """The MLflow server does not let this user do this."""
 
 
 @contextmanager
@@ -44,6 +52,11 @@ def _answered(address: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code in _ABSENT:
             raise
+        if error.error_code in _REFUSED:
+            raise MlflowRefusedError(
+                f"MLflow at {address} does not let user {acts_as() or 'nobody'} do this: {str(error)[:200]}; "
+                "docs/security.md tells which user may do what"
+            ) from error
         raise MlflowUnavailableError(f"MLflow at {address} does not answer: {str(error)[:200]}; is it up?") from error
 
 
@@ -57,6 +70,8 @@ class MlflowTracker:
         # Downloads of models know no address of their own and would fall back to a database in the current folder.
         mlflow.set_tracking_uri(address)
         MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)
+        # Models are plain data; MLflow's own default would run what a file says.
+        MLFLOW_ALLOW_PICKLE_DESERIALIZATION.set(False)
         self._client = MlflowClient(tracking_uri=address, registry_uri=address)
 
     def log_run(
@@ -143,7 +158,7 @@ class MlflowRegistry:
         self._client = MlflowClient(tracking_uri=address, registry_uri=address)
 
     def champion(self) -> ModelVersion | None:
-        """Return the version that the alias names, or None before the first promotion."""
+        """Return the version that the alias names, or None where there is no alias."""
         with _answered(self._address):
             try:
                 return _version(self._client.get_model_version_by_alias(self._champions, CHAMPION))
@@ -152,15 +167,13 @@ class MlflowRegistry:
                     return None
                 raise
 
+    def champion_version(self, version: int) -> ModelVersion:
+        """Return one version of the champions' model, alias or not; NotFoundError when there is none."""
+        return self._get(self._champions, version)
+
     def challenger(self, version: int) -> ModelVersion:
         """Return one challenger; NotFoundError when there is none."""
-        with _answered(self._address):
-            try:
-                return _version(self._client.get_model_version(self._challengers, str(version)))
-            except MlflowException as error:
-                if error.error_code in _ABSENT:
-                    raise NotFoundError(f"there is no version {version} of {self._challengers}") from error
-                raise
+        return self._get(self._challengers, version)
 
     def register(self, *, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
         """Register a model as challenger; the same model again returns the version that exists."""
@@ -174,22 +187,59 @@ class MlflowRegistry:
                 self._client.set_model_version_tag(challenger.name, str(challenger.version), key, value)
         return self.challenger(challenger.version)
 
-    def promote(self, challenger: ModelVersion) -> ModelVersion:
-        """Copy the challenger to the champions and point the alias at the copy; again changes nothing."""
+    def copy(self, challenger: ModelVersion) -> ModelVersion:
+        """Copy the challenger to the champions, with its tags; again returns the copy that exists. Moves no alias."""
         with _answered(self._address):
             tags = {**challenger.tags, "challenger": str(challenger.version)}
-            copy = self._copy(self._champions, challenger.model_id, challenger.run_id, tags)
+            return self._copy(self._champions, challenger.model_id, challenger.run_id, tags)
+
+    def point(self, version: int) -> None:
+        """Point the alias at a version of the champions' model; NotFoundError when there is none."""
+        with _answered(self._address):
             current = self.champion()
-            if current is None or current.version != copy.version:
-                self._client.set_registered_model_alias(self._champions, CHAMPION, str(copy.version))
-            return copy
+            if current is None or current.version != version:
+                self.champion_version(version)
+                self._client.set_registered_model_alias(self._champions, CHAMPION, str(version))
+
+    def notes(self) -> Mapping[str, str]:
+        """Return the tags of the champions' model as a whole; none where there is no such model."""
+        with _answered(self._address):
+            try:
+                return dict(self._client.get_registered_model(self._champions).tags)
+            except MlflowException as error:
+                if error.error_code in _ABSENT:
+                    return {}
+                raise
+
+    def note(self, name: str, value: str) -> None:
+        """Set one tag of the champions' model as a whole."""
+        with _answered(self._address):
+            self._client.set_registered_model_tag(self._champions, name, value)
+
+    def _make(self, name: str) -> None:
+        try:
+            # Asked first: a user who may not make registered models may use one that is there.
+            self._client.get_registered_model(name)
+        except RestException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            try:
+                self._client.create_registered_model(name)
+            except RestException as made:
+                if made.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+
+    def _get(self, name: str, version: int) -> ModelVersion:
+        with _answered(self._address):
+            try:
+                return _version(self._client.get_model_version(name, str(version)))
+            except MlflowException as error:
+                if error.error_code in _ABSENT:
+                    raise NotFoundError(f"there is no version {version} of {name}") from error
+                raise
 
     def _copy(self, name: str, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
-        try:
-            self._client.create_registered_model(name)
-        except RestException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+        self._make(name)
         for known in self._client.search_model_versions(f"name = '{name}'"):
             if known.tags.get("model_id") == model_id:
                 return _version(known)

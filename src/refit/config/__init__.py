@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from refit.config.approval import Approvals
 from refit.config.cleaning import Bots, Cleaning, Normalise, Outliers
 from refit.config.data import Calendar, Events, Validation
 from refit.config.drift import Drift
 from refit.config.evaluation import Evaluation, Promotion
 from refit.config.kinds import Blend, ClosedForm, Habit, Models, ModelSettings, Neighbours
+from refit.config.list_gate import ListGate
 from refit.config.lists import Boost, Lists
 from refit.config.model import Als, Confidence, Training
+from refit.config.retention import Retention
 from refit.config.shop import FirstRun, Shop, load_shop
 from refit.config.sources import Source
 from refit.config.tuning import Range, Tuning
 
 __all__ = [
     "Als",
+    "Approvals",
     "Blend",
     "Boost",
     "Bots",
@@ -27,6 +31,7 @@ __all__ = [
     "Events",
     "FirstRun",
     "Habit",
+    "ListGate",
     "Lists",
     "ModelSettings",
     "Models",
@@ -35,6 +40,7 @@ __all__ = [
     "Outliers",
     "Promotion",
     "Range",
+    "Retention",
     "Shop",
     "Source",
     "Training",

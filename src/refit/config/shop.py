@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
+from refit.config.approval import Approvals
 from refit.config.cleaning import Cleaning
 from refit.config.data import Calendar, Events, Validation
 from refit.config.drift import Drift
@@ -17,6 +18,7 @@ from refit.config.kinds import PARTS_OF, Blend, ClosedForm, Habit, Kind, Models,
 from refit.config.lists import Lists
 from refit.config.model import Als, Confidence, Training
 from refit.config.parts import Part
+from refit.config.retention import Retention
 from refit.config.sources import Source
 from refit.config.tuning import Tuning
 from refit.errors import ConfigurationError
@@ -51,8 +53,10 @@ class Shop(Part):
     tuning: Tuning = Tuning()
     evaluation: Evaluation
     promotion: Promotion = Promotion()
+    approval: Approvals = Approvals()
     drift: Drift = Drift()
     lists: Lists = Lists()
+    retention: Retention = Retention()
     validation: Validation = Validation()
     cleaning: Cleaning = Cleaning()
     simulation: SimulatedShop | None = None

@@ -1,0 +1,96 @@
+"""
+Step: settle which version is champion after somebody has moved the alias by hand.
+
+Reads:  the alias, the audit log, the version and its files.
+Writes: an audit record, and the `champion` alias where it is put back.
+Re-run: safe; where alias and audit log agree nothing is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pipelines import wiring
+from refit.audit import AuditLog
+from refit.champions import adoptable, settle
+from refit.errors import ConfigurationError
+from refit.factors import load_verified
+from refit.interfaces import ModelRegistry, Tracker
+from refit.standing import ADOPTION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What this step did."""
+
+    champion: int
+    """The version that serves now."""
+    adopted: bool
+    """False when alias and audit log agreed already."""
+    older: bool
+    """Whether it was trained on older data than the champion before it."""
+    record: int
+    """Number of the newest audit record."""
+
+
+def run(
+    version: int,
+    reason: str,
+    requested_by: str,
+    *,
+    now: datetime,
+    registry: ModelRegistry,
+    tracker: Tracker,
+    log: AuditLog,
+) -> Receipt:
+    """Make *version*, the one of the alias or the one of the audit log, the champion in both."""
+    if not reason.strip() or not requested_by.strip():
+        raise ConfigurationError("an adoption is recorded: give reason=... and requested_by=...")
+    newest = log.newest()
+    before = newest.standing.reigning if newest else None
+    alias = registry.champion()
+    named, recorded = alias.version if alias else None, before.version if before else None
+    if newest and version == named == recorded:
+        return Receipt(champion=version, adopted=False, older=False, record=newest.number)
+    if version not in (named, recorded):
+        raise ConfigurationError(
+            f"version {version} is neither that of the alias ({named or 'none'}) nor that of the audit log "
+            f"({recorded or 'none'}); adopt one of the two, or use promote_model or rollback"
+        )
+    found = adoptable(registry, log.standing(), version)
+    load_verified(tracker, found)
+    older = before is not None and found.cutoff < before.cutoff
+    facts = {
+        "version": version,
+        "challenger": found.tags.get("challenger", ""),
+        "model_id": found.model_id,
+        "digest": found.digest,
+        "cutoff": found.cutoff,
+        "alias": named,
+        "older": older,
+    }
+    log.append(
+        newest,
+        ADOPTION,
+        at=now.isoformat(timespec="seconds"),
+        by=requested_by.strip(),
+        reason=reason.strip(),
+        facts=facts,
+    )
+    return Receipt(champion=version, adopted=True, older=older, record=settle(registry, log).number)
+
+
+def main(version: int, reason: str, requested_by: str) -> dict[str, Any]:
+    """Adopt with the real collaborators; the clock dates the record and chooses nothing."""
+    receipt = run(
+        version,
+        reason,
+        requested_by,
+        now=datetime.now(UTC),
+        registry=wiring.promoting_registry(),
+        tracker=wiring.tracker(),
+        log=wiring.audit(),
+    )
+    return asdict(receipt)

@@ -1,0 +1,95 @@
+"""
+Step: go back to an earlier champion, model and lists together.
+
+Reads:  the audit log, the version to go back to and its files, the history of `live.json`.
+Writes: an audit record, the `champion` alias, then `live.json`; nothing is deleted, and histories go on.
+Re-run: safe; the same logical run goes back once, and one that was killed is finished.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from pipelines import wiring
+from refit.audit import AuditLog
+from refit.interfaces import ModelRegistry, ObjectStore, Tracker
+from refit.rollbacks import Lists, Rollbacks, Wish
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What this step did."""
+
+    champion: int
+    """The version that serves now."""
+    rolled_back_from: int
+    withdrawn: list[int]
+    """Versions that serve no more: batches by them are not published."""
+    batch: str
+    """That readers see now; empty where the lists were left as they are."""
+    run_date: str
+    generation: int
+    record: int
+    """Number of the audit record."""
+
+
+def run(
+    to: int | None,
+    reason: str,
+    requested_by: str,
+    logical_run: str,
+    lists: Lists,
+    *,
+    now: datetime,
+    registry: ModelRegistry,
+    tracker: Tracker,
+    log: AuditLog,
+    store: ObjectStore,
+) -> Receipt:
+    """Go back to version *to*, or to the champion before; *lists* is `stay` to leave the lists as they are."""
+    wish = Wish(
+        to=to,
+        reason=reason.strip(),
+        by=requested_by.strip(),
+        at=now.isoformat(timespec="seconds"),
+        logical_run=logical_run,
+        lists=lists,
+    )
+    done = Rollbacks(registry=registry, tracker=tracker, log=log, store=store).roll_back(wish)
+    facts = done.record.facts
+    live = done.published.live if done.published else None
+    return Receipt(
+        champion=int(facts["version"]),
+        rolled_back_from=int(facts["from"]),
+        withdrawn=list(facts["withdrawn"]),
+        batch=live.batch if live else "",
+        run_date=live.run_date if live else "",
+        generation=live.generation if live else 0,
+        record=done.record.number,
+    )
+
+
+def main(
+    reason: str, requested_by: str, to: int | None = None, logical_run: str = "", lists: Lists = "back"
+) -> dict[str, Any]:
+    """Go back with the real collaborators; the clock dates the record and chooses nothing."""
+    store, followers = wiring.lists(), wiring.followers()
+    receipt = run(
+        to,
+        reason,
+        requested_by,
+        logical_run or f"by-hand/{uuid4().hex[:12]}",
+        lists,
+        now=datetime.now(UTC),
+        registry=wiring.promoting_registry(),
+        tracker=wiring.tracker(),
+        log=wiring.audit(),
+        store=store,
+    )
+    if receipt.run_date:
+        for follow in followers:
+            follow(store, receipt.run_date)
+    return asdict(receipt)

@@ -7,7 +7,8 @@ run with a logical date lands the day before it.
 **If this fails.** Nothing of the interval became visible; yesterday's data still serve. The last line of the log says
 which rule was broken, by how many rows, and what to mend. A slow run is normal when a long history is landed at once.
 
-**Safe to re-run.** Always: landing an interval again replaces exactly its days.
+**Safe to re-run.** Always: landing an interval again replaces exactly its days. A backfill lands each day by a run of
+its own; the champion and the live lists change only through the runs that a landing starts.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ _SCHEDULE = _schedule()
 @dag(
     dag_id="ingest",
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
-    start_date=_SCHEDULE.start,
+    start_date=_SCHEDULE.first,
     end_date=_SCHEDULE.end,
     catchup=False,
     max_active_runs=1,
+    dagrun_timeout=timedelta(hours=12),
     tags=["refit", "data"],
     doc_md=__doc__,
     default_args={
@@ -51,22 +53,24 @@ _SCHEDULE = _schedule()
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
         "retry_exponential_backoff": True,
-        "execution_timeout": timedelta(hours=3),
+        "max_retry_delay": timedelta(minutes=10),
+        "priority_weight": 2,  # where slots are few: lists, then landing, then training
+        "weight_rule": "absolute",
         # A refusal is an answer; only accidents are tried again.
         "retry_policy": ExceptionRetryPolicy(
             [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
         ),
     },
     params={
-        "since": Param(None, type=["null", "string"], format="date", description="First day to land."),
-        "until": Param(None, type=["null", "string"], format="date", description="Day after the last one."),
+        "since": Param(None, type=["null", "string"], format="date", description="First day to land, with `until`."),
+        "until": Param(None, type=["null", "string"], format="date", description="Day after the last one to land."),
     },
 )
 def ingest() -> None:
     from pipelines.schedule import INTERACTIONS
 
     @result
-    @task(outlets=[Asset(INTERACTIONS)])
+    @task(outlets=[Asset(INTERACTIONS)], pool="spark", execution_timeout=timedelta(hours=3))
     def land_interactions(since: str, until: str) -> dict[str, Any]:
         from pipelines.process import run_step
 

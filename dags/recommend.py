@@ -1,14 +1,17 @@
 """
 Make everyone's lists with the champion and publish them in one atomic batch.
 
-**When.** After each landing and whenever the champion changes; both as of the end of the newest landed day. By hand
-with `as_of` for any landed day: lists for a day before the live one are written and leave `live.json` alone.
+**When.** After each landing and whenever the champion changes, and once a day in case one of these was missed; all as
+of the end of the newest landed day. A run that nobody asked for ends at once when the live lists are already made from
+all that. By hand with `as_of` for any landed day. By `airflow backfill create` for a range of past days: each run makes
+the lists of the end of its day, by the newest champion that knew nothing after it, and leaves `live.json` alone.
 
 **If this fails.** The last good batch is still live. A red `publish_recommendations` means that the lists broke the
 shop's policy; the log names each number and its limit, and the refused batch stays readable by its id.
-A skipped `publish_recommendations` is a result: the shop has no champion yet.
+A skipped `publish_recommendations` is a result: no champion yet, or nothing new; the log of `score_users` says which.
 
-**Safe to re-run.** Always; each try writes a batch of its own and the pointer moves last.
+**Safe to re-run.** Always; each try writes a batch of its own and the pointer moves last. Clearing `score_users` makes
+new lists; clearing `publish_recommendations` alone publishes nothing twice.
 """
 
 from __future__ import annotations
@@ -16,7 +19,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, result, task
+from airflow.sdk import (
+    Asset,
+    AssetOrTimeSchedule,
+    CronDataIntervalTimetable,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    dag,
+    result,
+    task,
+)
 
 
 def _schedule() -> Any:
@@ -26,14 +40,18 @@ def _schedule() -> Any:
 
 
 _TRIGGERS, _SCHEDULE = _schedule()
+# Only a DAG with a calendar can be backfilled; events alone name no days.
+_DAILY = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
 
 
 @dag(
     dag_id="recommend",
-    schedule=_TRIGGERS,
-    start_date=_SCHEDULE.start,
+    schedule=AssetOrTimeSchedule(timetable=_DAILY, assets=_TRIGGERS),
+    start_date=_SCHEDULE.first,
+    end_date=_SCHEDULE.end,
     catchup=False,
     max_active_runs=1,
+    dagrun_timeout=timedelta(hours=12),
     tags=["refit", "lists"],
     doc_md=__doc__,
     default_args={
@@ -41,23 +59,26 @@ _TRIGGERS, _SCHEDULE = _schedule()
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
         "retry_exponential_backoff": True,
-        "execution_timeout": timedelta(hours=3),
+        "max_retry_delay": timedelta(minutes=10),
+        "priority_weight": 3,  # where slots are few: lists, then landing, then training
+        "weight_rule": "absolute",
+        "execution_timeout": timedelta(minutes=30),
         "retry_policy": ExceptionRetryPolicy(
             [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
         ),
     },
     params={
-        "as_of": Param(
-            None, type=["null", "string"], format="date", description="Nothing at or after this day is read."
-        ),
+        "as_of": Param(None, type=["null", "string"], format="date", description="Nothing from this day on is read."),
     },
 )
 def recommend() -> None:
-    @task
-    def score_users(as_of: str) -> dict[str, Any]:
+    @task(pool="spark", execution_timeout=timedelta(hours=3))
+    def score_users(as_of: str, unless_live: str, logical_run: str, ordered_at: str) -> dict[str, Any]:
         from pipelines.process import run_step
 
-        return run_step("score_users", as_of=as_of)
+        return run_step(
+            "score_users", as_of=as_of, unless_live=unless_live, logical_run=logical_run, ordered_at=ordered_at
+        )
 
     @task.short_circuit
     def anything_scored(scored: dict[str, Any]) -> bool:
@@ -65,13 +86,21 @@ def recommend() -> None:
 
     @result
     @task
-    def publish_recommendations(scored: dict[str, Any]) -> dict[str, Any]:
+    def publish_recommendations(scored: dict[str, Any], backfill: str) -> dict[str, Any]:
         from pipelines.process import run_step
 
-        return run_step("publish_recommendations", batch=scored["batch"])
+        return run_step("publish_recommendations", batch=scored["batch"], backfill=backfill)
 
-    scored = score_users(as_of="{{ params.as_of or '' }}")
-    anything_scored(scored) >> publish_recommendations(scored)
+    scored = score_users(
+        as_of="{{ params.as_of or (data_interval_end | ds if dag_run.run_type == 'backfill' else '') }}",
+        # Nobody waits for a run that the calendar or an event has started, so it does nothing twice.
+        unless_live="{{ dag_run.run_type in ('scheduled', 'asset_triggered') }}",
+        # The same for every try of a run; who clears it asks for new lists.
+        logical_run="{{ dag_run.dag_id }}/{{ dag_run.run_id }}/{{ '%03d' % dag_run.clear_number }}",
+        # Not `run_after`: that of a backfill lies in the past, and what it makes anew would never count as newer.
+        ordered_at="{{ dag_run.start_date | ts }}",
+    )
+    anything_scored(scored) >> publish_recommendations(scored, backfill="{{ dag_run.run_type == 'backfill' }}")
 
 
 recommend()

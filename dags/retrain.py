@@ -2,11 +2,12 @@
 Retrain when the data have moved, ask a person, promote.
 
 **When.** Weekly, early on Monday. By hand with `as_of` (default: the end of the newest landed day) and, to retrain
-although nothing has drifted, `force` with a `reason`; both are recorded.
+although nothing has drifted, `force` with a `reason`; both are recorded. With an `as_of` that the champion is younger
+than it is an experiment: trained, judged and registered, and never put before a person. A backfill is one, too.
 
 **If this fails.** The champion has not moved and lists go on being made with it. A red `promote_model` after an answer
-means that the challenger was rejected, or that nobody answered in time; the log names the person and the reason.
-A skipped tail is a result: no drift, or a challenger that is not good enough, with the reasons in the log.
+means a rejection, no answer in time, or an answer that does not count; the log says who, why and what to do. A skipped
+tail is a result: no drift, or a challenger that is not good enough. The question may be answered in MLflow, too.
 
 **Safe to re-run.** Always; clearing `approve` asks again.
 """
@@ -17,16 +18,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import (
-    Asset,
-    CronDataIntervalTimetable,
-    ExceptionRetryPolicy,
-    Param,
-    RetryAction,
-    RetryRule,
-    dag,
-    task,
-)
+from airflow.sdk import Asset, CronDataIntervalTimetable, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
 
 
 def _schedule() -> Any:
@@ -48,6 +40,7 @@ _MODEL = ("training_set", "run_id", "model_id", "digest")
     end_date=_SCHEDULE.end,
     catchup=False,
     max_active_runs=1,
+    dagrun_timeout=_SCHEDULE.approval + timedelta(days=1),
     tags=["refit", "model"],
     doc_md=__doc__,
     default_args={
@@ -55,13 +48,14 @@ _MODEL = ("training_set", "run_id", "model_id", "digest")
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
         "retry_exponential_backoff": True,
-        "execution_timeout": timedelta(hours=6),
+        "max_retry_delay": timedelta(minutes=10),
+        "priority_weight": 1,  # where slots are few: lists, then landing, then training
+        "weight_rule": "absolute",
+        "execution_timeout": timedelta(minutes=30),
         "retry_policy": ExceptionRetryPolicy([_REFUSED]),
     },
     params={
-        "as_of": Param(
-            None, type=["null", "string"], format="date", description="Nothing at or after this day is read."
-        ),
+        "as_of": Param(None, type=["null", "string"], format="date", description="Nothing from this day on is read."),
         "force": Param(False, type="boolean", description="Retrain although nothing has drifted."),
         "reason": Param("", type="string", maxLength=500, description="Why it is forced; asked for with force."),
     },
@@ -69,7 +63,7 @@ _MODEL = ("training_set", "run_id", "model_id", "digest")
 def retrain() -> None:
     from pipelines.schedule import CHAMPION
 
-    @task
+    @task(pool="spark", execution_timeout=timedelta(hours=1))
     def check_drift(as_of: str, force: bool, reason: str, requested_by: str) -> dict[str, Any]:
         from pipelines.process import run_step
 
@@ -79,39 +73,41 @@ def retrain() -> None:
     def worth_retraining(drift: dict[str, Any]) -> bool:
         return drift["retrain"]
 
-    @task
+    @task(pool="spark", execution_timeout=timedelta(hours=1))
     def build_training_set(drift: dict[str, Any]) -> dict[str, Any]:
         from pipelines.process import run_step
 
         return run_step("build_training_set", as_of=drift["as_of"])
 
-    @task
+    @task(pool="spark", execution_timeout=timedelta(hours=6))
     def tune_model(data: dict[str, Any]) -> dict[str, Any]:
         from pipelines.process import run_step
 
         return run_step("tune_model", training_set=data["training_set"])
 
-    @task
+    @task(pool="spark", execution_timeout=timedelta(hours=3))
     def train_model(tuned: dict[str, Any]) -> dict[str, Any]:
         from pipelines.process import run_step
 
         return run_step("train_model", training_set=tuned["training_set"], settings=tuned["settings"])
 
-    @task
+    @task(pool="spark", execution_timeout=timedelta(hours=1))
     def evaluate_model(model: dict[str, Any], drift: dict[str, Any]) -> dict[str, Any]:
         from pipelines.process import run_step
 
         return run_step("evaluate_model", **{key: model[key] for key in (*_MODEL, "settings")}, drift=drift)
 
     @task
-    def register_model(model: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
+    def register_model(model: dict[str, Any], evaluation: dict[str, Any], requested_by: str) -> dict[str, Any]:
         from pipelines.process import run_step
 
-        return run_step("register_model", **{key: model[key] for key in _MODEL}, evaluation=evaluation)
+        made = {key: model[key] for key in _MODEL}
+        return run_step("register_model", **made, evaluation=evaluation, requested_by=requested_by)
 
     @task.short_circuit
-    def worth_asking(challenger: dict[str, Any]) -> bool:
-        return challenger["proposed"]
+    def worth_asking(challenger: dict[str, Any], run_type: str) -> bool:
+        # What is made for the past is compared and kept, and changes nothing that people see.
+        return challenger["proposed"] and run_type != "backfill"
 
     @task(outlets=[Asset(CHAMPION)])
     def promote_model(challenger: dict[str, Any], model: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
@@ -120,14 +116,16 @@ def retrain() -> None:
         return run_step("promote_model", version=challenger["version"], digest=model["digest"], answer=answer)
 
     drift = check_drift(
-        as_of="{{ params.as_of or (data_interval_end | ds if dag_run.run_type != 'manual' else '') }}",
+        as_of="{{ params.as_of or (data_interval_end | ds if dag_run.run_type in ('scheduled', 'backfill') else '') }}",
         force="{{ params.force }}",
         reason="{{ params.reason }}",
         requested_by="{{ dag_run.triggering_user_name or '' }}",
     )
     data = build_training_set(drift)
     model = train_model(tune_model(data))
-    challenger = register_model(model, evaluate_model(model, drift))
+    # A run that nobody has started names what has: four eyes are counted between people.
+    started_by = "{{ dag_run.triggering_user_name or dag_run.run_type }}"
+    challenger = register_model(model, evaluate_model(model, drift), started_by)
     approve = HITLOperator(
         task_id="approve",
         subject="Make challenger {{ ti.xcom_pull(task_ids='register_model')['version'] }} the champion of "
@@ -136,6 +134,7 @@ def retrain() -> None:
         body="{{ ti.xcom_pull(task_ids='register_model')['summary'] }}",
         options=["Approve", "Reject"],
         defaults=["Reject"],
+        assigned_users=_SCHEDULE.assigned_users,
         response_timeout=_SCHEDULE.approval,
         params={"reason": Param("", type="string", description="Kept with the model version.")},
         # Silence ends in the default, a refusal; only an accident is tried again, and asks again.
@@ -143,7 +142,7 @@ def retrain() -> None:
     )
 
     drift >> worth_retraining(drift) >> data
-    challenger >> worth_asking(challenger) >> approve
+    challenger >> worth_asking(challenger, "{{ dag_run.run_type }}") >> approve
     promote_model(challenger, model, approve.output)
 
 

@@ -34,6 +34,7 @@ _TRIGGER, _SCHEDULE = _schedule()
     start_date=_SCHEDULE.start,
     catchup=False,
     max_active_runs=1,
+    dagrun_timeout=timedelta(hours=12),
     tags=["refit", "model"],
     doc_md=__doc__,
     default_args={
@@ -41,19 +42,20 @@ _TRIGGER, _SCHEDULE = _schedule()
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
         "retry_exponential_backoff": True,
-        "execution_timeout": timedelta(hours=1),
+        "max_retry_delay": timedelta(minutes=10),
+        "priority_weight": 1,  # where slots are few: lists, then landing, then training
+        "weight_rule": "absolute",
+        "execution_timeout": timedelta(minutes=10),
         "retry_policy": ExceptionRetryPolicy(
             [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
         ),
     },
     params={
-        "as_of": Param(
-            None, type=["null", "string"], format="date", description="Nothing at or after this day is read."
-        ),
+        "as_of": Param(None, type=["null", "string"], format="date", description="Nothing from this day on is read."),
     },
 )
 def watch() -> None:
-    @task
+    @task(pool="spark", execution_timeout=timedelta(hours=1))
     def check_drift(as_of: str) -> dict[str, Any]:
         from pipelines.process import run_step
 

@@ -55,6 +55,16 @@ class AirflowApi:
             if since is None or (_moment(error["timestamp"]) or since) >= since
         }
 
+    def pools(self) -> dict[str, int]:
+        """Return the slots of each pool: how many of its tasks may run at the same time."""
+        return {pool["name"]: int(pool["slots"]) for pool in self._get("/pools", limit=100)["pools"]}
+
+    def make_pool(self, name: str, slots: int, description: str) -> None:
+        """Make a pool unless there is one; what a person has set stays."""
+        if name not in self.pools():
+            body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
+            self._post("/pools", body)
+
     # --- runs -------------------------------------------------------------------------------------
 
     def trigger(
@@ -204,6 +214,10 @@ class AirflowApi:
             "run_backwards": newest_first,
         }
         return int(self._post("/backfills", body)["id"])
+
+    def backfills(self, dag_id: str) -> list[Json]:
+        """Return the backfills of a timetable; one without `completed_at` keeps a second one out."""
+        return list(self._get("/backfills", dag_id=dag_id, limit=100)["backfills"])
 
     # --- the wire ---------------------------------------------------------------------------------
 

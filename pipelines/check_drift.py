@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -20,9 +21,10 @@ from pipelines.addresses import PROFILE_FILE, Addresses
 from pipelines.instants import Instant, landed_as_of
 from refit.config import Shop
 from refit.digests import canonical_json
-from refit.drift_policy import first_training, forced_by, statistics_of
+from refit.drift_policy import first_training, forced_by, forced_training, statistics_of
 from refit.drift_reports import check_champion
 from refit.errors import NotEnoughDataError
+from refit.experiments import experiment, tell_experiment
 from refit.factors import verified
 from refit.interfaces import DriftReporter, ModelRegistry, Tracker
 from refit.lake import Lake
@@ -64,6 +66,8 @@ def run(
     pages: dict[str, bytes] = {}
     if champion is None:
         verdict = first_training(forced)
+    elif forced and datetime.fromisoformat(champion.cutoff) >= as_of:
+        verdict = forced_training(forced)
     else:
         files = tracker.model_files(champion.model_id)
         model = verified(files, champion.digest, f"champion version {champion.version}")
@@ -71,6 +75,8 @@ def run(
         check = check_champion(open_spark, lake, shop, champion, model, files[PROFILE_FILE], place, as_of)
         verdict = check.judge(forced)
         pages = check.pages(verdict, open_reporter)
+    if verdict.decision == "retrain":
+        verdict = tell_experiment(verdict, experiment(champion, as_of - timedelta(days=shop.training.holdout_days)))
     statistics = statistics_of(verdict)
     run_id = tracker.log_run(
         f"drift {as_of.date()}: {verdict.decision}",

@@ -61,11 +61,13 @@ def run_step(name: str, **values: Any) -> dict[str, Any]:
             bufsize=1,
             preexec_fn=_die_with_parent,
         )
-        last = ""
+        last = said = ""
         try:
             for line in process.stdout or ():
                 if not line.startswith(_NOISE):
                     last = line.strip() or last
+                    # Spark may go on talking while it ends; the sentence of the step is what counts.
+                    said = last if line.startswith(f"{name}: ") else said
                     _LOG.info(line.rstrip())
             code = process.wait()
         except BaseException:  # Airflow's time limit is a BaseException, and the step must not outlive it
@@ -76,13 +78,21 @@ def run_step(name: str, **values: Any) -> dict[str, Any]:
                 process.kill()
             raise
         if code == _REFUSED:
-            raise StepRefusedError(last)
+            raise StepRefusedError(said or last)
         if code:
-            raise StepFailedError(f"{name} ended with code {code}: {last}")
+            raise StepFailedError(f"{name} {_end(code)}: {said or last}")
         receipt: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
         for key, value in receipt.items():
             _LOG.info("%s: %s", key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         return receipt
+
+
+def _end(code: int) -> str:
+    """Return how a process ended, in words; a negative *code* is the signal that ended it."""
+    if code >= 0:
+        return f"ended with code {code}"
+    memory = " (as the system does when memory runs out)" if -code == signal.SIGKILL else ""
+    return f"was ended by {signal.Signals(-code).name}{memory}"
 
 
 def _die_with_parent(number: int = signal.SIGTERM) -> None:

@@ -13,6 +13,8 @@ INTERACTIONS = "refit_interactions"
 """Asset: a day of interactions has been landed."""
 CHAMPION = "refit_champion"
 """Asset: the champion has changed."""
+DECISIONS = "refit_decisions"
+"""Asset: somebody has answered for a challenger in MLflow."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,18 @@ class Schedule:
     """Between which instants runs are scheduled, and how long a person may think."""
 
     shop: str
+    first: datetime
+    """The first day of the shop: a run for an earlier day would end green without having done anything."""
     start: datetime
     end: datetime | None
     approval: timedelta
+    approvers: tuple[str, ...]
+    """Who may answer; empty: whoever Airflow lets."""
+
+    @property
+    def assigned_users(self) -> list[dict[str, str]] | None:
+        """The approvers as Airflow's questions name them; None for everybody."""
+        return [{"id": name, "name": name} for name in self.approvers] or None
 
 
 def read_schedule() -> Schedule:
@@ -31,15 +42,18 @@ def read_schedule() -> Schedule:
     path = settings.shops / settings.shop / "shop.toml"
     if not path.is_file():
         raise ConfigurationError(f"there is no shop {settings.shop!r} in {settings.shops}; set REFIT_SHOP")
-    calendar = tomllib.loads(path.read_text(encoding="utf-8"))["calendar"]
+    shop = tomllib.loads(path.read_text(encoding="utf-8"))
+    calendar = shop["calendar"]
     first = _day("REFIT_SCHEDULE_FROM", settings.schedule_from) or calendar["first_day"]
     last = _day("REFIT_SCHEDULE_UNTIL", settings.schedule_until) or calendar.get("last_day")
     return Schedule(
         shop=settings.shop,
+        first=datetime.combine(min(first, calendar["first_day"]), time(), tzinfo=UTC),
         start=datetime.combine(first, time(), tzinfo=UTC),
         # The run that lands the last day has that day as its data interval.
         end=datetime.combine(last, time(), tzinfo=UTC) if last else None,
         approval=timedelta(hours=settings.approval_hours),
+        approvers=tuple(shop.get("approval", {}).get("approvers", ())),
     )
 
 

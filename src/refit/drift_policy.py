@@ -139,6 +139,12 @@ def first_training(forced: str | None) -> Verdict:
     return Verdict(gate="drift", decision="retrain", measures=(), reasons=tuple(reasons))
 
 
+def forced_training(forced: str) -> Verdict:
+    """Return the verdict when a person demands a retraining as of a day with nothing new for the champion."""
+    reasons = (f"forced by {forced}", "nothing is compared: the champion has learnt from everything before that day")
+    return Verdict(gate="drift", decision="retrain", measures=(), reasons=reasons)
+
+
 def statistics_of(verdict: Verdict) -> dict[str, float | None]:
     """Return every measured number by its name."""
     return {measure.name: measure.value for measure in verdict.measures}

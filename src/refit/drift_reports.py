@@ -105,7 +105,8 @@ def check_champion(
     if cutoff >= as_of:
         raise ConfigurationError(
             f"the champion (version {champion.version}) was trained on data before {cutoff.date()}, which is not "
-            f"before as_of={as_of.date()}; there is nothing new to compare; give a later as_of"
+            f"before as_of={as_of.date()}; there is nothing new to compare; give a later as_of, or force=true and a "
+            "reason for an experiment"
         )
     reference = Profile.from_json(json.loads(profile))
     spark = open_spark()

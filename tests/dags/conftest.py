@@ -49,16 +49,31 @@ def _restore_sigterm() -> Iterator[None]:
     signal.signal(signal.SIGTERM, old)
 
 
-@pytest.fixture
-def answer(airflow_db: None) -> Iterator[Callable[[str, str], None]]:
-    """Give answer(option, reason): answers the question of `retrain` through the real REST application."""
+@pytest.fixture(scope="session")
+def client(airflow_db: None) -> Any:
+    """Give a session of user lee with the real REST application."""
     from airflow.api_fastapi.app import create_app
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
     from fastapi.testclient import TestClient
 
     app = create_app(apps="core")
     token = app.state.auth_manager.generate_jwt(SimpleAuthManagerUser(username="lee", role="admin"))
-    client = TestClient(app, headers={"Authorization": f"Bearer {token}"})
+    return TestClient(app, headers={"Authorization": f"Bearer {token}"})
+
+
+@pytest.fixture(scope="session")
+def known(dagbag: Any, airflow_db: None) -> None:
+    """Let the REST application know the timetables."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import sync_bag_to_db
+
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(dagbag, "dags-folder", None)
+
+
+@pytest.fixture
+def answer(client: Any) -> Iterator[Callable[[str, str], None]]:
+    """Give answer(option, reason): answers the question of `retrain` through the real REST application."""
     threads: list[threading.Thread] = []
 
     def wait_and_answer(option: str, reason: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,13 @@ FILES = sorted(path.stem for path in DAGS.glob("*.py"))
 def test_every_file_parses_into_the_timetable_of_its_name(dagbag: Any) -> None:
     """A file that does not parse would silently keep its old schedule."""
     assert dagbag.import_errors == {}
-    assert sorted(dagbag.dag_ids) == FILES == ["ingest", "recommend", "retrain", "watch"]
+    names = ["answers", "housekeeping", "ingest", "recommend", "retrain", "rollback", "watch"]
+    assert sorted(dagbag.dag_ids) == FILES == names
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_house_policy(dagbag: Any, name: str) -> None:
-    """Owner, tags, retries, time limits and a runbook are not optional."""
+    """Owner, tags, retries that wait longer each time, time limits and a runbook are not optional."""
     dag = dagbag.dags[name]
     assert "refit" in dag.tags
     assert dag.max_active_runs == 1
@@ -35,8 +38,30 @@ def test_house_policy(dagbag: Any, name: str) -> None:
     for task in dag.tasks:
         assert task.owner in {"data-engineering", "data-science"}
         assert task.retries >= 1
+        assert task.retry_exponential_backoff
+        assert task.retry_delay <= task.max_retry_delay <= timedelta(minutes=10)
         # A person may think longer than a step may run; the question has a time limit of its own.
         assert (task.execution_timeout is None) == (task.task_id == "approve")
+    longest = sum((task.execution_timeout or task.response_timeout for task in dag.tasks), timedelta())
+    assert dag.dagrun_timeout > longest, "the limit of a run would end tasks that are within their own"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_steps_that_start_spark_share_a_pool(dagbag: Any, name: str) -> None:
+    """On a small machine the pool has one slot; a backfill ignores the limits of its timetable, but no pool."""
+    for task in dagbag.dags[name].tasks:
+        step = DAGS.parent / "pipelines" / f"{task.task_id}.py"
+        starts_spark = step.is_file() and "wiring.spark" in step.read_text(encoding="utf-8")
+        assert task.pool == ("spark" if starts_spark else "default_pool"), task.task_id
+
+
+def test_every_parameter_is_explained_and_checked(dagbag: Any) -> None:
+    """The trigger form shows the description; a value of another type is refused before a run starts."""
+    for name in FILES:
+        for key, param in dagbag.dags[name].params.items():
+            shown = dagbag.dags[name].params.get_param(key)
+            assert shown.description, (name, key, param)
+            assert shown.schema.get("type"), (name, key)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -127,6 +152,7 @@ def test_an_approved_challenger_is_promoted(
     asked = steps.asked["promote_model"]
     assert (asked["version"], asked["digest"]) == (7, "d2")
     assert asked["answer"]["responded_by_user"]["name"] == "lee"
+    assert steps.asked["register_model"]["requested_by"] == "dag_test"
     assert asked["answer"]["params_input"] == {"reason": "looks right"}
 
 
@@ -155,6 +181,19 @@ def test_a_refused_challenger_is_never_put_before_a_person(dagbag: Any, airflow_
     state, tasks = _run(dagbag, "retrain", 5)
     assert state == "success"
     assert tasks["approve"] == tasks["promote_model"] == "skipped"
+
+
+def test_lists_are_scored_and_published_under_the_name_of_their_run(
+    dagbag: Any, airflow_db: None, steps: Steps
+) -> None:
+    """A run by hand always scores, and what it makes may go live."""
+    state, _ = _run(dagbag, "recommend", 3, as_of="2026-02-01")
+    assert state == "success"
+    scored = steps.asked["score_users"]
+    assert (scored["as_of"], scored["unless_live"]) == ("2026-02-01", "False")
+    assert re.fullmatch(r"recommend/manual__.+/000", scored["logical_run"])
+    assert datetime.fromisoformat(scored["ordered_at"]).tzinfo is not None
+    assert steps.asked["publish_recommendations"] == {"batch": "batches/1", "backfill": "False"}
 
 
 def test_without_a_champion_nothing_is_published(dagbag: Any, airflow_db: None, steps: Steps) -> None:

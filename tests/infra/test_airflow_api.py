@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
@@ -19,15 +20,26 @@ class Busy(ThreadingHTTPServer):
 
     refusals = 0
     asked = 0
+    pools: ClassVar[dict[str, int]] = {"default_pool": 128, "spark": 4}
+    made: ClassVar[list[dict[str, object]]] = []
 
 
 class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Busy)
+        assert self.path.startswith("/api/v2/pools")
+        self._answer(200, {"pools": [{"name": name, "slots": slots} for name, slots in self.server.pools.items()]})
+
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
         server = self.server
         assert isinstance(server, Busy)
         if self.path == "/auth/token":
             self._answer(201, {"access_token": "t"})
+            return
+        if self.path == "/api/v2/pools":
+            server.made.append(json.loads(body))
+            self._answer(201, {})
             return
         server.asked += 1
         if server.asked <= server.refusals:
@@ -78,3 +90,14 @@ def test_a_database_that_stays_locked_is_told(airflow: Busy, monkeypatch: pytest
     with pytest.raises(AirflowError, match=r"refused POST /api/v2/backfills with 503: .*Database is locked"):
         _backfill(airflow)
     assert airflow.asked > 1
+
+
+def test_a_pool_is_made_once_and_what_a_person_has_set_stays(airflow: Busy) -> None:
+    """Whoever has room for four Spark jobs keeps them over a restart of the stack."""
+    airflow.made.clear()
+    with AirflowApi(f"http://127.0.0.1:{airflow.server_port}", "admin", "secret") as api:
+        assert api.pools() == {"default_pool": 128, "spark": 4}
+        api.make_pool("spark", 1, "Steps that start Spark.")
+        assert airflow.made == []
+        api.make_pool("other", 2, "Something else.")
+    assert airflow.made == [{"name": "other", "slots": 2, "description": "Something else.", "include_deferred": False}]

@@ -78,10 +78,32 @@ def test_any_other_end_is_an_accident_with_the_last_line(
     assert str(failure.value) == f"pseudonym ended with code {code}: out of memory"
 
 
-def test_a_step_that_was_killed_is_an_accident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.executable", interpreter(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)"))
-    with pytest.raises(StepFailedError, match="ended with code -9"):
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "was ended by SIGKILL (as the system does when memory runs out): the last words"),
+        (signal.SIGTERM, "was ended by SIGTERM: the last words"),
+    ],
+    ids=["kill -9", "kill"],
+)
+def test_a_step_that_was_killed_is_an_accident_and_says_by_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, words: str
+) -> None:
+    body = f"print('the last words'); os.kill(os.getpid(), {int(number)})"
+    monkeypatch.setattr("sys.executable", interpreter(tmp_path, body))
+    with pytest.raises(StepFailedError) as failure:
         run_step("pseudonym", id="1")
+    assert str(failure.value) == f"pseudonym {words}"
+
+
+def test_the_sentence_of_a_step_is_the_reason_whatever_spark_says_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "print('score_users: the store is down'); print('spark WARN: task killed'); sys.exit(1)"
+    monkeypatch.setattr("sys.executable", interpreter(tmp_path, body))
+    with pytest.raises(StepFailedError) as failure:
+        run_step("score_users")
+    assert str(failure.value) == "score_users ended with code 1: score_users: the store is down"
 
 
 def test_what_the_jvm_always_says_is_not_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

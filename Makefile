@@ -67,12 +67,24 @@ format: $(STAMP) ## Rewrite the code as lint wants it
 	@$(PYTHON) -m ruff format .
 
 .PHONY: test
-test: test-fast ## Every test; those marked e2e start a whole stack
+test: test-fast ## Every test but `faults`; those marked e2e start a whole stack
 	@$(PYTHON) -m pytest -m e2e
+
+.PHONY: faults
+faults: $(STAMP) java postgres ## Kill every step, fill disks, take servers away; before a release, it takes a quarter of an hour
+	@$(PYTHON) -m pytest -m faults
 
 .PHONY: test-fast
 test-fast: $(STAMP) java postgres ## Every test that starts no stack
-	@$(PYTHON) -m pytest -m "not e2e" -n 2 --dist loadfile
+	@$(PYTHON) -m pytest -m "not e2e and not faults" -n 2 --dist loadfile
+
+.PHONY: audit
+audit: $(STAMP) ## Compare installed files with their hashes, write build/sbom.json, ask for known weaknesses (SERVICE=osv)
+	@$(PYTHON) -m infra.supply_chain $(if $(SERVICE),--service $(SERVICE))
+
+.PHONY: simulate
+simulate: $(STAMP) ## Publish under 200,000 schedules of faults, in minutes; every one can be played again by its number
+	@PYTHONPATH=src:. $(PYTHON) -m bench.schedules
 
 .PHONY: bench
 bench: $(STAMP) java ## Measure how long the steps take on data of several sizes
@@ -131,6 +143,8 @@ $(STAMP): $(LOCKS)/bootstrap.txt $(LOCKS)/lock.txt
 	@if ! test -x $(PYTHON); then python="$$($(FIND_PYTHON))" && "$$python" -m venv .venv; fi
 	@if ! test -x $(UV); then $(PYTHON) -m pip install -q --require-hashes -r $(LOCKS)/bootstrap.txt; fi
 	@$(UV) pip sync -q --python $(PYTHON) --require-hashes --compile-bytecode $(LOCKS)/lock.txt
+	@# A venv of Python 3.11 brings an old setuptools that nothing here needs and no lock names.
+	@$(UV) pip uninstall -q --python $(PYTHON) setuptools
 	@site="$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && \
 	printf '%s\n' "$$PWD" "$$PWD/src" > "$$site/refit.pth"
 	@$(PYTHON) -m infra.class_archive

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from infra import mlflow_users
 from infra.errors import StackError
 
 
@@ -38,6 +39,11 @@ _MAKERS: dict[str, Callable[[], str]] = {
     "airflow_fernet_key": _fernet,
     "airflow_secret_key": _key,
     "database_password": _word,
+    "mlflow_admin_password": _word,
+    "mlflow_trainer_password": _word,
+    "mlflow_promoter_password": _word,
+    "mlflow_approver_password": _word,
+    "mlflow_secret_key": _key,
     "s3_access_key": _access_key,
     "s3_secret_key": _key,
     "pseudonym_key": _key,
@@ -54,6 +60,11 @@ class Credentials:
     airflow_fernet_key: str
     airflow_secret_key: str
     database_password: str
+    mlflow_admin_password: str
+    mlflow_trainer_password: str
+    mlflow_promoter_password: str
+    mlflow_approver_password: str
+    mlflow_secret_key: str
     s3_access_key: str
     s3_secret_key: str
     pseudonym_key: str
@@ -67,6 +78,26 @@ class Credentials:
             "AWS_ACCESS_KEY_ID": self.s3_access_key,
             "AWS_SECRET_ACCESS_KEY": self.s3_secret_key,
             "REFIT_PSEUDONYM_KEY": self.pseudonym_key,
+            "REFIT_MLFLOW_USER": mlflow_users.TRAINER,
+            "REFIT_MLFLOW_PASSWORD": self.mlflow_trainer_password,
+            "REFIT_PROMOTER_USER": mlflow_users.PROMOTER,
+            "REFIT_PROMOTER_PASSWORD": self.mlflow_promoter_password,
+        }
+
+    def mlflow_environment(self) -> dict[str, str]:
+        """Return what the MLflow server alone must know, beside what every process knows."""
+        return {
+            "MLFLOW_AUTH_ADMIN_PASSWORD": self.mlflow_admin_password,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": self.mlflow_secret_key,
+        }
+
+    def mlflow_passwords(self) -> dict[str, str]:
+        """Return the password of each user that MLflow knows."""
+        return {
+            mlflow_users.ADMIN: self.mlflow_admin_password,
+            mlflow_users.TRAINER: self.mlflow_trainer_password,
+            mlflow_users.PROMOTER: self.mlflow_promoter_password,
+            mlflow_users.APPROVER: self.mlflow_approver_password,
         }
 
     def passwords(self) -> dict[str, str]:

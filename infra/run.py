@@ -18,6 +18,7 @@ import httpx
 from infra.airflow_api import AirflowApi
 from infra.class_archive import class_archive
 from infra.errors import StackError
+from infra.mlflow_users import TRAINER
 from infra.progress import Progress, failure, follow
 from infra.raw_data import has_own_database
 from infra.services import FAST_START, raw_data
@@ -25,7 +26,6 @@ from infra.settings import StackSettings, is_address, load_env_file, read_stack_
 from infra.stack import running, up
 from infra.state import Stack
 from infra.summary import show_summary
-from pipelines.__main__ import STEPS
 from pipelines.addresses import LAKE_CATALOG, Addresses
 from pipelines.settings import REPOSITORY, read_settings
 from refit.adapters.folder import FolderObjectStore
@@ -35,7 +35,10 @@ from refit.errors import ConfigurationError, NothingPublishedError, RefitError
 from refit.lake import Lake
 from refit.publication import read_manifest
 
-_STEPS = ["stack", "raw data", *(step for step in STEPS if step not in {"simulate_shop", "pseudonym", "read_person"})]
+_STEPS = [
+    *["stack", "raw data", "land_interactions", "check_drift", "build_training_set", "tune_model", "train_model"],
+    *["evaluate_model", "register_model", "promote_model", "score_users", "publish_recommendations"],
+]
 _HOURS = 3_600.0
 _ASSET_SECONDS = 10.0
 """Airflow starts the runs that wait for an asset about a second after it has changed."""
@@ -186,6 +189,7 @@ def _champion(stack: Stack, shop: str) -> int | None:
     answer = httpx.get(
         f"{stack.mlflow}/api/2.0/mlflow/registered-models/alias",
         params={"name": Addresses(shop, "", "").champions, "alias": "champion"},
+        auth=(TRAINER, stack.credentials.mlflow_trainer_password),
         trust_env=False,
         timeout=30,
     )

@@ -10,18 +10,26 @@ from pathlib import Path
 
 from infra import postgres
 from infra.class_archive import class_archive
+from infra.credentials import Credentials
 from infra.java import Java
+from infra.mlflow_users import write_config
 from infra.ports import LOOPBACK
 from infra.settings import StackSettings, is_address
 from pipelines.addresses import Addresses
 from pipelines.settings import REPOSITORY, Settings
 
 S3, MLFLOW, MIGRATION, DATABASE = "s3", "mlflow", "airflow-db-migrate", postgres.NAME
-AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor")
+AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 STORAGE = (S3, DATABASE)
-STOP_ORDER = ("airflow-scheduler", "airflow-dag-processor", "airflow-api-server", MIGRATION, MLFLOW)
+STOP_ORDER = (
+    *("airflow-scheduler", "airflow-triggerer", "airflow-dag-processor", "airflow-api-server"),
+    *(MIGRATION, MLFLOW),
+)
 """The scheduler first, so that nothing new is started; the S3 server and the database end after all of these."""
 PORTS = {"REFIT_AIRFLOW_PORT": "airflow", "REFIT_MLFLOW_PORT": "mlflow", "REFIT_S3_PORT": "s3"}
+
+POOLS = {"spark": (1, "Steps that start Spark; one slot for each that fits into the memory of this machine.")}
+"""Pools of the timetables, with slots and description; Airflow never starts a task whose pool does not exist."""
 
 S3_HEALTH = "/-/health"
 """Path that the S3 server answers without an access key; `-` can never be the name of a bucket."""
@@ -35,6 +43,7 @@ _LOG_LEVELS = " ".join(
 FAST_START = "-XX:TieredStopAtLevel=1"
 """A step on a small shop ends before the thorough compiler has paid for itself; this saves a quarter of it."""
 _PATH_SETTINGS = ("shops", "expectations")
+_SECRET_SETTINGS = ("REFIT_SOURCE_PASSWORD", "REFIT_PSEUDONYM_KEY", "REFIT_MLFLOW_PASSWORD", "REFIT_PROMOTER_PASSWORD")
 
 
 def addresses(ports: Mapping[str, int]) -> dict[str, str]:
@@ -53,7 +62,7 @@ def commands(root: Path, ports: Mapping[str, int], *, bucket: str, shop: str) ->
             *["--port", str(ports["REFIT_S3_PORT"]), "--state", str(root / "s3")],
         ],
         MLFLOW: [
-            *[python, "-m", "mlflow", "server", "--workers", "1"],
+            *[python, "-m", "mlflow", "server", "--workers", "1", "--app-name", "basic-auth"],
             *["--host", LOOPBACK, "--port", str(ports["REFIT_MLFLOW_PORT"])],
             *["--backend-store-uri", f"sqlite:///{root / 'mlflow.db'}"],
             *["--uvicorn-opts", "--no-access-log"],
@@ -65,7 +74,16 @@ def commands(root: Path, ports: Mapping[str, int], *, bucket: str, shop: str) ->
         # Task logs are read from files; the log server cannot be bound to the loopback interface.
         "airflow-scheduler": [*airflow, "scheduler", "--skip-serve-logs"],
         "airflow-dag-processor": [*airflow, "dag-processor"],
+        # Notices what people decide in MLflow, without a slot of a worker.
+        "airflow-triggerer": [*airflow, "triggerer", "--skip-serve-logs"],
     }
+
+
+def own_environment(name: str, root: Path, credentials: Credentials) -> dict[str, str]:
+    """Return what one process must know and the others must not."""
+    if name != MLFLOW:
+        return {}
+    return {**credentials.mlflow_environment(), "MLFLOW_AUTH_CONFIG_PATH": str(write_config(root))}
 
 
 def needs_migration(root: Path) -> bool:
@@ -139,7 +157,7 @@ def _refit_environment(
     chosen = {name: value for name, value in os.environ.items() if name.startswith("REFIT_") and value}
     for setting in ("REFIT_ENV_OF", "REFIT_STATE", "REFIT_DAGS", "REFIT_PARALLELISM", "REFIT_DATABASE_PORT", *PORTS):
         chosen.pop(setting, None)  # about the stack, not about its steps
-    for secret in ("REFIT_SOURCE_PASSWORD", "REFIT_PSEUDONYM_KEY"):
+    for secret in _SECRET_SETTINGS:
         chosen.pop(secret, None)  # inherited by every process, and not written down with the rest
     defaults = Settings.model_fields
     for field in _PATH_SETTINGS:
@@ -202,6 +220,7 @@ def _airflow_environment(settings: StackSettings, address: str, port: int) -> di
         # Without it tasks look for the API on port 8080.
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "infra.airflow_database.CONNECT_ARGS",
         "AIRFLOW__API__HOST": LOOPBACK,
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": address,
@@ -209,9 +228,12 @@ def _airflow_environment(settings: StackSettings, address: str, port: int) -> di
         # A task that ended is reported after at most this long, and keeps its only slot until then.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "60",
+        # A task that starts before the API server listens, or while it comes back, asks for a minute or two.
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "12",
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "15",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__LOGGING__NAMESPACE_LEVELS": _LOG_LEVELS,

@@ -39,7 +39,7 @@ class StackSettings(BaseSettings):
     database_port: int = Field(default=0, ge=0, le=65535)
     """Port of PostgreSQL, for a shop whose database is part of the stack; 0: a free one."""
     parallelism: int = Field(default=1, ge=1)
-    """Tasks that may run at the same time; 1 keeps two trainings from sharing a small machine."""
+    """Tasks that may run at the same time; of those that start Spark only as many as the pool `spark` has slots."""
 
     @property
     def root(self) -> Path:

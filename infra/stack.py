@@ -178,7 +178,7 @@ def _refuse_unknown_shop(shop: str) -> None:
 def _command_up() -> int:
     stack = up()
     print(f"Airflow  {stack.airflow}  (users admin and approver; passwords in {stack.root / 'secrets.json'})")
-    print(f"MLflow   {stack.mlflow}")
+    print(f"MLflow   {stack.mlflow}  (users admin and approver; passwords in the same file)")
     print(f"S3       {stack.s3}  (bucket {stack.own_environment['REFIT_BUCKET']})")
     if stack.database:
         print(f"Database {stack.database}  (user {postgres.USER}; password in {stack.root / 'secrets.json'})")

@@ -12,13 +12,19 @@ import httpx
 from infra import postgres, processes, services
 from infra.airflow_api import AirflowApi
 from infra.errors import AirflowError, StackError
+from infra.mlflow_users import make_users
 from infra.state import Stack, write_stack
+from pipelines.addresses import Addresses
 
 Say = Callable[[str], None]
 _POLL_SECONDS = 0.2
 _ANSWER_SECONDS = 5.0
 _LAST_LINES = 8
-_HEALTH_OF = {"scheduler": "airflow-scheduler", "dag_processor": "airflow-dag-processor"}
+_HEALTH_OF = {
+    "scheduler": "airflow-scheduler",
+    "dag_processor": "airflow-dag-processor",
+    "triggerer": "airflow-triggerer",
+}
 
 
 class NotYet(Exception):
@@ -46,6 +52,7 @@ class Start:
         self._database = database
         self._dags = frozenset(dags)
         self._say = say
+        self._credentials = stack.credentials
         self._environment = services.child_environment({**stack.environment, processes.MARK: stack.mark})
         self._began = time.monotonic()
         self._since = datetime.now(UTC)
@@ -89,7 +96,7 @@ class Start:
             process = processes.start(
                 name,
                 self._commands[name],
-                environment=self._environment,
+                environment={**self._environment, **services.own_environment(name, self.stack.root, self._credentials)},
                 folder=self.stack.root,
                 log=self.stack.log(name),
             )
@@ -132,6 +139,11 @@ class Start:
 
     def _check_mlflow(self) -> None:
         _fetch(self._http, services.MLFLOW, self.stack.mlflow + "/health")
+        places = Addresses(self.stack.shop, lake="", bucket=self.stack.own_environment["REFIT_BUCKET"])
+        try:
+            make_users(self._http, self.stack.mlflow, self._credentials.mlflow_passwords(), places)
+        except httpx.HTTPError as error:
+            raise NotYet(services.MLFLOW, f"its users are not made yet ({type(error).__name__})") from error
 
     def _check_airflow(self) -> None:
         health = _fetch(self._http, "airflow-api-server", self.stack.airflow + "/api/v2/monitor/health").json()
@@ -151,7 +163,7 @@ class Start:
 
     def _check_dags(self) -> None:
         if self._api is None:
-            password = self.stack.credentials.airflow_admin_password
+            password = self._credentials.airflow_admin_password
             self._api = AirflowApi(self.stack.airflow, "admin", password)
         for file, trace in self._api.import_errors(since=self._since).items():
             last = trace.strip().splitlines()[-1] if trace.strip() else "no trace"
@@ -159,6 +171,8 @@ class Start:
         read = {name for name, moment in self._api.dags().items() if moment and moment >= self._since}
         if unread := self._dags - read:
             raise NotYet("airflow-dag-processor", f"timetables not read yet: {', '.join(sorted(unread))}")
+        for name, (slots, description) in services.POOLS.items():
+            self._api.make_pool(name, slots, description)
 
     def _refuse_ended(self) -> None:
         for process in self.stack.processes:

@@ -37,7 +37,7 @@ def show_summary(stack: Stack, shop: Shop, api: AirflowApi, progress: Progress) 
     store = S3ObjectStore.connect(places.lists, endpoint=stack.s3)
     manifest = read_manifest(store)
     console.print(f"\nAirflow  {stack.airflow}  (user admin or approver, passwords in {stack.root / 'secrets.json'})")
-    console.print(f"MLflow   {stack.mlflow}")
+    console.print(f"MLflow   {stack.mlflow}  (user admin or approver, passwords in the same file)")
     console.print(
         f"Lists    {places.lists}/live.json on {stack.s3}: {manifest['counts']['people']:,} people, "
         f"run date {manifest['run_date']}, champion version {manifest['model']['version']}"

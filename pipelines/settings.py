@@ -37,8 +37,18 @@ class Settings(BaseSettings):
     """Bucket for published lists and for the artifacts of MLflow."""
     s3_endpoint: str | None = None
     """Address of an S3-compatible server; empty means AWS."""
+    iceberg_catalog: SecretStr | None = None
+    """Address of the catalogue, with its password, of an Iceberg table that shows the lists; empty: there is none."""
     mlflow: str = ""
     """Address of the MLflow server."""
+    mlflow_user: str = ""
+    """As whom steps train, register and read; empty: the server asks nobody for a name."""
+    mlflow_password: SecretStr | None = None
+    """Password of that user."""
+    promoter_user: str = ""
+    """As whom the few steps that may move the champion speak to MLflow; empty: as every other step."""
+    promoter_password: SecretStr | None = None
+    """Password of that user."""
     spark_master: str = "local[2,4]"
     """Spark master; the 4 lets a task be tried again when a Python worker dies."""
     spark_memory: str = "2g"
@@ -54,7 +64,7 @@ class Settings(BaseSettings):
     pseudonym_key_version: str = "k1"
     """Written in front of each pseudonym, so that a rotated key is told from the old one."""
     schedule_from: str = ""
-    """First day of scheduled runs (YYYY-MM-DD); empty: the first day of the shop's calendar."""
+    """First day of the weekly retraining (YYYY-MM-DD); empty: the first day of the shop's calendar."""
     schedule_until: str = ""
     """Last day of scheduled runs (YYYY-MM-DD); empty: the last day of the shop's calendar, or no end."""
     approval_hours: float = Field(default=72.0, gt=0)

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
+from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
+import refit
 from pipelines.addresses import LAKE_CATALOG, Addresses
 from pipelines.settings import REPOSITORY, Settings, read_settings
 from refit.adapters.expectations import GreatExpectations
 from refit.adapters.folder import FolderObjectStore
 from refit.adapters.s3 import S3ObjectStore
 from refit.adapters.spark import open_session
+from refit.audit import AuditLog
+from refit.code_versions import code_version, git_commit, installed_version
 from refit.config import Shop, load_shop
 from refit.errors import ConfigurationError
 from refit.interfaces import DriftReporter, Factoriser, ModelRegistry, ObjectStore, Proposer, Tracker, Validator
 from refit.lake import Lake
 from refit.pseudonyms import PseudonymKey
+from refit.publication import Try, new_try
+from refit.publication.symlinks import write_symlinks
 from refit.sources import Warehouse
 
 
@@ -81,6 +89,44 @@ def lists() -> ObjectStore:
     return lists_opener()()
 
 
+def audit() -> AuditLog:
+    """Return the audit log of the shop, which lies beside its lists."""
+    return AuditLog(lists())
+
+
+def this_try(logical_run: str, ordered_at: datetime | None) -> Try:
+    """Return the try of *logical_run* that this process is; a run that nobody named or ordered is one of its own."""
+    now = datetime.now(UTC)  # it names and orders batches and chooses no data
+    named = logical_run or f"by-hand/{uuid4()}"
+    return new_try(logical_run=named, ordered_at=ordered_at or now, created=now, code=code())
+
+
+def code() -> str:
+    """Return which code this process runs."""
+    folders = {"refit": Path(refit.__file__).parent, "pipelines": Path(__file__).parent}
+    return code_version(installed_version(), git_commit(REPOSITORY), folders)
+
+
+def followers() -> tuple[Callable[[ObjectStore, str], object], ...]:
+    """Return what shows the lists to readers that follow no pointer; called with a date after a pointer has moved."""
+    chosen, configured = settings(), shop()
+    found: list[Callable[[ObjectStore, str], object]] = []
+    if configured.lists.symlink_manifest:
+        found.append(lambda store, _: write_symlinks(store))
+    if chosen.iceberg_catalog is not None:
+        from refit.adapters.iceberg import IcebergLists  # noqa: PLC0415  its import takes a second and few shops have one
+
+        table = IcebergLists.connect(
+            chosen.iceberg_catalog.get_secret_value(),
+            shop=chosen.shop,
+            lists=addresses().lists,
+            endpoint=chosen.s3_endpoint,
+            keep=configured.retention.keep,
+        )
+        found.append(table.follow)
+    return tuple(found)
+
+
 def validator() -> Validator:
     """Return what checks frames against suites."""
     return GreatExpectations()
@@ -131,8 +177,29 @@ def registry() -> ModelRegistry:
     return MlflowRegistry(_mlflow(), places.challengers, places.champions)
 
 
+def promoting_registry() -> ModelRegistry:
+    """Return the registered models for a step that may move the champion: its process acts as the promoter."""
+    from refit.adapters.mlflow_identity import act_as  # noqa: PLC0415  as above
+
+    chosen = settings()
+    if chosen.promoter_user:
+        act_as(chosen.promoter_user, _password("REFIT_PROMOTER_PASSWORD", chosen.promoter_password))
+    return registry()
+
+
 def _mlflow() -> str:
-    address = settings().mlflow
-    if not address:
+    """Return the address of the MLflow server; this process acts as the trainer, unless it acts as somebody already."""
+    from refit.adapters.mlflow_identity import act_as, acts_as  # noqa: PLC0415  as above
+
+    chosen = settings()
+    if not chosen.mlflow:
         raise ConfigurationError("REFIT_MLFLOW is not set; name the MLflow server, e.g. http://127.0.0.1:5000")
-    return address
+    if chosen.mlflow_user and not acts_as():
+        act_as(chosen.mlflow_user, _password("REFIT_MLFLOW_PASSWORD", chosen.mlflow_password))
+    return chosen.mlflow
+
+
+def _password(name: str, given: SecretStr | None) -> str:
+    if given is None:
+        raise ConfigurationError(f"{name} is not set, but its user is; set both, or neither for a server without users")
+    return given.get_secret_value()

@@ -243,6 +243,25 @@ def test_of_many_conditional_writers_one_wins(tmp_path: Path):
     assert statuses == [200] + [412] * 63
 
 
+def test_of_many_writers_who_saw_the_same_object_one_replaces_it(tmp_path: Path):
+    with serving(tmp_path / "s3") as server:
+        client = server.client()
+        seen = client.put_object(Bucket=BUCKET, Key="live.json", Body=b"before")["ETag"]
+
+        def swap(number: int) -> int:
+            try:
+                client.put_object(Bucket=BUCKET, Key="live.json", Body=str(number).encode(), IfMatch=seen)
+            except ClientError as error:
+                return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+            return 200
+
+        with ThreadPoolExecutor(16) as pool:
+            statuses = list(pool.map(swap, range(64)))
+
+        assert sorted(statuses) == [200] + [412] * 63
+        assert contents(client) == {"live.json": str(statuses.index(200)).encode()}
+
+
 def test_a_request_without_the_access_key_is_refused(tmp_path: Path):
     with serving(tmp_path / "s3") as server:
         with pytest.raises(ClientError, match="InvalidAccessKeyId"):

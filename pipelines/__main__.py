@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from refit.accidents import accident
 from refit.errors import ConfigurationError, RefitError, TransientError
 
 STEPS = (
@@ -35,8 +37,14 @@ STEPS = (
     "evaluate_model",
     "register_model",
     "promote_model",
+    "rollback",
+    "adopt",
+    "read_audit",
     "score_users",
     "publish_recommendations",
+    "check_freshness",
+    "copy_lists",
+    "collect_garbage",
     "read_person",
     "pseudonym",
 )
@@ -64,8 +72,13 @@ def main(arguments: list[str]) -> int:
             return 0
         receipt = step(**_values(arguments[0], step, arguments[1:]))
     except RefitError as error:
-        print(f"{arguments[0] if arguments else 'pipelines'}: {error}", file=sys.stderr)
-        return 1 if isinstance(error, TransientError) else 2
+        return _tell(arguments, error)
+    except Exception as error:
+        happened = accident(error)
+        if happened is None:
+            raise
+        traceback.print_exc()
+        return _tell(arguments, happened)
     text = json.dumps(receipt, indent=2, ensure_ascii=False)
     if out is None:
         print(text)
@@ -75,6 +88,11 @@ def main(arguments: list[str]) -> int:
         part.write_text(text, encoding="utf-8")
         os.replace(part, out)
     return 0
+
+
+def _tell(arguments: list[str], error: RefitError) -> int:
+    print(f"{arguments[0] if arguments else 'pipelines'}: {error}", file=sys.stderr)
+    return 1 if isinstance(error, TransientError) else 2
 
 
 def _step(name: str) -> Callable[..., dict[str, Any]]:

@@ -13,6 +13,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark import SparkContext
 from pyspark.errors import PySparkException
 
+from refit.accidents import accident
 from refit.errors import RefitError, SourceError, TransientError
 
 _LONGEST = 300
@@ -49,6 +50,8 @@ def explained(what: str) -> Iterator[None]:
         causes = _causes(error)
         if any("OutOfMemoryError" in cause.name for cause in causes):
             raise  # the machine is too small; the data are not to blame
+        if accident(error):
+            raise  # a disk, the JVM or a worker; the data are not to blame
         said = "\n".join([str(error), *[f"{cause.name}: {cause.message}" for cause in causes]])
         of_database = next((cause for cause in causes if cause.state), None)
         if of_database or _AWAY_WORDS.search(said):

@@ -2,7 +2,8 @@
 Step: build the training set and the holdout that judges it.
 
 Reads:  every landed day before `as_of`.
-Writes: person-item pairs before the cutoff, the holdout after it, and a manifest that names each landed version used.
+Writes: person-item pairs before the cutoff, the drift profile of their days, the holdout after the cutoff, and a
+        manifest that names each landed version used.
 Re-run: safe; the same landed days and settings give the same digest, and a set that exists is not built again.
 """
 
@@ -22,6 +23,7 @@ from refit.as_of import days_before
 from refit.config import Shop
 from refit.digests import canonical_json
 from refit.lake import Lake
+from refit.stored_profiles import stored_profile
 from refit.training_sets import Recipe, require_enough
 
 
@@ -59,6 +61,7 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
         events=shop.serving_events,
         confidence=shop.confidence,
         days=days,
+        rated=shop.als.preferences == "explicit",
     )
     digest = recipe.digest
     place = addresses.training_set(digest)
@@ -67,6 +70,7 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
     if manifest is None:
         counts, content = recipe.write(spark, lake, place)
         require_enough(counts, shop.training)
+        stored_profile(lambda: spark, lake, shop, recipe, place)
         record = {
             "digest": digest,
             "ingredients": recipe.ingredients(),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -21,6 +22,7 @@ from refit.digests import canonical_json
 from refit.evaluation.dossiers import metrics_of, page_of, record_of
 from refit.evaluation.judging import judge_challenger, trials_beside
 from refit.evaluation.promotion import judge_promotion
+from refit.experiments import experiment, refuse_experiment
 from refit.factors import load_verified, verified
 from refit.interfaces import ModelRegistry, Tracker
 from refit.lake import Lake
@@ -68,7 +70,8 @@ def run(
     if champion is not None:
         models["champion"] = load_verified(tracker, champion)
     found = judge_challenger(spark, lake, shop, place, manifest, models)
-    verdict = judge_promotion(found.compared, shop.promotion)
+    past = experiment(champion, datetime.fromisoformat(str(models["challenger"].facts["cutoff"])))
+    verdict = refuse_experiment(judge_promotion(found.compared, shop.promotion), past)
     version = champion.version if champion else None
     trials = trials_beside(lake.store, settings)
     shown = {"counts": manifest["counts"], "champion": version, "trials": trials, "drift": drift or {}}

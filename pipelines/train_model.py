@@ -1,15 +1,16 @@
 """
 Step: train a challenger.
 
-Reads:  a training set, the settings that tuning found; the landed days before its cutoff for the drift profile.
+Reads:  a training set with its drift profile, the settings that tuning found; landed days where those ask for others.
 Writes: an MLflow run with the item factors and the profile as one model of plain data.
 Re-run: safe; the same training set and settings give the same model digest in a new run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -19,11 +20,11 @@ from pipelines.addresses import PROFILE_FILE, Addresses
 from refit.config import Shop
 from refit.digests import canonical_json, digest_of_files
 from refit.interfaces import Factoriser, Tracker
-from refit.lake import Lake, Landed
+from refit.lake import Lake
+from refit.stored_profiles import stored_profile
 from refit.training import train
-from refit.training.settings import load_settings, pairs_of, shop_with, training_facts
-from refit.training_sets import changed_days, load_manifest
-from refit.watching import reference_profile
+from refit.training.settings import load_settings, pairs_here, shop_with, training_facts
+from refit.training_sets import Recipe, changed_days, load_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,35 +56,34 @@ def run(
     settings: str = "",
     *,
     shop: Shop,
-    spark: SparkSession,
+    open_spark: Callable[[], SparkSession],
     lake: Lake,
     addresses: Addresses,
     tracker: Tracker,
     factoriser: Factoriser,
 ) -> Receipt:
-    """Train on the set with digest *training_set*; without *settings* the shop's first candidate as it stands."""
+    """
+    Train on the set with digest *training_set*; without *settings* the shop's first candidate as it stands.
+
+    Spark is opened only for a set that must be spread, and for confidences or a profile that the set was not made with.
+    """
     place = addresses.training_set(training_set)
     manifest = load_manifest(lake, place)
-    ingredients = manifest["ingredients"]
-    cutoff = datetime.fromisoformat(ingredients["cutoff"])
+    recipe = Recipe.from_manifest(manifest)
     chosen = load_settings(lake, settings) if settings else shop.model_settings(shop.models.candidates[0])
     model = train(
-        pairs_of(chosen, spark, lake, place, manifest),
+        pairs_here(chosen, open_spark, lake, place, manifest),
         chosen,
         training_facts(manifest, shop_with(chosen, shop)),
         factoriser=factoriser,
         checkpoints=lake.path(f"{place}/checkpoints"),
     )
-
-    used = [day for entry in manifest["used"] if (day := Landed(**entry)).day <= cutoff.date().isoformat()]
-    profile = reference_profile(spark, lake, shop, used, cutoff)
-    changed = changed_days(lake, [Landed(**entry) for entry in manifest["used"]])
-    files = {**model.to_files(), PROFILE_FILE: canonical_json(profile.to_json())}
+    files = {**model.to_files(), PROFILE_FILE: stored_profile(open_spark, lake, shop, recipe, place)}
     digest = digest_of_files(files)
     shown = chosen.parameters()
     run_id = tracker.log_run(
-        f"train {ingredients['as_of'][:10]}",
-        params={**shown, "training_set": manifest["digest"], "cutoff": ingredients["cutoff"]},
+        f"train {recipe.as_of.date()}",
+        params={**shown, "training_set": manifest["digest"], "cutoff": recipe.cutoff.isoformat()},
         metrics={name: float(value) for name, value in manifest["counts"].items()},
         tags={"step": "train_model", "digest": digest},
         files={"manifest.json": canonical_json(manifest)},
@@ -93,8 +93,8 @@ def run(
         model_id=tracker.log_model(run_id, files, params=shown),
         digest=digest,
         training_set=manifest["digest"],
-        changed=changed,
-        cutoff=ingredients["cutoff"],
+        changed=changed_days(lake, recipe.days),
+        cutoff=recipe.cutoff.isoformat(),
         kind=chosen.kind,
         settings=settings,
         engine=model.facts["engine"]["name"],
@@ -111,7 +111,7 @@ def main(training_set: str, settings: str = "") -> dict[str, Any]:
         training_set,
         settings,
         shop=wiring.shop(),
-        spark=wiring.spark("train_model"),
+        open_spark=partial(wiring.spark, "train_model"),
         lake=wiring.lake(),
         addresses=wiring.addresses(),
         tracker=wiring.tracker(),

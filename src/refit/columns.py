@@ -43,3 +43,6 @@ class Columns:
     ITEMS = "items"
     CONFIDENCES = "confidences"
     RELEVANT = "relevant"
+    RATING = "rating"
+    RATINGS = "ratings"
+    """Of the relevant items, in their order; only a shop of explicit preferences has them."""

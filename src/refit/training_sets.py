@@ -32,6 +32,8 @@ class Recipe:
     confidence: Confidence
     days: Sequence[Landed]
     """The landed versions that it reads."""
+    rated: bool = False
+    """Whether a confidence is a rating, so that the holdout holds the ratings that models must predict."""
 
     def ingredients(self) -> dict[str, Any]:
         """Return the recipe as plain JSON values."""
@@ -43,6 +45,8 @@ class Recipe:
             "events": self.events.model_dump(mode="json"),
             "confidence": self.confidence.model_dump(mode="json"),
             "days": [[day.day, day.rows, day.digest] for day in self.days],
+            # Said only where it is so: sets without ratings are called what they were called before there were any.
+            **({"rated": True} if self.rated else {}),
         }
 
     @property
@@ -62,6 +66,7 @@ class Recipe:
             events=Events.model_validate(made["events"]),
             confidence=Confidence.model_validate(made["confidence"]),
             days=[Landed(**entry) for entry in manifest["used"]],
+            rated=made.get("rated", False),
         )
 
     def history(self, spark: SparkSession, lake: Lake) -> DataFrame:
@@ -81,7 +86,14 @@ class Recipe:
         )
         written = _written(spark, pairs, lake.path(f"{place}/pairs"))
         whole = without_cancelled(events.where(F.col(Columns.EVENT_TIME) < F.lit(self.as_of)), self.events)
-        judges = holdout(whole, written, cutoff=self.cutoff, as_of=self.as_of, events=self.events)
+        judges = holdout(
+            whole,
+            written,
+            cutoff=self.cutoff,
+            as_of=self.as_of,
+            events=self.events,
+            ratings=self.confidence if self.rated else None,
+        )
         judged = _written(spark, judges, lake.path(f"{place}/holdout"))
         content = {"pairs": _content(written), "holdout": _content(judged)}
         return count_pairs(written, judged), content
@@ -97,29 +109,46 @@ _BEGINNING, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo
 
 
 def holdout(
-    interactions: DataFrame, training: DataFrame, *, cutoff: datetime, as_of: datetime, events: Events
+    interactions: DataFrame,
+    training: DataFrame,
+    *,
+    cutoff: datetime,
+    as_of: datetime,
+    events: Events,
+    ratings: Confidence | None = None,
 ) -> DataFrame:
     """
     Return what each person came to want in [cutoff, as_of): user_id and the array `relevant` of item ids.
+
+    Where confidences are *ratings* there is also the array `ratings`: those of the relevant items in their order, made
+    of the relevant events in [cutoff, as_of) as those of training are. NaN stands for an item without a rating above 0.
 
     Only people and items that *training* (pairs of `person_item_pairs` at *cutoff*) teaches something about are kept,
     since every model is asked the same question, and items the person had already bought are left out when the shop's
     lists leave them out.
     """
     taught = training.where(F.col(Columns.CONFIDENCE) > 0)
-    wanted = (
-        interactions.where((F.col(Columns.EVENT_TIME) >= F.lit(cutoff)) & (F.col(Columns.EVENT_TIME) < F.lit(as_of)))
-        .where(F.col(Columns.EVENT_TYPE).isin(*events.relevant))
-        .select(Columns.USER, Columns.ITEM)
-        .distinct()
-        .join(taught.select(Columns.USER).distinct(), Columns.USER, "left_semi")
-        .join(taught.select(Columns.ITEM).distinct(), Columns.ITEM, "left_semi")
+    after = interactions.where(
+        (F.col(Columns.EVENT_TIME) >= F.lit(cutoff)) & (F.col(Columns.EVENT_TIME) < F.lit(as_of))
+    ).where(F.col(Columns.EVENT_TYPE).isin(*events.relevant))
+    if ratings is None:
+        asked = after.select(Columns.USER, Columns.ITEM).distinct()
+    else:
+        given = person_item_pairs(after, since=cutoff, as_of=as_of, events=events, confidence=ratings)
+        rating = F.when(F.col(Columns.CONFIDENCE) > 0, F.col(Columns.CONFIDENCE)).otherwise(F.lit(float("nan")))
+        asked = given.select(Columns.USER, Columns.ITEM, rating.alias(Columns.RATING))
+    wanted = asked.join(taught.select(Columns.USER).distinct(), Columns.USER, "left_semi").join(
+        taught.select(Columns.ITEM).distinct(), Columns.ITEM, "left_semi"
     )
     had = training.where(Columns.BOUGHT).select(Columns.USER, Columns.ITEM)
-    return (
-        wanted.join(had, [Columns.USER, Columns.ITEM], "left_anti")
-        .groupBy(Columns.USER)
-        .agg(F.array_sort(F.collect_set(Columns.ITEM)).alias(Columns.RELEVANT))
+    left = wanted.join(had, [Columns.USER, Columns.ITEM], "left_anti").groupBy(Columns.USER)
+    if ratings is None:
+        return left.agg(F.array_sort(F.collect_set(Columns.ITEM)).alias(Columns.RELEVANT))
+    entries = left.agg(F.array_sort(F.collect_list(F.struct(Columns.ITEM, Columns.RATING))).alias("entries"))
+    return entries.select(
+        Columns.USER,
+        F.col(f"entries.{Columns.ITEM}").alias(Columns.RELEVANT),
+        F.col(f"entries.{Columns.RATING}").alias(Columns.RATINGS),
     )
 
 

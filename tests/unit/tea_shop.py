@@ -66,8 +66,10 @@ BOUGHT: list[tuple[str, str, datetime]] = [
 SHOP = """
 [lists]
 k = 4
+[lists.gate]
 min_filled = 0.0
 min_catalogue = 0.0
+max_flat = 1.0
 """
 
 _SCHEMAS = {
@@ -91,9 +93,13 @@ class TeaShop:
 
     def sell(self, events: Iterable[tuple[str, str, datetime]]) -> None:
         """Land purchases, each day as a landing of its own; days in between have none."""
+        self.rate((person, item, when, 1.0) for person, item, when in events)
+
+    def rate(self, events: Iterable[tuple[str, str, datetime, float | None]]) -> None:
+        """Land purchases with the value that each person gave, as `sell` does."""
         days: dict[date, list[Any]] = {}
-        for person, item, when in events:
-            days.setdefault(when.date(), []).append((person, item, "purchase", when, 1.0, when.date()))
+        for person, item, when, value in events:
+            days.setdefault(when.date(), []).append((person, item, "purchase", when, value, when.date()))
         for day, rows in days.items():
             self._land("interactions", day, rows)
 

@@ -63,7 +63,7 @@ def test_a_folder_without_shops_says_so(tmp_path: Path) -> None:
             ["events", "event types ['sale'] have no entry in events.weights"],
         ),
         ({}, '[promotion]\nmetric = "auc"', ["promotion.metric", "'ndcg'"]),
-        ({}, "[lists]\nmin_filled = 1.5", ["lists.min_filled", "less than or equal to 1"]),
+        ({}, "[lists.gate]\nmin_filled = 1.5", ["lists.gate.min_filled", "less than or equal to 1"]),
     ],
 )
 def test_what_does_not_belong_there_is_named(

@@ -19,6 +19,7 @@ from refit.evaluation.judged import Judged
 from refit.evaluation.list_examples import Example, Place
 from refit.evaluation.metrics import METRICS
 from refit.evaluation.promotion import judge_promotion
+from refit.evaluation.ratings import Missed
 from refit.factors import ItemFactors
 from refit.pages.charts import NotDrawableError
 from refit.pages.dossier_page import Dossier, dossier_page
@@ -145,8 +146,34 @@ def test_nobody_judged_is_a_page_too() -> None:
 
 
 def test_ratings_are_shown_where_a_shop_has_them(better: Judged) -> None:
-    rated = replace(better, ratings={"challenger": {"rmse": 0.91234, "mae": 0.7, "ratings": 1234.0}})
-    assert "challenger 0.9123 0.7000 1,234" in text_of(dossier_page(dossier(rated)))
+    """Everybody gave one rating; the challenger misses each by 0.7, the baseline by 0.9."""
+    ones = np.ones(better.people)
+    missed = Missed(
+        ratings=np.ones(better.people, dtype=np.int64),
+        squared={"challenger": 0.49 * ones, "item_mean": 0.81 * ones},
+        absolute={"challenger": 0.7 * ones, "item_mean": 0.9 * ones},
+    )
+    told = text_of(dossier_page(dossier(replace(better, ratings=missed))))
+    assert "challenger 0.7000 (0.7000 to 0.7000) 0.7000 (0.7000 to 0.7000)" in told
+    assert "item mean 0.9000 (0.9000 to 0.9000) 0.9000 (0.9000 to 0.9000) -0.2000 (-0.2000 to -0.2000)" in told
+    assert "1,500 ratings by 1,500 people" in told
+    assert "predicted ratings" not in text_of(dossier_page(dossier(better)))
+
+
+def test_how_the_model_learnt_is_a_picture_where_it_is_known(better: Judged) -> None:
+    """Four points: without factors and after each of three iterations; MLlib tells nothing of its iterations."""
+    made = dossier(better)
+    page = dossier_page(replace(made, facts={**made.facts, "learning": [0.8, 0.5, 0.4]}))
+    assert "What is left of the objective" in text_of(page)
+    assert re.findall(r"<title>(\d): challenger ([\d.]+)</title>", page) == [
+        ("0", "1"),
+        ("1", "0.8"),
+        ("2", "0.5"),
+        ("3", "0.4"),
+    ]
+    spread = dossier_page(replace(made, facts={**made.facts, "engine": {"name": "mllib", "why": "told to"}}))
+    assert "MLlib shows no factors between its iterations" in text_of(spread)
+    assert "Learning" not in text_of(dossier_page(made))
 
 
 def test_an_interval_lies_where_its_numbers_say() -> None:

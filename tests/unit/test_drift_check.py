@@ -28,7 +28,7 @@ from refit.digests import canonical_json, digest_of_files
 from refit.errors import ConfigurationError, ModelDamagedError, NotEnoughDataError
 from refit.factors import ItemFactors
 from refit.lake import Lake, Landed
-from refit.testing.tracking import FakeRegistry, FakeTracker
+from refit.testing.tracking import FakeRegistry, FakeTracker, crown
 from refit.watching import reference_profile
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -163,7 +163,7 @@ def corner(
         made.tracker.log_run("train", params={}, metrics={}, tags={}, files={}), files, params={}
     )
     tags = {"digest": digest_of_files(files), "cutoff": cutoff.isoformat()}
-    made.registry.promote(made.registry.register(model_id=model_id, run_id="run-1", tags=tags))
+    crown(made.registry, made.registry.register(model_id=model_id, run_id="run-1", tags=tags))
     return made
 
 

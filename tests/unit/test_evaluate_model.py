@@ -23,7 +23,7 @@ from refit.digests import canonical_json, digest_of_files
 from refit.errors import ConfigurationError, ModelDamagedError
 from refit.factors import ItemFactors
 from refit.interfaces import ModelVersion
-from refit.testing import FakeRegistry, FakeTracker
+from refit.testing import FakeRegistry, FakeTracker, crown
 
 AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
 CUTOFF = AS_OF - timedelta(days=14)
@@ -93,13 +93,11 @@ class World:
         model_id = self.tracker.log_model(run_id, files, params={})
         return {"run_id": run_id, "model_id": model_id, "digest": digest_of_files(files)}
 
-    def crown(self, model: ItemFactors) -> ModelVersion:
+    def crown(self, model: ItemFactors, cutoff: datetime = CUTOFF) -> ModelVersion:
         """Make *model* the champion."""
         kept = self.keep(model)
-        tags = {"digest": kept["digest"], "cutoff": CUTOFF.isoformat()}
-        return self.registry.promote(
-            self.registry.register(model_id=kept["model_id"], run_id=kept["run_id"], tags=tags)
-        )
+        tags = {"digest": kept["digest"], "cutoff": cutoff.isoformat()}
+        return crown(self.registry, self.registry.register(model_id=kept["model_id"], run_id=kept["run_id"], tags=tags))
 
     def judge(self, kept: dict[str, str], **shown: Any) -> evaluate_model.Receipt:
         return evaluate_model.run(
@@ -201,6 +199,9 @@ def test_a_champion_that_knows_more_is_kept_and_the_person_reads_why(world: Worl
             "champion": receipt.champion,
             "dossier": receipt.dossier,
         },
+        requested_by="lee",
+        code="commit 1",
+        now=AS_OF,
         registry=world.registry,
         tracker=world.tracker,
     )
@@ -208,6 +209,15 @@ def test_a_champion_that_knows_more_is_kept_and_the_person_reads_why(world: Worl
     assert f"/{kept['run_id']}/artifacts/dossier.html)" in registered.summary
     table = [line.split(" | ")[0] for line in registered.summary.splitlines() if line.startswith("| ")]
     assert table[:3] == ["| model", "| challenger", "| champion"]
+
+
+def test_a_challenger_that_is_older_than_the_champion_is_measured_and_never_proposed(world: World) -> None:
+    """However much better it is: the champion has learnt from days that the challenger does not know."""
+    world.crown(model(knows=False), CUTOFF + timedelta(days=1))
+    receipt = world.judge(world.keep(model(knows=True)))
+    assert not receipt.proposed
+    assert receipt.reasons[0].startswith("an experiment on the past: training ends before 2026-01-18")
+    assert receipt.metrics["challenger"]["recall"] > receipt.metrics["champion"]["recall"]
 
 
 def test_the_same_model_is_not_worse_than_itself_in_any_cohort(world: World) -> None:

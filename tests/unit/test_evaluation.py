@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -218,9 +219,13 @@ def test_predicted_ratings_are_compared_with_given_ones(spark: SparkSession) -> 
         [("ann", ["c", "d"], [3.0, 2.0]), ("ben", ["c"], [1.0])],
         "user_id string, relevant array<string>, ratings array<double>",
     )
-    judged = judge_people(histories, holdout, {"challenger": model}, SETTINGS)
-    assert judged.ratings["challenger"] == pytest.approx({"rmse": np.sqrt(0.5), "mae": 0.5, "ratings": 2})
-    assert "ratings" not in judged.means()["challenger"]
+    found = judge_people(histories, holdout, {"challenger": model}, SETTINGS).ratings
+    assert found is not None
+    assert found.ratings.tolist() == [2, 0]
+    assert found.squared["challenger"] == pytest.approx([1, 0])
+    assert found.absolute["challenger"] == pytest.approx([1, 0])
+    implicit = replace(model, implicit=True)
+    assert judge_people(histories, holdout, {"challenger": implicit, "champion": model}, SETTINGS).ratings is None
 
 
 TASTES = [

@@ -7,18 +7,16 @@ import pytest
 import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, mean_absolute_error, ndcg_score, root_mean_squared_error
+from sklearn.metrics import average_precision_score, ndcg_score
 
 from refit.evaluation.metrics import (
     METRICS,
     average_precision,
     hit_rate,
-    mae,
     ndcg,
     precision,
     recall,
     reciprocal_rank,
-    rmse,
 )
 
 K = 10
@@ -128,10 +126,3 @@ def test_people_are_independent_and_every_value_is_a_share(rows: list[list[bool]
         assert ((together >= 0) & (together <= 1 + 1e-12)).all()
         alone = [measure(hits[n : n + 1].astype(float), relevant[n : n + 1])[0] for n in range(len(rows))]
         assert together == pytest.approx(alone, abs=1e-12)
-
-
-def test_errors_of_ratings_equal_those_of_scikit_learn() -> None:
-    generator = np.random.default_rng(3)
-    predicted, given = generator.normal(3, 1, 500), generator.integers(1, 6, 500).astype(float)
-    assert rmse(predicted, given) == pytest.approx(root_mean_squared_error(given, predicted))
-    assert mae(predicted, given) == pytest.approx(mean_absolute_error(given, predicted))

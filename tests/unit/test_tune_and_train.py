@@ -16,7 +16,7 @@ from refit.config import Shop
 from refit.errors import ModelDamagedError, NotFoundError
 from refit.factors import ItemFactors
 from refit.lake import Lake
-from refit.testing import FakeRegistry, FakeTracker
+from refit.testing import FakeRegistry, FakeTracker, crown
 from refit.training.settings import load_settings, pairs_of, read_settings, settings_of, shop_of
 from refit.training_sets import load_manifest
 
@@ -61,10 +61,18 @@ def tune(shop: Shop, training_set: str, spark: SparkSession, lake: Lake, **more:
     )
 
 
+def unopened() -> SparkSession:
+    raise AssertionError("Spark was opened")
+
+
 def test_tuning_finds_settings_that_training_uses_and_the_next_tuning_begins_with(
     spark: SparkSession, lake: Lake, corner: Corner
 ) -> None:
-    """Six people buy their half of four items in turn, for ten days; three are the holdout, three the one fold."""
+    """
+    Six people buy their half of four items in turn, for ten days; three are the holdout, three the one fold.
+
+    Training with the settings of the set itself finds everything beside it and opens no Spark.
+    """
     stock = "sku,name,price\n" + "".join(f"{item},{item},1\n" for item in ITEMS)
     shop = corner.shop(
         TUNED, replace={"seed = 1\n\n[evaluation]": "seed = 1\nrank = 2\niterations = 2\n\n[evaluation]"}
@@ -89,7 +97,7 @@ def test_tuning_finds_settings_that_training_uses_and_the_next_tuning_begins_wit
         found.training_set,
         found.settings,
         shop=shop,
-        spark=spark,
+        open_spark=lambda: spark,
         lake=lake,
         addresses=PLACES,
         tracker=tracker,
@@ -103,6 +111,19 @@ def test_tuning_finds_settings_that_training_uses_and_the_next_tuning_begins_wit
     assert made.items == 4
     assert shop_of(model, shop).confidence == chosen.confidence
 
+    plain = train_model.run(
+        found.training_set,
+        shop=shop,
+        open_spark=unopened,
+        lake=lake,
+        addresses=PLACES,
+        tracker=tracker,
+        factoriser=ImplicitLibrary(1),
+    )
+    files = tracker.model_files(plain.model_id)
+    assert files["profile.json"] == tracker.model_files(made.model_id)["profile.json"]
+    assert len(ItemFactors.from_files(files).facts["learning"]) == 2
+
     place = PLACES.training_set(built.training_set)
     manifest = load_manifest(lake, place)
     as_written = pairs_of(None, spark, lake, place, manifest).agg({"confidence": "sum"}).collect()[0][0]
@@ -113,7 +134,7 @@ def test_tuning_finds_settings_that_training_uses_and_the_next_tuning_begins_wit
         assert as_written != sum_of_all
 
     registered = registry.register(model_id=made.model_id, run_id=made.run_id, tags={"digest": made.digest})
-    registry.promote(registered)
+    crown(registry, registered)
     again = tune(shop, built.training_set, spark, lake, tracker=tracker, registry=registry)
     first = json.loads(tracker.runs[again.address.rsplit("/", 1)[1]].files["trials.json"])
     starts = {trial["kind"]: trial["values"]["confidence.half_life_days"] for trial in first[:2]}

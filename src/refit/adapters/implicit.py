@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+from implicit.cpu._als import calculate_loss
 from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix, hstack
 from threadpoolctl import threadpool_limits
 
 from refit.config import Als
+
+_PEOPLE_AT_ONCE = 16_384
+"""Whose part of the objective is one sum; the sums are added in their order, whatever thread made them."""
 
 
 class ImplicitLibrary:
@@ -21,7 +29,9 @@ class ImplicitLibrary:
     def __init__(self, threads: int = 0) -> None:
         self._threads = threads
 
-    def factorise(self, confidences: csr_array, settings: Als) -> NDArray[np.float32]:
+    def factorise(
+        self, confidences: csr_array, settings: Als, *, watch: Callable[[float], None] | None = None
+    ) -> NDArray[np.float32]:
         """
         Return the item factors, items x rank, of the people x items matrix *confidences* of r > 0.
 
@@ -48,7 +58,33 @@ class ImplicitLibrary:
                 ).solver
                 solve(person_side, x[:people], y[: person_side.shape[1]], regularisation, num_threads=self._threads)
                 solve(item_side, y[:items], x[: item_side.shape[1]], regularisation, num_threads=self._threads)
+                if watch:
+                    watch(self._objective(by_person, x[:people], y[:items], settings))
         return np.ascontiguousarray(y[:items])
+
+    def _objective(self, by_person: csr_matrix, x: NDArray[np.float32], y: NDArray[np.float32], settings: Als) -> float:
+        """
+        Return what is minimised, sum of c (p - x y)^2 over all pairs + lambda * sum of n^e |factors|^2 over both sides.
+
+        It is divided by its value where all factors are 0, the sum of c over the pairs that are there.
+        """
+
+        def missed(first: int) -> float:
+            part = slice(first, first + _PEOPLE_AT_ONCE)
+            rows = by_person[part]
+            # The library divides by the sum of all confidences; pairs that are not there have 1.
+            weights = float(rows.data.sum(dtype=np.float64) + rows.shape[0] * rows.shape[1] - rows.nnz)
+            return float(calculate_loss(rows, x[part], y, 0.0, num_threads=1)) * weights
+
+        with ThreadPoolExecutor(self._threads or os.cpu_count()) as pool:
+            total = sum(pool.map(missed, range(0, by_person.shape[0], _PEOPLE_AT_ONCE)))
+        for factors, counts in (
+            (x, np.diff(by_person.indptr)),
+            (y, np.bincount(by_person.indices, minlength=len(y))),
+        ):
+            squares = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
+            total += settings.regularisation * float(squares @ counts.astype(np.float64) ** settings.frequency_exponent)
+        return float(total / by_person.data.sum(dtype=np.float64))
 
 
 def _started(generator: np.random.Generator, rows: int, settings: Als) -> NDArray[np.float32]:

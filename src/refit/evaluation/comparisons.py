@@ -16,6 +16,7 @@ from refit.evaluation.cohorts import cohorts
 from refit.evaluation.intervals import Interval, bootstrap
 from refit.evaluation.judged import CHALLENGER, CHAMPION, POPULARITY, Judged
 from refit.evaluation.metrics import METRICS
+from refit.evaluation.ratings import RatingErrors, compare_ratings
 from refit.factors import ItemFactors
 
 _DIVERSE = 2_000
@@ -63,7 +64,8 @@ class Comparison:
     cohorts: Mapping[str, Cohort]
     lists: Mapping[str, Lists]
     """Model -> what its lists of the deciding length are like."""
-    ratings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    ratings: RatingErrors | None = None
+    """Errors of predicted ratings, where the shop has ratings."""
 
     def mean(self, model: str, metric: str) -> float:
         """Return the mean of one metric at the deciding length; 0 when nobody was judged."""
@@ -128,7 +130,7 @@ def compare(
         against=dict(zip(rivals, named[len(values) :], strict=True)),
         cohorts=found,
         lists={model: _lists(judged, model, challenger, settings, everybody, sample) for model in judged.lists},
-        ratings=judged.ratings,
+        ratings=None if judged.ratings is None else compare_ratings(judged.ratings, level=settings.level, **draws),
     )
 
 

@@ -24,8 +24,9 @@ def metrics_of(compared: Comparison) -> dict[str, float]:
     }
     for model, lists in compared.lists.items():
         found |= {f"{model}.{name}": value for name, value in asdict(lists).items() if value is not None}
-    for model, errors in compared.ratings.items():
-        found |= {f"{model}.{name}": value for name, value in errors.items()}
+    if compared.ratings:
+        for model, errors in compared.ratings.errors.items():
+            found |= {f"{model}.{name}": interval.mean for name, interval in errors.items()}
     return found
 
 

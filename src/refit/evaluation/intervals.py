@@ -61,10 +61,29 @@ def bootstrap(values: NDArray[Any], *, resamples: int, level: float, seed: int) 
     around = (values - centres).astype(np.float32)
     means = np.concatenate([weights @ around for weights in _weights(people, resamples, seed)]) / people
     tail = (1 - level) / 2
-    telling = np.maximum(np.count_nonzero(values, axis=0), 2)
-    wider = stdtrit(telling - 1, tail) / ndtri(tail)
+    wider = _wider(np.count_nonzero(values, axis=0), tail)
     lows, highs = centres + np.quantile(means, [tail, 1 - tail], axis=0) * wider
     return [Interval(float(c), float(low), float(high)) for c, low, high in zip(centres, lows, highs, strict=True)]
+
+
+def resampled_sums(values: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[np.float64]:
+    """
+    Return resamples x columns: the sums of the columns of *values* over the people that were drawn each time.
+
+    They are drawn as in `bootstrap`; what is made of several sums, such as a ratio, has the interval of `interval_of`.
+    """
+    return np.concatenate([weights.astype(np.float64) @ values for weights in _weights(len(values), resamples, seed)])
+
+
+def interval_of(drawn: NDArray[np.float64], value: float, *, telling: int, level: float) -> Interval:
+    """Return the expanded percentile interval of *value* as `bootstrap` makes it; *telling* people have a say in it."""
+    tail = (1 - level) / 2
+    low, high = value + (np.quantile(drawn, [tail, 1 - tail]) - value) * float(_wider(telling, tail))
+    return Interval(value, float(low), float(high))
+
+
+def _wider(telling: Any, tail: float) -> Any:
+    return stdtrit(np.maximum(telling, 2) - 1, tail) / ndtri(tail)
 
 
 def _weights(people: int, resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:

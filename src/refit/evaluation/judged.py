@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +18,11 @@ from refit.errors import ConfigurationError
 from refit.evaluation.baselines import popularity
 from refit.evaluation.cohorts import FIRST_SEEN_DAYS, Described
 from refit.evaluation.contenders import ByModel, Contender
-from refit.evaluation.metrics import METRICS, mae, rmse
+from refit.evaluation.metrics import METRICS
+from refit.evaluation.ratings import ByFolding, Missed, Rater, missed
 from refit.factors import ItemFactors
-from refit.ranking.flat_histories import read_histories
-from refit.ranking.fold_in import fold_in_people
 
 CHALLENGER, CHAMPION, POPULARITY = "challenger", "champion", "popularity"
-RATINGS = "ratings"
-"""Column of a holdout of explicit ratings: those of the relevant items, in their order."""
 
 _ACTIVITY, _PAST, _WANTED = "_activity", "_past", "_wanted"
 
@@ -51,8 +48,8 @@ class Judged:
     described: Described
     past: NDArray[np.float64]
     """Mean number of people who touched the items of a person's history."""
-    ratings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Model -> rmse, mae and the number of ratings, where the shop has ratings."""
+    ratings: Missed | None = None
+    """Where the shop has ratings: the errors of predicted ones, those of the challenger first."""
 
     @property
     def people(self) -> int:
@@ -80,6 +77,7 @@ def judge_people(
     *,
     own: Mapping[str, DataFrame] | None = None,
     rivals: Mapping[str, Contender] | None = None,
+    raters: Mapping[str, Rater] | None = None,
     traits: DataFrame | None = None,
 ) -> Judged:
     """
@@ -87,10 +85,11 @@ def judge_people(
 
     *histories* are those of `refit.histories.histories` at the cutoff and *holdout* is made by
     `refit.training_sets.holdout`. A model that was trained with other confidences has histories of its *own*, under its
-    name. The catalogue is that of the model `challenger`: nobody is asked about other items,
-    so no model may recommend them. Popularity, that of the same model, is always one of the *rivals*. *traits* are
-    those of `refit.evaluation.cohorts.traits`. At most `settings.max_people` people are judged, chosen by a hash of
-    their id; their lists come to the driver, nothing else does.
+    name. The catalogue is that of the model `challenger`: nobody is asked about other items, so no model may recommend
+    them. Popularity, that of the same model, is always one of the *rivals*. Where *holdout* has ratings and the
+    challenger predicts them, so do the other models of ratings and the *raters*. *traits* are those of
+    `refit.evaluation.cohorts.traits`. At most `settings.max_people` people are judged, chosen by a hash of their id;
+    their lists come to the driver, nothing else does.
 
     Raises:
         ConfigurationError: a model knows no item of the catalogue, so its items have other ids.
@@ -100,7 +99,11 @@ def judge_people(
     contenders: dict[str, Contender] = {name: ByModel.over(model, catalogue) for name, model in models.items()}
     contenders[POPULARITY] = ByModel.over(popularity(challenger), catalogue)
     contenders |= rivals or {}
-    contest = _Contest(contenders, challenger, max(settings.lengths))
+    predicting: dict[str, Rater] = {}
+    if Columns.RATINGS in holdout.columns and _predicts_ratings(challenger):
+        predicting = {name: ByFolding(model) for name, model in models.items() if _predicts_ratings(model)}
+        predicting |= raters or {}
+    contest = _Contest(contenders, predicting, challenger, max(settings.lengths))
 
     chosen = holdout.orderBy(F.xxhash64(Columns.USER, F.lit(settings.seed)), Columns.USER).limit(settings.max_people)
     asked = histories.join(F.broadcast(chosen), Columns.USER)
@@ -112,22 +115,27 @@ def judge_people(
         # A name of the shop's may be anything, a name of Arrow's input may not.
         numbered = [F.col(f"`{name}`").alias(_trait(n)) for n, name in enumerate(columns)]
         asked = asked.join(traits.select(Columns.USER, *numbered), Columns.USER, "left")
-    rated = RATINGS in holdout.columns
     shared = asked.sparkSession.sparkContext.broadcast(contest)
 
     def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield shared.value.judge(batch, columns, rated=rated)
+            yield shared.value.judge(batch, columns)
 
-    table = asked.mapInArrow(judge, contest.schema(asked, columns, rated=rated)).orderBy(Columns.USER).toArrow()
-    return _gathered(table.combine_chunks(), contest, columns, settings, rated=rated)
+    table = asked.mapInArrow(judge, contest.schema(asked, columns)).orderBy(Columns.USER).toArrow()
+    return _gathered(table.combine_chunks(), contest, columns, settings)
+
+
+def _predicts_ratings(model: ItemFactors) -> bool:
+    return not model.implicit and model.links is None
 
 
 class _Contest:
     """The contenders with the positions of their items in one catalogue."""
 
-    def __init__(self, contenders: Mapping[str, Contender], challenger: ItemFactors, width: int) -> None:
-        self.contenders, self.challenger, self.width = contenders, challenger, width
+    def __init__(
+        self, contenders: Mapping[str, Contender], raters: Mapping[str, Rater], challenger: ItemFactors, width: int
+    ) -> None:
+        self.contenders, self.raters, self.challenger, self.width = contenders, raters, challenger, width
         self.places = {name: challenger.positions(contender.items) for name, contender in contenders.items()}
         for name, places in self.places.items():
             if not (places >= 0).any():
@@ -136,22 +144,17 @@ class _Contest:
                     f"{', '.join(repr(item) for item in contenders[name].items[:3].to_pylist()) or 'none'} ...), so it "
                     "cannot be compared; if the shop's item ids have changed, publish under a new shop name"
                 )
-        self.rating = {
-            name: contender.model
-            for name, contender in contenders.items()
-            if isinstance(contender, ByModel) and not contender.model.implicit and contender.model.links is None
-        }
 
-    def schema(self, asked: DataFrame, columns: Sequence[str], *, rated: bool) -> str:
+    def schema(self, asked: DataFrame, columns: Sequence[str]) -> str:
         kinds = dict(asked.dtypes)
         fields = [f"{Columns.USER} string", f"{_WANTED} long", f"{_ACTIVITY} long", f"{_PAST} double"]
         fields += [f"{_trait(n)} {kinds[_trait(n)]}" for n in range(len(columns))]
         fields += [f"`{name}.list` array<int>, `{name}.hits` array<boolean>" for name in self.contenders]
-        fields += [f"`{RATINGS}` array<double>"] * rated
-        fields += [f"`{name}.rated` array<double>" for name in self.rating if rated]
+        fields += [f"`{Columns.RATINGS}` array<double>"] if self.raters else []
+        fields += [f"`{name}.rated` array<double>" for name in self.raters]
         return ", ".join(fields)
 
-    def judge(self, batch: pa.RecordBatch, columns: Sequence[str], *, rated: bool) -> pa.RecordBatch:
+    def judge(self, batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
         """Return the lists of the people of *batch*."""
         wanted = _column(batch, Columns.RELEVANT)
         counts = wanted.value_lengths().to_numpy().astype(np.int64)
@@ -171,9 +174,13 @@ class _Contest:
             places = np.append(self.places[name], -1)[found]
             hits = np.isin(people * size + places, asked) & (places >= 0)
             made |= {f"{name}.list": _rows(places.astype(np.int32)), f"{name}.hits": _rows(hits)}
-        if rated:
-            made[RATINGS] = _column(batch, RATINGS)
-            made |= {f"{name}.rated": self._predicted(name, batch, wanted, owners) for name in self.rating}
+        if self.raters:
+            made[Columns.RATINGS] = _column(batch, Columns.RATINGS)
+            starts = pa.array(np.append(0, np.cumsum(counts)), pa.int32())
+            made |= {
+                f"{name}.rated": pa.ListArray.from_arrays(starts, rater.predict(_seen_by(name, batch), wanted))
+                for name, rater in self.raters.items()
+            }
         return pa.RecordBatch.from_pydict(made)
 
     def _pasts(self, batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
@@ -187,32 +194,17 @@ class _Contest:
         total = np.bincount(owners[taught], self.challenger.people[positions[taught]], minlength=len(batch))
         return pa.array(activity), pa.array(total / np.maximum(activity, 1))
 
-    def _predicted(self, name: str, batch: pa.RecordBatch, wanted: pa.Array, owners: NDArray[np.int64]) -> pa.Array:
-        """Return the predicted ratings of the wanted items, NaN where the model knows the person or item nothing of."""
-        model = self.rating[name]
-        people = fold_in_people(model, read_histories(_seen_by(name, batch), model))
-        positions = model.positions(wanted.flatten())
-        factors = model.factors[positions].astype(np.float64)
-        values = np.einsum("ij,ij->i", people.vectors[owners], factors)
-        values[(positions < 0) | ~people.known[owners]] = np.nan
-        return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(wanted.value_lengths())), pa.int32()), values)
 
-
-def _gathered(
-    table: pa.Table, contest: _Contest, columns: Sequence[str], settings: Evaluation, *, rated: bool
-) -> Judged:
+def _gathered(table: pa.Table, contest: _Contest, columns: Sequence[str], settings: Evaluation) -> Judged:
     people, shape = len(table), (len(table), contest.width)
     first_seen = None
     if FIRST_SEEN_DAYS in columns:
         first_seen = table[_trait(columns.index(FIRST_SEEN_DAYS))].cast(pa.float64()).fill_null(np.nan).to_numpy()
     segments = {name: _whole(table, _trait(n)) for n, name in enumerate(columns) if name != FIRST_SEEN_DAYS}
-    ratings = {}
-    for name in contest.rating if rated else ():
-        predicted, given = (_whole(table, column).flatten().to_numpy() for column in (f"{name}.rated", RATINGS))
-        known = np.isfinite(predicted) & np.isfinite(given)
-        if known.any():
-            errors = {"rmse": rmse(predicted[known], given[known]), "mae": mae(predicted[known], given[known])}
-            ratings[name] = {**errors, "ratings": float(known.sum())}
+    ratings = None
+    if contest.raters:
+        predicted = {name: _whole(table, f"{name}.rated").flatten().to_numpy() for name in contest.raters}
+        ratings = missed(_whole(table, Columns.RATINGS), predicted)
     return Judged(
         k=settings.k,
         lengths=settings.lengths,

@@ -19,6 +19,7 @@ from refit.evaluation.comparisons import Comparison, compare
 from refit.evaluation.contenders import ByModel, ByPeople, Contender
 from refit.evaluation.judged import CHALLENGER, CHAMPION, Judged, judge_people
 from refit.evaluation.list_examples import Example, examples
+from refit.evaluation.ratings import ITEM_MEAN, ByItemMean
 from refit.factors import ItemFactors
 from refit.histories import histories
 from refit.interfaces import ObjectStore
@@ -81,6 +82,7 @@ def judge_challenger(
                 if name != CHALLENGER and not _alike(wanted[name], wanted[CHALLENGER])
             },
             rivals=baselines(challenger, sample, recent, settings),
+            raters={ITEM_MEAN: ByItemMean.of(sample)} if recipe.rated else {},
             traits=traits(events, users, settings.cohorts, cutoff=recipe.cutoff),
         )
         compared = compare(

@@ -1,7 +1,7 @@
 """
-Metrics of lists against what people came to want, and of predicted ratings against given ones.
+Metrics of lists against what people came to want.
 
-A ranking metric takes *hits*, people x k, which is 1 (or True) where the item at that rank is relevant, and *relevant*,
+A metric takes *hits*, people x k, which is 1 (or True) where the item at that rank is relevant, and *relevant*,
 the number of relevant items of each person (at least 1), and returns one value per person between 0 and 1. A list
 shorter than k is padded with 0. A cut at a shorter length is `hits[:, :length]`.
 """
@@ -100,25 +100,3 @@ METRICS: Mapping[str, Callable[[Hits, Counts], Values]] = {
     "mrr": reciprocal_rank,
 }
 """The metrics by the names that configuration, MLflow and reports use."""
-
-
-def rmse(predicted: Values, given: Values) -> float:
-    """
-    Root of the mean squared error of predicted ratings, in the unit of the ratings.
-
-    Errors 1 and -2: the root of (1 + 4) / 2.
-
-    >>> round(rmse(np.array([4.0, 1.0]), np.array([3.0, 3.0])), 6)
-    1.581139
-    """
-    return float(np.sqrt(np.mean(np.square(predicted - given))))
-
-
-def mae(predicted: Values, given: Values) -> float:
-    """
-    Mean absolute error of predicted ratings, in the unit of the ratings.
-
-    >>> mae(np.array([4.0, 1.0]), np.array([3.0, 3.0]))
-    1.5
-    """
-    return float(np.mean(np.abs(predicted - given)))

@@ -67,6 +67,8 @@ def dossier_page(dossier: Dossier) -> str:
         sections.append(Section(f"{len(dossier.examples)} people, drawn by chance", people_drawn(dossier.examples)))
     if dossier.tuning:
         sections.append(Section("Tuning", _tuning(dossier.tuning)))
+    if learnt := _learning(dossier.facts):
+        sections.append(Section("Learning", learnt))
     sections.append(Section("Data", _data(dossier)))
     cutoff = str(dossier.facts.get("cutoff", ""))[:10]
     rival = f"champion version {dossier.champion}" if dossier.champion else "no champion yet"
@@ -118,13 +120,25 @@ def _models(dossier: Dossier) -> Markup:
 
 
 def _ratings(compared: Comparison) -> Markup:
-    if not compared.ratings:
+    found = compared.ratings
+    if not found:
         return join([])
     rows = [
-        (model_name(name), f"{found['rmse']:.4f}", f"{found['mae']:.4f}", number(found["ratings"]))
-        for name, found in compared.ratings.items()
+        (
+            _bold(model_name(name), name == CHALLENGER),
+            _between(errors["rmse"], ".4f"),
+            _between(errors["mae"], ".4f"),
+            _between(found.against[name]["rmse"], "+.4f") if name in found.against else "",
+        )
+        for name, errors in found.errors.items()
     ]
-    return table(("predicted ratings", "RMSE", "MAE", "ratings"), rows, numeric={1, 2, 3})
+    told = f"{number(found.ratings)} ratings by {number(found.people)} people; less is better"
+    heads = ("predicted ratings", "RMSE", "MAE", "RMSE of the challenger less that")
+    return join([table(heads, rows, numeric={1, 2, 3}), tag("p", told, class_="note")])
+
+
+def _between(found: Interval, spelt: str) -> str:
+    return f"{found.mean:{spelt}} ({found.low:{spelt}} to {found.high:{spelt}})"
 
 
 def _lengths(compared: Comparison) -> Markup:
@@ -213,6 +227,21 @@ def _tuning(trials: Sequence[Mapping[str, Any]]) -> Markup:
         for trial, score in leading
     ]
     return join([chart, table(("trial", "kind", "settings", "mean"), rows, numeric={3})])
+
+
+def _learning(facts: Mapping[str, Any]) -> Markup | None:
+    """Return how the objective fell; None for a model that was not learnt by iterations."""
+    left = facts.get("learning")
+    if left:
+        return line_chart(
+            [str(n) for n in range(len(left) + 1)],
+            {"challenger": [1.0, *left]},
+            title="What is left of the objective",
+            unit="weighted squared error and penalty on the training set after each iteration; 1 without factors",
+        )
+    if facts.get("engine", {}).get("name") == "mllib":
+        return tag("p", "MLlib shows no factors between its iterations, so there is no curve.", class_="note")
+    return None
 
 
 def _values(values: Mapping[str, Any]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,12 @@ from refit.training.blending import blend, with_habit
 from refit.training.closed_form import closed_form_links
 from refit.training.matrices import PairMatrix, Size, collect_pairs, measure
 from refit.training.neighbours import neighbour_links
+from refit.training.stored_pairs import StoredPairs, spread
 
 LOCAL, SPREAD, NONE = "implicit", "mllib", "none"
+LEARNING = "learning"
+"""The fact that holds the objective after each iteration, as `Factoriser.factorise` tells it."""
+_DIGITS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +42,7 @@ def choose_engine(size: Size, settings: Als) -> Engine:
     Raises:
         NotEnoughDataError: `auto` would have to spread a set for which MLlib does not have what is asked.
     """
-    asked = ["non-negative factors"] if settings.nonnegative else []
-    asked += ["explicit preferences"] if settings.preferences == "explicit" else []
-    if asked:
+    if asked := only_mllib_has(settings):
         return Engine(name=SPREAD, why=f"only MLlib has {' and '.join(asked)}")
     needed = size.local_bytes(settings.rank) / 2**30
     room = f"an estimated {needed:.2g} GB on one machine, {settings.local_memory_gb:g} GB are allowed"
@@ -54,8 +56,14 @@ def choose_engine(size: Size, settings: Als) -> Engine:
     return Engine(name=SPREAD, why=f"{size} at rank {settings.rank} need {room}")
 
 
+def only_mllib_has(settings: Als) -> list[str]:
+    """Return what *settings* ask for that only MLlib can do."""
+    asked = ["non-negative factors"] if settings.nonnegative else []
+    return asked + (["explicit preferences"] if settings.preferences == "explicit" else [])
+
+
 def train(
-    pairs: DataFrame,
+    pairs: DataFrame | StoredPairs,
     settings: ModelSettings,
     facts: Mapping[str, Any],
     *,
@@ -65,9 +73,10 @@ def train(
     """
     Return the model of *pairs* (user_id, item_id, confidence; one row per pair, confidence 0 teaches nothing).
 
-    The same pairs and settings give the same bytes, however the pairs are spread. The facts of the model are *facts*
-    with `settings`, `kind` and `engine`; the counts of a training set among them spare counting. *checkpoints* is a
-    folder that every executor can write; it is deleted afterwards.
+    The same pairs and settings give the same bytes, however the pairs are spread and whoever reads them. The facts of
+    the model are *facts* with `settings`, `kind`, `engine` and, where factors were learnt in this process, `learning`;
+    the counts of a training set among them spare counting. Only what must be spread is read by Spark. *checkpoints* is
+    a folder that every executor can write; it is deleted afterwards.
 
     Raises:
         DataRefusedError: a confidence is negative, NaN, infinite or missing.
@@ -82,27 +91,35 @@ def train(
         engine = Engine(name=NONE, why="it has no factors")
     told = _facts(settings, engine, facts)
     if engine.name == SPREAD:
-        measure(pairs)
-        model = train_als(pairs, als, told, checkpoints=checkpoints)
+        frame = spread(pairs)
+        measure(frame)
+        model = train_als(frame, als, told, checkpoints=checkpoints)
         if settings.linked_by is None and not settings.habit.weight:
             return model
         _require_room(_size(pairs, facts), als)
         return complete(model, collect_pairs(pairs), settings)
     if engine.name == NONE:
         _require_room(_size(pairs, facts), als)
-    return train_here(collect_pairs(pairs), settings, told, factoriser=factoriser)
+    learning: list[float] = []
+    model = train_here(collect_pairs(pairs), settings, told, factoriser=factoriser, watch=learning.append)
+    return replace(model, facts={**model.facts, LEARNING: [_rounded(left) for left in learning]}) if learning else model
 
 
 def train_here(
-    pairs: PairMatrix, settings: ModelSettings, facts: Mapping[str, Any], *, factoriser: Factoriser
+    pairs: PairMatrix,
+    settings: ModelSettings,
+    facts: Mapping[str, Any],
+    *,
+    factoriser: Factoriser,
+    watch: Callable[[float], None] | None = None,
 ) -> ItemFactors:
-    """Return the model of *pairs* made in this process; factors, where there are any, by *factoriser*."""
+    """Return the model of *pairs* made in this process; factors, where there are any, by *factoriser* for *watch*."""
     als = settings.als
     factors = np.empty((len(pairs.items), 0), dtype=np.float32)
     if settings.has_factors:
         people, items = pairs.confidences.shape
         require_supported(als.rank, people=people, items=items)
-        factors = factoriser.factorise(pairs.confidences, als)
+        factors = factoriser.factorise(pairs.confidences, als, watch=watch)
     model = ItemFactors(
         items=pairs.items,
         factors=factors,
@@ -135,10 +152,14 @@ def _facts(settings: ModelSettings, engine: Engine, facts: Mapping[str, Any]) ->
     }
 
 
-def _size(pairs: DataFrame, facts: Mapping[str, Any]) -> Size:
+def _size(pairs: DataFrame | StoredPairs, facts: Mapping[str, Any]) -> Size:
     """Return the size that *facts* tell, the counts of a training set's manifest, or else count."""
     names = ("pairs", "people", "items")
-    return Size(**{name: int(facts[name]) for name in names}) if set(names) <= set(facts) else measure(pairs)
+    return Size(**{name: int(facts[name]) for name in names}) if set(names) <= set(facts) else measure(spread(pairs))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def _require_room(size: Size, als: Als) -> None:

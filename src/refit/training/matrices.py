@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 
 from refit.columns import Columns
 from refit.errors import DataRefusedError, NotEnoughDataError
+from refit.training.stored_pairs import StoredPairs
 
 _BYTES_PER_PAIR = 250
 """While pairs travel: both ids as text, their numbers, and the matrix in both directions."""
@@ -104,18 +105,22 @@ class PairMatrix:
         return csr_array((data, self.confidences.indices, self.confidences.indptr), shape=self.confidences.shape)
 
 
-def collect_pairs(pairs: DataFrame) -> PairMatrix:
+def collect_pairs(pairs: DataFrame | StoredPairs) -> PairMatrix:
     """
     Return *pairs* (user_id, item_id, confidence; one row per pair) as a matrix; pairs of confidence 0 are left out.
 
-    Rows and columns follow the order of the ids, so they do not depend on how the data were partitioned. Raises what
-    `measure` raises.
+    Rows and columns follow the order of the ids, so they do not depend on how the data were partitioned or read. Raises
+    what `measure` raises.
     """
-    table = pairs.select(Columns.USER, Columns.ITEM, Columns.CONFIDENCE).toArrow()
+    if isinstance(pairs, StoredPairs):
+        table = pairs.table()
+    else:
+        table = pairs.select(Columns.USER, Columns.ITEM, Columns.CONFIDENCE).toArrow()
     values = np.asarray(table[Columns.CONFIDENCE].cast(pa.float64()).to_numpy(), dtype=np.float64)
     require_usable(int((~np.isfinite(values) | (values < 0)).sum()), len(values))
     require_some(int((values > 0).sum()), len(values))
-    table, values = table.filter(pa.array(values > 0)), values[values > 0]
+    if not values.all():
+        table, values = table.filter(pa.array(values > 0)), values[values > 0]
     people, rows = numbered(table[Columns.USER])
     items, columns = numbered(table[Columns.ITEM])
     matrix = csr_array((values, (rows, columns)), shape=(len(people), len(items)))
@@ -125,8 +130,16 @@ def collect_pairs(pairs: DataFrame) -> PairMatrix:
 
 def numbered(ids: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int32]]:
     """Return the different ids, ascending, and the place of each row's id among them."""
-    encoded = ids.cast(pa.string()).combine_chunks().dictionary_encode()
-    order = pc.sort_indices(encoded.dictionary).to_numpy()
-    places = np.empty(len(order), dtype=np.int32)
+    codes = ids if pa.types.is_dictionary(ids.type) else ids.dictionary_encode()
+    # Chunks are brought to one dictionary before they are joined: joined texts would not fit 32-bit offsets.
+    encoded = codes.unify_dictionaries().combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):  # without a chunk there is nothing to combine
+        encoded = pa.array([], pa.string()).dictionary_encode()
+    rows = encoded.indices.to_numpy()
+    names = encoded.dictionary.cast(pa.string())
+    order = pc.sort_indices(names).to_numpy()
+    # A dictionary may hold ids of rows that were left out.
+    order = order[np.bincount(rows, minlength=len(names))[order] > 0]
+    places = np.empty(len(names), dtype=np.int32)
     places[order] = np.arange(len(order), dtype=np.int32)
-    return encoded.dictionary.take(pa.array(order)), places[encoded.indices.to_numpy()]
+    return names.take(pa.array(order)), places[rows]

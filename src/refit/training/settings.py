@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from refit.errors import ModelDamagedError, NotFoundError
 from refit.factors import ItemFactors
 from refit.histories import person_item_pairs
 from refit.lake import Lake
+from refit.training.stored_pairs import StoredPairs, spread
 from refit.training_sets import Recipe
 
 
@@ -83,11 +84,22 @@ def pairs_of(
     Where half-life, weights or combination differ from those of the set they are made again, from exactly the landed
     versions that its manifest names and with its window.
     """
+    return spread(pairs_here(settings, lambda: spark, lake, place, manifest))
+
+
+def pairs_here(
+    settings: ModelSettings | None,
+    open_spark: Callable[[], SparkSession],
+    lake: Lake,
+    place: str,
+    manifest: Mapping[str, Any],
+) -> DataFrame | StoredPairs:
+    """Return what `pairs_of` returns, without opening Spark where the pairs are as the set was written."""
     recipe = Recipe.from_manifest(manifest)
     if settings is None or (settings.confidence, settings.weights) == (recipe.confidence, recipe.events.weights):
-        return spark.read.parquet(lake.path(f"{place}/pairs"))
+        return StoredPairs(lake, f"{place}/pairs", open_spark)
     return person_item_pairs(
-        recipe.history(spark, lake),
+        recipe.history(open_spark(), lake),
         since=recipe.since,
         as_of=recipe.cutoff,
         events=recipe.events.model_copy(update={"weights": settings.weights}),

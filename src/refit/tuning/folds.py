@@ -21,7 +21,7 @@ from refit.config import ModelSettings, Shop
 from refit.errors import NotEnoughDataError
 from refit.histories import person_item_pairs
 from refit.interfaces import Factoriser
-from refit.training.engines import train, train_here
+from refit.training.engines import only_mllib_has, train, train_here
 from refit.training_sets import holdout
 from refit.tuning.journal import BYTES_PER_EVENT, Journal, taught_matrix
 from refit.tuning.judging import Judges, judge
@@ -66,7 +66,8 @@ class Folds:
         known = events.where(F.col(Columns.EVENT_TIME) < F.lit(self.cutoff)).persist()
         try:
             needed = known.count() * BYTES_PER_EVENT * self.shop.tuning.folds / 2**30
-            local = needed <= self.shop.als.local_memory_gb and self.shop.als.engine != "mllib"
+            spread = self.shop.als.engine == "mllib" or only_mllib_has(self.shop.als)
+            local = needed <= self.shop.als.local_memory_gb and not spread
             return tuple(self._fold(known if local else events, cutoff, local=local) for cutoff in self.cutoffs())
         finally:
             known.unpersist()

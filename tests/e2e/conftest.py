@@ -16,6 +16,14 @@ from infra.airflow_api import AirflowApi
 from infra.settings import read_stack_settings
 from infra.stack import down, up
 
+CHAPTERS = ("test_loop", "test_backfill", "test_registry", "test_airflow_faults", "test_canary")
+"""Files that tell one story of one shop, in this order; those that are not named here come after."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the chapters follow each other."""
+    items.sort(key=lambda item: CHAPTERS.index(item.path.stem) if item.path.stem in CHAPTERS else len(CHAPTERS))
+
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
@@ -41,6 +49,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         "REFIT_STATE": str(folder / "state"),
         "REFIT_DATA": str(folder / "data"),
         "REFIT_SPARK_MEMORY": "1g",
+        # Two tasks at a time, so that the pool is what keeps two Spark jobs apart.
+        "REFIT_PARALLELISM": "2",
         # Yesterday is the first scheduled interval of ingest; a week for retrain has not passed by then.
         "REFIT_SCHEDULE_FROM": str(yesterday),
     }

@@ -67,16 +67,16 @@ format: $(STAMP) ## Rewrite the code as lint wants it
 	@$(PYTHON) -m ruff format .
 
 .PHONY: test
-test: test-fast ## Every test but `faults`; those marked e2e start a whole stack
+test: test-fast ## Every test but the long ones; those marked e2e start a whole stack
 	@$(PYTHON) -m pytest -m e2e
 
-.PHONY: faults
-faults: $(STAMP) java postgres ## Kill every step, fill disks, take servers away; before a release, it takes a quarter of an hour
-	@$(PYTHON) -m pytest -m faults
+.PHONY: test-long
+test-long: $(STAMP) java postgres ## Backfills; every step killed, disks full, servers gone: half an hour, before a release
+	@$(PYTHON) -m pytest -m long
 
 .PHONY: test-fast
 test-fast: $(STAMP) java postgres ## Every test that starts no stack
-	@$(PYTHON) -m pytest -m "not e2e and not faults" -n 2 --dist loadfile
+	@$(PYTHON) -m pytest -m "not e2e and not long" -n 2 --dist loadfile
 
 .PHONY: audit
 audit: $(STAMP) ## Compare installed files with their hashes, write build/sbom.json, ask for known weaknesses (SERVICE=osv)

@@ -123,6 +123,27 @@ def unsettled(request: Request, answer: Answer) -> UnsettledError:
     )
 
 
+def answer_surely(store: ObjectStore, request: Request, put: Callable[[str, bytes, str | None], Answer]) -> Answer:
+    """
+    Answer *request* from a store that always knows what it did.
+
+    *put* writes an object if its etag is still the one given, None meaning that there is none.
+    """
+    match request:
+        case Get(key):
+            found = store.get(key)
+            return Answer(DONE, found.content, found.etag) if found else Answer(MISSING)
+        case Create(key, content):
+            return put(key, content, None)
+        case Swap(key, content, etag):
+            return put(key, content, etag)
+        case Delete(key):
+            store.delete(key)
+            return Answer(DONE)
+        case List(prefix):
+            return Answer(DONE, keys=tuple(store.keys(prefix)))
+
+
 def drive(store: ObjectStore, protocol: Protocol[Result], *, pause: Pause = pause_with_jitter) -> Result:
     """Answer the requests of *protocol* from *store* and return its result."""
     answer: Any = None

@@ -19,6 +19,8 @@ from refit.publication import LIVE, collect, date_pointer, stamp
 from refit.publication.pointer import Pointer, read_pointer
 from refit.publication.reading import read_live_batch
 
+pytestmark = pytest.mark.long
+
 WRITERS, READERS, PUBLICATIONS = 8, 2, 4
 HERE = Path(__file__).parent
 

@@ -40,6 +40,8 @@ from refit.publication import (
 from refit.publication.pointer import read_pointer
 from refit.testing.fault_proxy import FAULTS, KILLS, FaultProxy
 
+pytestmark = pytest.mark.long
+
 FILES = [["ann", "ben"], ["cem"]]
 N = len(FILES) + 1
 """Part files and index."""

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from small_shop import Shop
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 _SECONDS = 600.0
 
 

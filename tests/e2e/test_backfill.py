@@ -33,7 +33,7 @@ from refit.adapters.s3 import S3ObjectStore
 from refit.lake import Lake
 from refit.publication import LIVE, date_pointer, read_manifest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 _SECONDS = 900.0
 _TRIES = 10
 LISTS = "s3://refit/small"

@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """They kill real processes for minutes, so they run by themselves; later chapters have later lists."""
     ours = [item for item in items if _HERE in item.path.parents]
     for item in ours:
-        item.add_marker(pytest.mark.faults)
+        item.add_marker(pytest.mark.long)
     order = {item: CHAPTERS.index(item.path.stem) for item in ours}
     items[:] = [item for item in items if item not in order] + sorted(ours, key=order.__getitem__)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from refit.digests import sha256
 from refit.errors import ConflictError
 from refit.interfaces import StoredObject
-from refit.requests import DONE, MISSING, REFUSED, Answer, Create, Delete, Get, List, Request, Swap
+from refit.requests import DONE, REFUSED, Answer, Request, answer_surely
 
 
 @dataclass(eq=False)
@@ -60,19 +60,7 @@ class FakeObjectStore:
 
     def ask(self, request: Request) -> Answer:
         """Make *request* once; here every outcome is known."""
-        match request:
-            case Get(key):
-                found = self.get(key)
-                return Answer(DONE, found.content, found.etag) if found else Answer(MISSING)
-            case Create(key, content):
-                return self._put(key, content, None)
-            case Swap(key, content, etag):
-                return self._put(key, content, etag)
-            case Delete(key):
-                self.delete(key)
-                return Answer(DONE)
-            case List(prefix):
-                return Answer(DONE, keys=tuple(self.keys(prefix)))
+        return answer_surely(self, request, self._put)
 
     def _put(self, key: str, content: bytes, expected: str | None) -> Answer:
         with self._lock:

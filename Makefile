@@ -71,7 +71,7 @@ test: test-fast ## Every test but the long ones; those marked e2e start a whole 
 	@$(PYTHON) -m pytest -m e2e
 
 .PHONY: test-long
-test-long: $(STAMP) java postgres ## Backfills; every step killed, disks full, servers gone: half an hour, before a release
+test-long: $(STAMP) java postgres ## Backfills; every step killed, disks full, servers gone: before a release, it takes long
 	@$(PYTHON) -m pytest -m long
 
 .PHONY: test-fast

@@ -98,13 +98,17 @@ def this_try(logical_run: str, ordered_at: datetime | None) -> Try:
     """Return the try of *logical_run* that this process is; a run that nobody named or ordered is one of its own."""
     now = datetime.now(UTC)  # it names and orders batches and chooses no data
     named = logical_run or f"by-hand/{uuid4()}"
-    return new_try(logical_run=named, ordered_at=ordered_at or now, created=now, code=code())
+    return new_try(logical_run=named, ordered_at=ordered_at or now, created=now, code=code(""))
 
 
-def code() -> str:
-    """Return which code this process runs."""
+def code(commit: str | None = None) -> str:
+    """
+    Return which code this process runs, with the *commit* of the checkout unless another one, or none, is given.
+
+    Lists are made from sources and not from a commit: one that changes a page of the docs must not make them anew.
+    """
     folders = {"refit": Path(refit.__file__).parent, "pipelines": Path(__file__).parent}
-    return code_version(installed_version(), git_commit(REPOSITORY), folders)
+    return code_version(installed_version(), git_commit(REPOSITORY) if commit is None else commit, folders)
 
 
 def followers() -> tuple[Callable[[ObjectStore, str], object], ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,8 @@ from refit.lists.part_files import PartFile
 from refit.lists.rows import SCHEMA
 from refit.publication import Published, Try, new_try, order, publish, write_commit, write_manifest
 from refit.publication.pointer import LIVE, NO_FENCE, Pointer, Target
-from refit.publication.reading import batch_prefix
+from refit.publication.reading import batch_prefix, read_live_batch
+from refit.testing import FakeObjectStore
 
 DAY = "2026-01-05"
 AS_OF = f"{DAY}T00:00:00+00:00"
@@ -22,6 +24,8 @@ GOOD_UNTIL = "2026-01-07T00:00:00+00:00"
 MODEL = {"name": "shop", "version": 3, "digest": "ab" * 32, "cutoff": "2026-01-01T00:00:00+00:00"}
 CHAMPION = ModelVersion(model_id="m-1", run_id="r-1", tags={}, **MODEL)  # type: ignore[arg-type]
 CREATED = datetime(2026, 1, 5, 3, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+NEXT_DAY = "2026-01-06"
 
 
 def row(user_id: str, run_date: str = DAY) -> dict[str, Any]:
@@ -115,3 +119,20 @@ def publish_again(store: ObjectStore, prefix: str, commit: Mapping[str, Any]) ->
         withdrawn=lambda version: None,
         at=AS_OF,
     )
+
+
+def live(store: FakeObjectStore, *people: str, at: datetime = CREATED, **more: Any) -> tuple[str, Published]:
+    """Publish a batch of *people*, one file each, by a run named after them."""
+    return go_live(store, at, [[name] for name in people], logical_run=" ".join(people), **more)
+
+
+def people(store: FakeObjectStore) -> list[str]:
+    """Return everybody whose list is live, in order."""
+    names: list[str] = read_live_batch(store)["user_id"].to_pylist()
+    return names
+
+
+def document(store: FakeObjectStore, key: str = LIVE) -> dict[str, Any]:
+    """Return what a pointer says, as it is stored."""
+    found: dict[str, Any] = json.loads(store.objects[key])
+    return found

@@ -135,18 +135,6 @@ def test_forcing_needs_a_reason(shop: Shop) -> None:
     )
 
 
-def test_a_backfilled_day_is_landed_again_with_the_same_digest(shop: Shop) -> None:
-    """Identical input, identical digest; the lists that are live stay live."""
-    day = shop.yesterday
-    before = next(run for run in shop.api.runs("ingest") if run["run_type"] == "scheduled")
-    digest = shop.api.xcom("ingest", before["dag_run_id"], "land_interactions")["digest"]
-    shop.api.backfill("ingest", day, day, reprocess="completed")
-    run_id = str(before["dag_run_id"])
-    assert shop.api.wait("ingest", run_id, seconds=_SECONDS, states={"running", "queued"})
-    assert shop.api.wait("ingest", run_id, seconds=_SECONDS) == "success"
-    assert shop.api.xcom("ingest", run_id, "land_interactions")["digest"] == digest
-
-
 def test_what_is_published_survives_down_and_up(shop: Shop) -> None:
     """A laptop that is closed in the evening serves the same lists in the morning."""
     before = read_manifest(_lists(shop))

@@ -222,6 +222,7 @@ def _land(corner: Corner, data: str, settings: str) -> Receipt:
     return corner.land(day(5), day(6), shop=corner.shop(settings, replace=PARQUET), data=data)
 
 
+@pytest.mark.long
 def test_a_person_with_two_million_events_refuses_the_day(
     corner: Corner, nothing_landed: Callable[[], bool], tell: Tell
 ) -> None:
@@ -233,6 +234,7 @@ def test_a_person_with_two_million_events_refuses_the_day(
     tell("a person with 2,000,000 events", str(refusal.value).replace(corner.lake.root, "LAKE"))
 
 
+@pytest.mark.long
 def test_a_million_bad_rows_are_set_apart_where_the_shop_tolerates_it(corner: Corner, lake: Lake, tell: Tell) -> None:
     data = _write_parquet(corner, 1_000_000, "concat('b', id)", "'-1'")
     receipt = _land(corner, data, "\n[validation]\nmax_lost_share = 1.0\n")

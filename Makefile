@@ -68,7 +68,7 @@ format: $(STAMP) ## Rewrite the code as lint wants it
 
 .PHONY: test
 test: $(STAMP) java postgres ## Every test but the long ones; those marked e2e share a whole stack
-	@$(PYTHON) -m pytest -m "not long" -n 3 --dist loadgroup --no-loadscope-reorder
+	@$(PYTHON) -m pytest -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-long
 test-long: $(STAMP) java postgres ## Backfills; every step killed, disks full, servers gone: before a release, it takes long
@@ -76,7 +76,7 @@ test-long: $(STAMP) java postgres ## Backfills; every step killed, disks full, s
 
 .PHONY: test-fast
 test-fast: $(STAMP) java postgres ## Every test that starts no stack
-	@$(PYTHON) -m pytest -m "not e2e and not long" -n 2 --dist loadgroup
+	@$(PYTHON) -m pytest -m "not e2e and not long" -n 2 --dist loadfile
 
 .PHONY: audit
 audit: $(STAMP) ## Compare installed files with their hashes, write build/sbom.json, ask for known weaknesses (SERVICE=osv)

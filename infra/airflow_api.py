@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -188,33 +188,6 @@ class AirflowApi:
 
     # --- backfill ---------------------------------------------------------------------------------
 
-    def backfill(
-        self,
-        dag_id: str,
-        first: date | str,
-        last: date | str,
-        conf: Json | None = None,
-        *,
-        reprocess: str = "none",
-        max_active_runs: int = 1,
-        newest_first: bool = False,
-    ) -> int:
-        """
-        Create the runs from *first* to *last*, both included, and return the id of the backfill.
-
-        *max_active_runs* is sent always, because a backfill ignores the limit of the timetable itself.
-        """
-        body = {
-            "dag_id": dag_id,
-            "from_date": _text(first),
-            "to_date": _text(last),
-            "dag_run_conf": conf or {},
-            "reprocess_behavior": reprocess,
-            "max_active_runs": max_active_runs,
-            "run_backwards": newest_first,
-        }
-        return int(self._post("/backfills", body)["id"])
-
     def backfills(self, dag_id: str) -> list[Json]:
         """Return the backfills of a timetable; one without `completed_at` keeps a second one out."""
         return list(self._get("/backfills", dag_id=dag_id, limit=100)["backfills"])
@@ -261,7 +234,7 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _text(moment: date | str | None) -> str | None:
+def _text(moment: datetime | str | None) -> str | None:
     """Return *moment* as Airflow reads it; a day is its first instant in UTC."""
     if moment is None:
         return None

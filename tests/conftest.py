@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from postgres_server import Server, serving
 from pyspark.sql import SparkSession
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from infra.class_archive import class_archive
 from infra.postgres import DRIVER
@@ -27,12 +29,17 @@ if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__file__ = pytest.__file__
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker of pytest-xdist, and all that share the stack: it is started once."""
-    for item in items:
-        group = "stack" if item.get_closest_marker("e2e") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+class _OneStack(LoadFileScheduling):
+    """Keeps the tests of a file on one worker of pytest-xdist, and all that share the stack: it is started once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Distribute as `_OneStack` does, whatever `--dist` says."""
+    return _OneStack(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         if server.asked <= server.refusals:
             self._answer(503, {"detail": "Database is locked."})
         else:
-            self._answer(200, {"id": 7})
+            self._answer(200, {"dag_run_id": "seven"})
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -71,15 +71,15 @@ def airflow() -> Iterator[Busy]:
     server.server_close()
 
 
-def _backfill(server: Busy) -> int:
+def _trigger(server: Busy) -> str:
     with AirflowApi(f"http://127.0.0.1:{server.server_port}", "admin", "secret") as api:
-        return api.backfill("ingest", "2026-01-05", "2026-01-06")
+        return api.trigger("ingest")
 
 
 def test_a_database_that_is_locked_is_asked_again(airflow: Busy) -> None:
-    """Beside a running DAG SQLite refuses a backfill now and then; nothing was done by then."""
+    """Beside a running DAG SQLite refuses a run now and then; nothing was done by then."""
     airflow.refusals = 2
-    assert _backfill(airflow) == 7
+    assert _trigger(airflow) == "seven"
     assert airflow.asked == 3
 
 
@@ -87,8 +87,8 @@ def test_a_database_that_stays_locked_is_told(airflow: Busy, monkeypatch: pytest
     """Waiting has an end, and the answer is not lost."""
     airflow.refusals = 1_000
     monkeypatch.setattr(infra.airflow_api, "_BUSY_SECONDS", 0.6)
-    with pytest.raises(AirflowError, match=r"refused POST /api/v2/backfills with 503: .*Database is locked"):
-        _backfill(airflow)
+    with pytest.raises(AirflowError, match=r"refused POST /api/v2/dags/ingest/dagRuns with 503: .*Database is locked"):
+        _trigger(airflow)
     assert airflow.asked > 1
 
 

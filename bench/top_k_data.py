@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from implicit.als import AlternatingLeastSquares
 from numpy.typing import NDArray
-from scipy import sparse
 
 from refit.factors import ItemFactors
 from refit.ranking.flat_histories import Histories
@@ -77,6 +75,10 @@ def write(folder: Path, people: int, items: int) -> None:
 
 def trained_model(people: int, items: int) -> tuple[ItemFactors, Histories]:
     """Return a model trained by `implicit` on purchases with popularity and tastes, and the people it learnt from."""
+    # The measured processes need the constants of this file and neither of these libraries.
+    from implicit.als import AlternatingLeastSquares  # noqa: PLC0415
+    from scipy import sparse  # noqa: PLC0415
+
     generator = np.random.default_rng(4)
     popularity = generator.permutation(np.arange(1, items + 1) ** -0.8)
     topics = generator.integers(0, _TOPICS, items)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.ml.recommendation import ALS, ALSModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -16,6 +15,9 @@ from refit.columns import Columns
 from refit.config import Als
 from refit.errors import NotEnoughDataError
 from refit.factors import ItemFactors
+
+if TYPE_CHECKING:
+    from pyspark.ml.recommendation import ALSModel
 
 _USER, _ITEM = "user", "item"
 """Integer ids; they exist for the fit only."""
@@ -99,6 +101,8 @@ def blocks_for(pairs: int, cores: int) -> int:
 
 def fit(numbered: DataFrame, settings: Als, blocks: int = 2) -> ALSModel:
     """Return MLlib's own model of pairs with integer ids."""
+    from pyspark.ml.recommendation import ALS  # noqa: PLC0415  it imports pandas; steps that do not train need neither
+
     als = ALS(
         rank=settings.rank,
         maxIter=settings.iterations,

@@ -42,6 +42,7 @@ _LOG_LEVELS = " ".join(
 )
 FAST_START = "-XX:TieredStopAtLevel=1"
 """A step on a small shop ends before the thorough compiler has paid for itself; this saves a quarter of it."""
+_DATABASES = ("REFIT_AIRFLOW_DATABASE", "REFIT_MLFLOW_DATABASE")
 _PATH_SETTINGS = ("shops", "expectations")
 _SECRET_SETTINGS = ("REFIT_SOURCE_PASSWORD", "REFIT_PSEUDONYM_KEY", "REFIT_MLFLOW_PASSWORD", "REFIT_PROMOTER_PASSWORD")
 
@@ -51,7 +52,9 @@ def addresses(ports: Mapping[str, int]) -> dict[str, str]:
     return {name: f"http://{LOOPBACK}:{ports[setting]}" for setting, name in PORTS.items()}
 
 
-def commands(root: Path, ports: Mapping[str, int], *, bucket: str, shop: str) -> dict[str, list[str]]:
+def commands(
+    root: Path, ports: Mapping[str, int], *, bucket: str, shop: str, mlflow_database: str = ""
+) -> dict[str, list[str]]:
     """Return the command of every process."""
     python = sys.executable
     artifacts = Addresses(shop, lake="", bucket=bucket).mlflow_artifacts
@@ -64,7 +67,7 @@ def commands(root: Path, ports: Mapping[str, int], *, bucket: str, shop: str) ->
         MLFLOW: [
             *[python, "-m", "mlflow", "server", "--workers", "1", "--app-name", "basic-auth"],
             *["--host", LOOPBACK, "--port", str(ports["REFIT_MLFLOW_PORT"])],
-            *["--backend-store-uri", f"sqlite:///{root / 'mlflow.db'}"],
+            *["--backend-store-uri", mlflow_database or f"sqlite:///{root / 'mlflow.db'}"],
             *["--uvicorn-opts", "--no-access-log"],
             # Clients that name no place write to S3 directly: Spark cannot read what the server proxies.
             *["--default-artifact-root", artifacts, "--artifacts-destination", artifacts],
@@ -86,8 +89,10 @@ def own_environment(name: str, root: Path, credentials: Credentials) -> dict[str
     return {**credentials.mlflow_environment(), "MLFLOW_AUTH_CONFIG_PATH": str(write_config(root))}
 
 
-def needs_migration(root: Path) -> bool:
-    """Whether Airflow's database is missing or was made by another version; migrating costs seconds."""
+def needs_migration(root: Path, address: str) -> bool:
+    """Whether Airflow's database is missing, of another version or not a file of ours; migrating costs seconds."""
+    if not address.startswith("sqlite:"):
+        return True
     marker = root / "airflow" / "migrated"
     database = root / "airflow" / "airflow.db"
     return not (
@@ -155,7 +160,15 @@ def _refit_environment(
 ) -> dict[str, str]:
     """What the caller chose, made absolute, and what belongs to this stack alone."""
     chosen = {name: value for name, value in os.environ.items() if name.startswith("REFIT_") and value}
-    for setting in ("REFIT_ENV_OF", "REFIT_STATE", "REFIT_DAGS", "REFIT_PARALLELISM", "REFIT_DATABASE_PORT", *PORTS):
+    for setting in (
+        "REFIT_ENV_OF",
+        "REFIT_STATE",
+        "REFIT_DAGS",
+        "REFIT_PARALLELISM",
+        "REFIT_DATABASE_PORT",
+        *_DATABASES,
+        *PORTS,
+    ):
         chosen.pop(setting, None)  # about the stack, not about its steps
     for secret in _SECRET_SETTINGS:
         chosen.pop(secret, None)  # inherited by every process, and not written down with the rest
@@ -219,8 +232,7 @@ def _airflow_environment(settings: StackSettings, address: str, port: int) -> di
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         # Without it tasks look for the API on port 8080.
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "infra.airflow_database.CONNECT_ARGS",
+        **_airflow_database(settings),
         "AIRFLOW__API__HOST": LOOPBACK,
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": address,
@@ -238,4 +250,13 @@ def _airflow_environment(settings: StackSettings, address: str, port: int) -> di
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__LOGGING__NAMESPACE_LEVELS": _LOG_LEVELS,
         "AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS": "infra.airflow_logging.LOGGING_CONFIG",
+    }
+
+
+def _airflow_database(settings: StackSettings) -> dict[str, str]:
+    if settings.airflow_database:
+        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.airflow_database}
+    return {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{settings.root / 'airflow' / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "infra.airflow_database.CONNECT_ARGS",
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.settings import REPOSITORY, read_environment, read_settings
@@ -38,8 +39,20 @@ class StackSettings(BaseSettings):
     """Port of the S3 server; 0: a free one."""
     database_port: int = Field(default=0, ge=0, le=65535)
     """Port of PostgreSQL, for a shop whose database is part of the stack; 0: a free one."""
+    airflow_database: str = ""
+    """Address of Airflow's own database, postgresql+psycopg2://USER@HOST:PORT/NAME; empty: a file of SQLite."""
+    mlflow_database: str = ""
+    """The same of MLflow."""
     parallelism: int = Field(default=1, ge=1)
     """Tasks that may run at the same time; of those that start Spark only as many as the pool `spark` has slots."""
+
+    @field_validator("airflow_database", "mlflow_database")
+    @classmethod
+    def _without_password(cls, address: str) -> str:
+        # Addresses are seen in the list of processes; libpq takes a password from PGPASSWORD or ~/.pgpass.
+        if address and (not is_address(address) or urlsplit(address).password is not None):
+            raise ValueError("give postgresql+psycopg2://USER@HOST:PORT/NAME, and the password in PGPASSWORD")
+        return address
 
     @property
     def root(self) -> Path:

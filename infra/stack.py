@@ -92,7 +92,9 @@ def up(
             own_environment=services.environment(settings, ports, java, database, jars),
             database=database.url if database else "",
         )
-        commands = services.commands(root, ports, bucket=settings.bucket, shop=settings.shop)
+        commands = services.commands(
+            root, ports, bucket=settings.bucket, shop=settings.shop, mlflow_database=settings.mlflow_database
+        )
         say(f"starting the stack of shop {settings.shop} (Java {java.version}, state in {root})")
         start = Start(stack, commands, dags, say, database)
         try:

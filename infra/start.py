@@ -74,7 +74,9 @@ class Start:
             self._keep(self._database.start(self.stack.root, self.stack.log(services.DATABASE), self.stack.mark))
             waiting["PostgreSQL"] = self._check_database
         self._spawn(services.S3, services.MLFLOW)
-        migrating = services.needs_migration(self.stack.root)
+        migrating = services.needs_migration(
+            self.stack.root, self.stack.own_environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+        )
         self._spawn(*((services.MIGRATION,) if migrating else services.AIRFLOW))
         waiting["Airflow"] = self._check_airflow
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -76,6 +77,10 @@ def read_settings() -> Settings:
     return read_environment(Settings)
 
 
+_PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
+"""Somebody may have put a password into an address; a message must not repeat it."""
+
+
 def read_environment(kind: type[Kind]) -> Kind:
     """Return settings of any *kind* from the environment; ConfigurationError names the first that cannot be used."""
     try:
@@ -83,6 +88,7 @@ def read_environment(kind: type[Kind]) -> Kind:
     except ValidationError as error:
         first = error.errors()[0]
         name = "REFIT_" + "_".join(str(part) for part in first["loc"]).upper()
+        given = _PASSWORD.sub("://***@", repr(first["input"]))
         raise ConfigurationError(
-            f"setting {name}={first['input']!r} cannot be used: {first['msg']}; see infra/env.example"
+            f"setting {name}={given} cannot be used: {first['msg']}; see infra/env.example"
         ) from error

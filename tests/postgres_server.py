@@ -17,10 +17,10 @@ from pathlib import Path
 from infra import postgres
 from infra.ports import choose_ports
 
-_QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "40"}
+_QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "100"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Server:
     """A running server and what it takes to talk to it."""
 
@@ -55,6 +55,31 @@ class Server:
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def start_again(self) -> None:
+        """Start the server that was killed, on the same port; it recovers what was committed."""
+        (self.cluster.folder / "postmaster.pid").unlink(missing_ok=True)
+        self.process = _start(self.cluster)
+
+
+def _start(cluster: postgres.Cluster) -> subprocess.Popen[bytes]:
+    said = cluster.folder.parent / "log"
+    with said.open("ab") as log:
+        process = subprocess.Popen(
+            cluster.command(**_QUICK),
+            cwd=cluster.folder.parent,
+            env={"PATH": os.defpath, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            **postgres.run_as(postgres.server_user()),
+        )
+    deadline = time.monotonic() + 60
+    while not cluster.is_ready():
+        assert process.poll() is None, said.read_text()
+        assert time.monotonic() < deadline, "PostgreSQL did not start"
+        time.sleep(0.05)
+    return process
+
 
 @contextlib.contextmanager
 def serving() -> Iterator[Server]:
@@ -63,25 +88,11 @@ def serving() -> Iterator[Server]:
     password = secrets.token_urlsafe(18)
     port = choose_ports({"REFIT_DATABASE_PORT": 0})["REFIT_DATABASE_PORT"]
     cluster = postgres.make_cluster(postgres.find_postgres(os.environ), folder / "data", port, password=password)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            cluster.command(**_QUICK),
-            cwd=folder,
-            env={"PATH": os.defpath, "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            **postgres.run_as(postgres.server_user()),
-        )
+    server = Server(cluster, password, _start(cluster))
     try:
-        deadline = time.monotonic() + 60
-        while not cluster.is_ready():
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, "PostgreSQL did not start"
-            time.sleep(0.05)
-        yield Server(cluster, password, process)
+        yield server
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=60)
+        if server.process.poll() is None:
+            server.process.send_signal(signal.SIGINT)
+            server.process.wait(timeout=60)
         shutil.rmtree(folder)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.airflow_api import AirflowApi
+from infra.settings import read_stack_settings
+from infra.stack import down, up
 from infra.state import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,3 +97,100 @@ class Shop:
             text=True,
             check=False,
         )
+
+
+class Init:
+    """
+    Starts what has ended of a stack again, with the same words and settings, as an init system would.
+
+    As a block it looks every second, until the block ends.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        running = {one.name: psutil.Process(one.pid) for one in stack.processes if one.alive}
+        self._as_it_was = {name: (one.cmdline(), one.environ(), one.cwd()) for name, one in running.items()}
+        self._running = running
+        self._ended = threading.Event()
+        self._watching = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Init:
+        self._watching.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._watching.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(1):
+            for name in self.revive():
+                sys.stdout.write(f"\n{name} ended and was started again")
+
+    def revive(self) -> list[str]:
+        """Start every process that has ended, and return their names."""
+        ended = [
+            name
+            for name, process in self._running.items()
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        ]
+        for name in ended:
+            command, environment, folder = self._as_it_was[name]
+            # The mark of the stack is in the environment, so it ends with the stack.
+            started = subprocess.Popen(
+                command,
+                env=environment,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self._running[name] = psutil.Process(started.pid)
+        return ended
+
+
+@contextlib.contextmanager
+def open_shop(folder: Path, **further: str) -> Iterator[Shop]:
+    """Generate the shop in *folder* and start its stack with *further* settings; both end with the block."""
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    first = yesterday - timedelta(days=59)
+    small = folder / "shops" / "small"
+    small.mkdir(parents=True)
+    shutil.copytree(ROOT / "shops" / "simulated" / "sources", small / "sources")
+    simulation = (
+        f"[simulation]\nseed = 1\nfirst_day = {first}\ndays = 60\npeople = 600\nitems = 200\n"
+        "events = 40000\ncategories = 10\n"
+    )
+    settings = SETTINGS.format(first=first, last=yesterday)
+    # A shop that is alive has no last day; the generator needs one, so it gets a configuration of its own.
+    (small / "shop.toml").write_text(
+        settings.replace("[first_run]", f"last_day = {yesterday}\n[first_run]") + simulation, encoding="utf-8"
+    )
+    changed = {
+        "REFIT_SHOP": "small",
+        "REFIT_SHOPS": str(folder / "shops"),
+        "REFIT_STATE": str(folder / "state"),
+        "REFIT_DATA": str(folder / "data"),
+        "REFIT_SPARK_MEMORY": "1g",
+        # Two tasks at a time, so that the pool is what keeps two Spark jobs apart.
+        "REFIT_PARALLELISM": "2",
+        # Yesterday is the first scheduled interval of ingest; a week for retrain has not passed by then.
+        "REFIT_SCHEDULE_FROM": str(yesterday),
+        **further,
+    }
+    kept = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        subprocess.run([sys.executable, "-m", "pipelines", "simulate_shop"], cwd=ROOT, check=True, capture_output=True)
+        (small / "shop.toml").write_text(settings, encoding="utf-8")
+        plant(folder / "data", yesterday)
+        stack = up(read_stack_settings(), say=lambda line: None)
+        with AirflowApi(stack.airflow, "admin", stack.credentials.airflow_admin_password) as api:
+            yield Shop(stack, api, first, yesterday)
+    finally:
+        down(read_stack_settings())
+        for name, value in kept.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from datetime import timedelta
 
 import psutil
 import pytest
-from small_shop import Shop
+from small_shop import Init, Shop
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 _SECONDS = 600.0
@@ -60,19 +59,11 @@ def test_a_task_that_is_killed_is_tried_again(shop: Shop) -> None:
 def test_a_scheduler_that_is_killed_and_started_again_finishes_the_run(shop: Shop) -> None:
     """The task at work does not notice; it is not done twice."""
     run_id, _ = land(shop)
+    init = Init(shop.stack)
     scheduler = psutil.Process(next(one.pid for one in shop.stack.processes if one.name == "airflow-scheduler"))
-    command, environment, folder = scheduler.cmdline(), scheduler.environ(), scheduler.cwd()
     scheduler.kill()
-    # As an init system would; the stack's mark is in the environment, so it ends with the stack.
-    subprocess.Popen(
-        command,
-        env=environment,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    psutil.wait_procs([scheduler], timeout=20)
+    assert init.revive() == ["airflow-scheduler"]
     assert shop.api.wait("ingest", run_id, seconds=_SECONDS) == "success"
     assert shop.api.task_instances("ingest", run_id)[0]["try_number"] == 1
     require_landed_as_before(shop, run_id)

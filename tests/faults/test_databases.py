@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import time
 from pathlib import Path
 
 import postgres_server
@@ -54,27 +51,8 @@ def test_a_database_that_is_killed_while_it_is_landed_shows_nothing(
         assert ended.said.startswith("land_interactions: landing 2026-01-01 of 'database': the database went away")
         assert not (tmp_path / "lake" / "database" / "catalog.json").exists()
 
-        folder = server.cluster.folder
-        (folder / "postmaster.pid").unlink(missing_ok=True)
-        again = subprocess.Popen(
-            server.cluster.command(),
-            cwd=folder.parent,
-            env={"PATH": os.defpath, "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            **postgres.run_as(postgres.server_user()),
-        )
-        try:
-            deadline = time.monotonic() + 60
-            while not server.cluster.is_ready():
-                assert again.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            server.sql(QUICK)
-            receipt = shop.do("land_interactions", words, **settings)
-        finally:
-            again.kill()
-            again.wait()
+        server.start_again()
+        server.sql(QUICK)
+        receipt = shop.do("land_interactions", words, **settings)
     assert receipt["digest"] == undisturbed.receipts["land_interactions"]["digest"]
     faults.add("PostgreSQL killed -9", "while a landing reads", "exit 1, nothing visible; restarted: the same digest")

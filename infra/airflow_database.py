@@ -1,5 +1,5 @@
 """
-How the Airflow of the stack speaks to SQLite; `AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS` names CONNECT_ARGS.
+How the Airflow of the stack speaks to SQLite; `AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS` names one of the constants.
 
 SQLite takes one writer at a time. A transaction that has read and then wants to write is refused at once, however long
 it would wait, when another has written in between. Airflow's backfills begin with a savepoint, read, and write after
@@ -15,6 +15,11 @@ from sqlalchemy import Connection, Engine, event
 
 CONNECT_ARGS: dict[str, Any] = {"timeout": 60}
 """Seconds that a statement waits for whoever writes; the default is 5, which a loaded machine can take."""
+SERVER_CONNECT_ARGS: dict[str, Any] = {"timeout": 5}
+"""
+The same for the API server. It writes in the thread that ends its other requests too: what waits there for one of them
+waits for itself, and nobody is answered until it gives up. Its clients ask again.
+"""
 
 
 @event.listens_for(Engine, "savepoint")

@@ -19,7 +19,8 @@ from pipelines.addresses import Addresses
 from pipelines.settings import REPOSITORY, Settings
 
 S3, MLFLOW, MIGRATION, DATABASE = "s3", "mlflow", "airflow-db-migrate", postgres.NAME
-AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
+API_SERVER = "airflow-api-server"
+AIRFLOW = (API_SERVER, "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 STORAGE = (S3, DATABASE)
 STOP_ORDER = (
     *("airflow-scheduler", "airflow-triggerer", "airflow-dag-processor", "airflow-api-server"),
@@ -42,6 +43,7 @@ _LOG_LEVELS = " ".join(
 )
 FAST_START = "-XX:TieredStopAtLevel=1"
 """A step on a small shop ends before the thorough compiler has paid for itself; this saves a quarter of it."""
+_CONNECT_ARGS = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS"
 _DATABASES = ("REFIT_AIRFLOW_DATABASE", "REFIT_MLFLOW_DATABASE")
 _PATH_SETTINGS = ("shops", "expectations")
 _SECRET_SETTINGS = ("REFIT_SOURCE_PASSWORD", "REFIT_PSEUDONYM_KEY", "REFIT_MLFLOW_PASSWORD", "REFIT_PROMOTER_PASSWORD")
@@ -82,8 +84,10 @@ def commands(
     }
 
 
-def own_environment(name: str, root: Path, credentials: Credentials) -> dict[str, str]:
-    """Return what one process must know and the others must not."""
+def own_environment(name: str, root: Path, credentials: Credentials, shared: Mapping[str, str]) -> dict[str, str]:
+    """Return what one process must know and the others must not, or know otherwise than in *shared*."""
+    if name == API_SERVER and _CONNECT_ARGS in shared:
+        return {_CONNECT_ARGS: "infra.airflow_database.SERVER_CONNECT_ARGS"}
     if name != MLFLOW:
         return {}
     return {**credentials.mlflow_environment(), "MLFLOW_AUTH_CONFIG_PATH": str(write_config(root))}
@@ -258,5 +262,5 @@ def _airflow_database(settings: StackSettings) -> dict[str, str]:
         return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.airflow_database}
     return {
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{settings.root / 'airflow' / 'airflow.db'}",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "infra.airflow_database.CONNECT_ARGS",
+        _CONNECT_ARGS: "infra.airflow_database.CONNECT_ARGS",
     }

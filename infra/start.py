@@ -95,10 +95,11 @@ class Start:
 
     def _spawn(self, *names: str) -> None:
         for name in names:
+            own = services.own_environment(name, self.stack.root, self._credentials, self.stack.own_environment)
             process = processes.start(
                 name,
                 self._commands[name],
-                environment={**self._environment, **services.own_environment(name, self.stack.root, self._credentials)},
+                environment={**self._environment, **own},
                 folder=self.stack.root,
                 log=self.stack.log(name),
             )

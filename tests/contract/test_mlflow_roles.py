@@ -74,7 +74,7 @@ def mlflow(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     command = commands(root, dict.fromkeys(("REFIT_S3_PORT", "REFIT_MLFLOW_PORT"), port), bucket="refit", shop="cafe")
     settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_ENABLE_AI_GATEWAY": "false"}
     own = {**settings, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_S3_ENDPOINT_URL": s3_endpoint}
-    environment = child_environment({**own, **own_environment(MLFLOW, root, credentials)})
+    environment = child_environment({**own, **own_environment(MLFLOW, root, credentials, own)})
     address = f"http://127.0.0.1:{port}"
     with serving(command[MLFLOW], environment, root, address):
         yield Mlflow(address, credentials)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import services
+from infra import airflow_database, services
+from infra.credentials import keep_credentials
 from infra.java import find_java
 from infra.settings import StackSettings, read_stack_settings
 from refit.errors import ConfigurationError
@@ -42,6 +43,19 @@ def test_an_address_takes_the_place_of_the_file(tmp_path: Path, monkeypatch: pyt
     )[services.MLFLOW]
     assert words[words.index("--backend-store-uri") + 1] == MLFLOW
     assert services.needs_migration(settings.root, AIRFLOW)
+
+
+def test_the_api_server_waits_less_for_sqlite_than_the_others(tmp_path: Path) -> None:
+    """A scheduler may wait a minute for whoever writes; the server would answer nobody meanwhile."""
+    root = tmp_path / "corner"
+    shared = _environment(StackSettings(shop="corner", state=tmp_path))
+    root.mkdir()
+    credentials = keep_credentials(root / "secrets.json")
+    name = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS"
+    own = services.own_environment("airflow-api-server", root, credentials, shared)
+    server, others = (airflow_database.__dict__[word.rsplit(".", 1)[1]] for word in (own[name], shared[name]))
+    assert server["timeout"] < 10 < others["timeout"]
+    assert services.own_environment("airflow-scheduler", root, credentials, shared) == {}
 
 
 @pytest.mark.parametrize("address", ["postgresql+psycopg2://refit:secret@db/airflow", "airflow.db"])

@@ -104,9 +104,9 @@ def wait_for_end(processes: Collection[Process], *, seconds: float) -> list[Proc
 
 
 def kill_marked(mark: str, *, spare: Collection[int] = ()) -> int:
-    """Kill whatever carries *mark*, children of children too; return how many there were."""
+    """Kill whatever carries *mark*, children of children too, but not *spare* and theirs; return how many."""
     killed: set[int] = set()
-    while found := [pid for pid in _marked(mark) if pid not in spare and pid != os.getpid()]:
+    while found := [pid for pid in _marked(mark) if pid != os.getpid() and not _belongs(pid, spare)]:
         for pid in found:
             _signal(pid, signal.SIGKILL)
             killed.add(pid)
@@ -126,6 +126,19 @@ def _marked(mark: str) -> list[int]:
             if entry.name.isdigit() and needle in (entry / "environ").read_bytes().split(b"\0"):
                 found.append(int(entry.name))
     return found
+
+
+def _belongs(pid: int, family: Collection[int]) -> bool:
+    # A child of PostgreSQL carries the mark until it has taken its own title; killing one makes the server recover.
+    while pid > 1:
+        if pid in family:
+            return True
+        try:
+            text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return False
+        pid = int(text.rpartition(")")[2].split()[1])
+    return False
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

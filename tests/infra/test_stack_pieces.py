@@ -271,6 +271,19 @@ def test_grandchildren_in_their_own_session_are_found_by_the_mark(tmp_path: Path
     assert processes._marked("c" * 32) == []
 
 
+def test_what_a_spared_process_has_started_is_spared_too(tmp_path: Path):
+    code = f"import subprocess, time; subprocess.Popen({SLEEP!r}); time.sleep(60)"
+    process = sleeper(tmp_path, "s" * 32, [sys.executable, "-c", code])
+    deadline = time.monotonic() + 20
+    while len(processes._marked("s" * 32)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    assert kill_marked("s" * 32, spare=[process.pid]) == 0
+    assert len(processes._marked("s" * 32)) == 2
+    assert kill_marked("s" * 32) == 2
+
+
 def test_the_log_before_is_kept(tmp_path: Path):
     for text in ("first", "second"):
         process = sleeper(tmp_path, "d" * 32, ["/bin/echo", text])

@@ -6,9 +6,10 @@ On `online_retail` (trained before 2011-11-01, judged by the 28 days after it) a
 that of Python and JVM together between the call and the model, from the pairs on the disk on, and the peak is that of
 the whole process. MLlib's session is started before; `implicit` needs none, and one is opened afterwards to judge.
 NDCG@20 over the people who are judged. BENCH_RUNS= trainings each, engines in turn, each with a seed of its own:
-medians of CPU and memory, means of NDCG, which moves by 1 % to 2 % from seed to seed.
+medians of CPU and memory, means of NDCG, which moves by 1 % to 2 % from seed to seed. BENCH_RANK= is their rank.
 The last lines train on a quarter, a half and all of the events: what an iteration of MLlib costs beside them, and the
 slope of its logarithm over that of the pairs, 1 where twice as many cost twice as much.
+`BENCH_ENGINES=online_retail,simulated,iterations` chooses.
 """
 
 from __future__ import annotations
@@ -50,39 +51,55 @@ _WAYS: dict[str, dict[str, Any]] = {
     "implicit, Cholesky": {"als.engine": "implicit", "als.solver": "cholesky"},
     "implicit, one strength": {"als.engine": "implicit", "als.frequency_exponent": 0.0, "als.regularisation": 5.0},
 }
+_TRIED = {"online_retail": list(_WAYS), "simulated": ["mllib", "implicit"]}
+_SHORT, _LONG = 2, 10
+"""Iterations of two trainings whose difference is what an iteration costs."""
 
 
 def measure() -> None:
     """Print one table per data set, then the cost of an iteration."""
-    rows = int(os.environ.get("BENCH_ROWS", "10000000"))
-    runs = int(os.environ.get("BENCH_RUNS", "3"))
+    rows = os.environ.get("BENCH_ROWS", "10000000")
+    runs, rank = int(os.environ.get("BENCH_RUNS", "3")), os.environ.get("BENCH_RANK", "64")
+    parts = os.environ.get("BENCH_ENGINES", "online_retail,simulated,iterations").split(",")
     with tempfile.TemporaryDirectory(prefix="refit-bench-") as folder:
-        for data, rank in (("online_retail", 64), ("simulated", 32)):
-            print(f"{data}: {_run('prepare', folder, data, str(rows)).output.strip()}, rank {rank}, 10 iterations")
-            found: dict[str, list[tuple[Used, dict[str, float]]]] = {way: [] for way in _WAYS}
-            for seed in range(1, runs + 1):
-                for way, taken in found.items():
-                    used = _run("train", folder, data, way, str(rank), "10", "1.0", str(seed))
-                    taken.append((used, json.loads(used.output)))
-            base = median(told["cpu"] for _, told in found["mllib"])
-            for way, taken in found.items():
-                cpu = median(told["cpu"] for _, told in taken)
-                peak = median(used.peak for used, _ in taken)
-                ndcg = mean(told["ndcg"] for _, told in taken)
-                print(f"{way:<26}{cpu:8.1f} CPU s {base / cpu:6.1f}x less {peak:6.2f} GiB   NDCG@20 {ndcg:.4f}")
-        _print_iterations(folder)
+        prepared = {}
+        for data in _TRIED:
+            if data in parts or (data == "simulated" and "iterations" in parts):
+                prepared[data] = _run("prepare", folder, data, rows).output.strip()
+        for data, told in prepared.items():
+            if data in parts:
+                print(f"{data}: {told}, rank {rank}, 10 iterations")
+                _print_engines(folder, data, rank, runs)
+        if "iterations" in parts:
+            _print_iterations(folder)
+
+
+def _print_engines(folder: str, data: str, rank: str, runs: int) -> None:
+    found: dict[str, list[tuple[Used, dict[str, float]]]] = {way: [] for way in _TRIED[data]}
+    for seed in range(1, runs + 1):
+        for way, taken in found.items():
+            used = _run("train", folder, data, way, rank, "10", "1.0", str(seed))
+            taken.append((used, json.loads(used.output)))
+    base = median(told["cpu"] for _, told in found["mllib"])
+    for way, taken in found.items():
+        cpu = median(told["cpu"] for _, told in taken)
+        spread = ", ".join(f"{told['cpu']:.1f}" for _, told in taken)
+        peak = median(used.peak for used, _ in taken)
+        ndcg = mean(told["ndcg"] for _, told in taken)
+        print(f"{way:<24}{cpu:7.1f} CPU s {base / cpu:5.1f}x less{peak:6.2f} GiB  NDCG@20 {ndcg:.4f}  ({spread})")
 
 
 def _print_iterations(folder: str) -> None:
-    """Print what an iteration of MLlib costs: what eight cost more than two, so that whatever is done once is left."""
+    """Print what an iteration of MLlib costs: what a long training costs more, so that what is done once is left."""
     pairs, seconds = [], []
     for share in _SHARES:
         short, long = (
-            json.loads(_run("train", folder, "simulated", "mllib", "32", n, str(share), "1").output) for n in ("2", "8")
+            json.loads(_run("train", folder, "simulated", "mllib", "32", str(n), str(share), "1").output)
+            for n in (_SHORT, _LONG)
         )
         pairs.append(float(long["pairs"]))
-        seconds.append((long["cpu"] - short["cpu"]) / 6)
-        print(f"MLlib, {pairs[-1]:,.0f} pairs: {seconds[-1]:6.2f} CPU s per iteration", flush=True)
+        seconds.append((long["cpu"] - short["cpu"]) / (_LONG - _SHORT))
+        print(f"MLlib, {pairs[-1]:,.0f} pairs, rank 32: {seconds[-1]:6.2f} CPU s per iteration", flush=True)
     slope = np.polyfit(np.log(pairs), np.log(seconds), 1)[0]
     print(f"slope of log cost over log pairs: {slope:.2f}")
 

@@ -1,7 +1,7 @@
 """
 The whole loop on a large simulated shop, step by step as a person would run it: time, CPU and memory of each.
 
-10,000,000 events of 500,000 people on the stack of `make up`; each step is a process of its own, and only what it and
+10,000,000 landed events of 500,000 people on the stack of `make up`; each step is a process of its own, and only what it and
 its descendants use is counted. `BENCH_ROWS=200000` makes it smaller.
 """
 
@@ -56,7 +56,8 @@ def _write_shop(shops: Path, rows: int) -> Path:
     place = shops / _SHOP
     (place / "sources").mkdir(parents=True)
     text = (source / "shop.toml").read_text(encoding="utf-8")
-    size = {"people": rows // 20, "items": max(rows // 500, 500), "events": rows}
+    # A sixth of the simulated events comes after the day until which is landed.
+    size = {"people": rows // 20, "items": max(rows // 500, 500), "events": rows * 6 // 5}
     for name, value in size.items():
         text = re.sub(rf"^{name} = \d+$", f"{name} = {value}", text, count=1, flags=re.M)
     (place / "shop.toml").write_text(text, encoding="utf-8")

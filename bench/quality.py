@@ -12,13 +12,14 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
 from bench.places import real_days, session
-from pipelines import build_training_set, evaluate_model, land_interactions, train_model, tune_model
+from pipelines import build_training_set, land_interactions, train_model, tune_model
 from pipelines.addresses import LAKE_CATALOG, Addresses
 from pipelines.settings import REPOSITORY
 from refit.adapters.expectations import GreatExpectations
@@ -26,11 +27,19 @@ from refit.adapters.folder import FolderObjectStore
 from refit.adapters.implicit import ImplicitLibrary
 from refit.adapters.optuna import OptunaProposer
 from refit.config import Cleaning, Models, Range, Shop, load_shop
+from refit.digests import canonical_json
+from refit.evaluation.judged import CHALLENGER
+from refit.evaluation.judging import judge_challenger, trials_beside
 from refit.evaluation.metrics import METRICS
+from refit.factors import verified
 from refit.lake import Lake
 from refit.pseudonyms import PseudonymKey
 from refit.sources import Warehouse
 from refit.testing import FakeRegistry, FakeTracker
+from refit.training.settings import load_settings
+from refit.training_sets import load_manifest
+from refit.tuning.folds import mean
+from refit.tuning.study import DONE, Trial, space_of
 
 _AS_OF = datetime(2011, 11, 1, tzinfo=UTC)
 _JUDGED_UNTIL = _AS_OF + timedelta(days=28)
@@ -89,7 +98,7 @@ def _land(shop: Shop, spark: SparkSession, lake: Lake) -> None:
 
 
 def _judge(title: str, shop: Shop, spark: SparkSession, lake: Lake, places: Addresses) -> None:
-    tracker, registry, library = FakeTracker(), FakeRegistry(), ImplicitLibrary()
+    tracker, library = FakeTracker(), ImplicitLibrary()
     built = build_training_set.run(_JUDGED_UNTIL, shop=shop, spark=spark, lake=lake, addresses=places)
     began = time.monotonic()
     tuned = tune_model.run(
@@ -99,37 +108,48 @@ def _judge(title: str, shop: Shop, spark: SparkSession, lake: Lake, places: Addr
         lake=lake,
         addresses=places,
         tracker=tracker,
-        registry=registry,
+        registry=FakeRegistry(),
         factoriser=library,
         proposer=OptunaProposer(),
     )
     seconds = time.monotonic() - began
-    made = train_model.run(
-        built.training_set,
-        tuned.settings,
-        shop=shop,
-        open_spark=lambda: spark,
-        lake=lake,
-        addresses=places,
-        tracker=tracker,
-        factoriser=library,
-    )
-    found = evaluate_model.run(
-        built.training_set,
-        made.run_id,
-        made.model_id,
-        made.digest,
-        shop=shop,
-        spark=spark,
-        lake=lake,
-        addresses=places,
-        tracker=tracker,
-        registry=registry,
-    )
-    k = shop.evaluation.k
-    print(f"\n{title}: {built.judges:,} people, k = {k}, trained before {built.cutoff[:10]}")
+    print(f"\n{title}: {built.judges:,} people, k = {shop.evaluation.k}, trained before {built.cutoff[:10]}")
     print(f"tuned in {seconds:.0f} s, {tuned.trials} trials on folds from {', '.join(day[:10] for day in tuned.folds)}")
-    print(f"challenger: {made.kind}, {tuned.metric} {tuned.score} on the folds, {json.dumps(tuned.values)}")
-    print(f"{'model':<20}" + "".join(f"{name:>12}" for name in METRICS))
+    models = {}
+    for name, kind, score, key in _best_of_each_kind(tuned, shop, lake):
+        made = train_model.run(
+            built.training_set,
+            key,
+            shop=shop,
+            open_spark=lambda: spark,
+            lake=lake,
+            addresses=places,
+            tracker=tracker,
+            factoriser=library,
+        )
+        models[name] = verified(tracker.model_files(made.model_id), made.digest, name)
+        settings = load_settings(lake, key)
+        values = {each: settings.value_of(each) for each in space_of(settings.kind, shop.tuning)}
+        print(f"{name}: {kind}, {tuned.metric} {score:.4f} on the folds, {json.dumps(values)}")
+    place = places.training_set(built.training_set)
+    found = judge_challenger(spark, lake, shop, place, load_manifest(lake, place), models).compared
+    print(f"means over people and their {found.level:.0%} intervals; whatever is asked is asked of every model")
+    print(f"{'model':<20}" + "".join(f"{name:>24}" for name in METRICS))
     for name, row in found.metrics.items():
-        print(f"{name:<20}" + "".join(f"{row[metric]:>12.4f}" for metric in METRICS))
+        cells = (row[f"{metric}@{found.k}"] for metric in METRICS)
+        print(f"{name:<20}" + "".join(f"{each.mean:9.4f} ({each.low:.3f} {each.high:.3f})" for each in cells))
+
+
+def _best_of_each_kind(tuned: tune_model.Receipt, shop: Shop, lake: Lake) -> Iterator[tuple[str, str, float, str]]:
+    """Yield name, kind, score and stored settings of the winner, then of the best trial of each other kind."""
+    yield CHALLENGER, tuned.kind, tuned.score or 0.0, tuned.settings
+    trials = [Trial(**each) for each in trials_beside(lake.store, tuned.settings)]
+    for kind in shop.models.candidates:
+        done = [trial for trial in trials if trial.kind == kind and trial.state == DONE]
+        if kind == tuned.kind or not done:
+            continue
+        best = max(done, key=lambda trial: mean(trial.scores))
+        settings = shop.model_settings(kind).with_values(best.values)
+        key = f"{tuned.settings.rpartition('/')[0]}/best-{kind}.json"
+        lake.store.create(key, canonical_json({"settings": settings.model_dump(mode="json")}))
+        yield kind, kind, mean(best.scores), key

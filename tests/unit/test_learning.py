@@ -24,9 +24,17 @@ def confidences() -> csr_array:
     return csr_array(dense)
 
 
+@pytest.mark.parametrize("worth", [0, 64, 10_000], ids=["never alone", "some alone", "always alone"])
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
-def test_it_is_the_sum_that_als_minimises(confidences: csr_array, exponent: float) -> None:
-    """Written out over all pairs with the full matrix; the people are solved for the last items but one."""
+def test_it_is_the_sum_that_als_minimises(
+    confidences: csr_array, exponent: float, worth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Written out over all pairs with the full matrix; the people are solved for the last items but one.
+
+    Rows of one strength may be solved by a call of their own or with all others: the strengths are the same.
+    """
+    monkeypatch.setattr(library, "_WORTH_A_CALL", worth)
     als = Als(
         rank=4, iterations=6, alpha=3.0, regularisation=0.2, frequency_exponent=exponent, solver="cholesky", seed=1
     )
@@ -54,6 +62,18 @@ def test_it_falls_with_every_iteration(confidences: csr_array, solver: str) -> N
     ImplicitLibrary(1).factorise(confidences, Als(rank=4, iterations=8, solver=solver, seed=1), watch=told.append)
     assert told[0] < 1
     assert all(after <= before * (1 + 1e-6) for before, after in pairwise(told))
+
+
+def test_of_many_people_it_is_estimated_from_some(confidences: csr_array, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the people tell it to within a few percent, and it falls for them too."""
+    als = Als(rank=4, iterations=4, solver="cholesky", seed=1)
+    all_of_them: list[float] = []
+    ImplicitLibrary(1).factorise(confidences, als, watch=all_of_them.append)
+    monkeypatch.setattr(library, "_PEOPLE_WATCHED", PEOPLE // 2)
+    some: list[float] = []
+    ImplicitLibrary(1).factorise(confidences, als, watch=some.append)
+    assert some == pytest.approx(all_of_them, rel=0.05)
+    assert some != all_of_them
 
 
 def test_neither_watching_nor_the_number_of_threads_changes_a_bit(

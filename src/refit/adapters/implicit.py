@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from implicit.cpu._als import calculate_loss
@@ -15,8 +16,14 @@ from threadpoolctl import threadpool_limits
 
 from refit.config import Als
 
+_STEPS, _LAST_STEPS = 3, 6
+"""Conjugate gradient steps towards each solution, and towards the item factors that are kept."""
+_WORTH_A_CALL = 64
+"""Rows of one strength are solved by a call of their own where they are a 64th of the other side's rows or more."""
 _PEOPLE_AT_ONCE = 16_384
 """Whose part of the objective is one sum; the sums are added in their order, whatever thread made them."""
+_PEOPLE_WATCHED = 4 * _PEOPLE_AT_ONCE
+"""Of more people than this the objective is estimated from so many."""
 
 
 class ImplicitLibrary:
@@ -40,78 +47,159 @@ class ImplicitLibrary:
         """
         people, items = confidences.shape
         values = (1.0 + settings.alpha * confidences.data).astype(np.float32)
-        by_person = csr_matrix((values, confidences.indices, confidences.indptr), shape=confidences.shape)
+        unordered = csr_matrix((values, confidences.indices, confidences.indptr), shape=confidences.shape)
+        # From here on rows of one strength are side by side.
+        order, person_parts = _parts(np.diff(unordered.indptr), items, settings)
+        by_person = unordered[order]
+        item_order, item_parts = _parts(np.bincount(by_person.indices, minlength=items), people, settings)
+        columns = np.argsort(item_order).astype(np.int32)[by_person.indices]
+        by_person = csr_matrix((by_person.data, columns, by_person.indptr), shape=by_person.shape)
+        by_item = by_person.T.tocsr()
         generator = np.random.default_rng(settings.seed)
         x = _started(generator, people, settings)
         y = _started(generator, items, settings)
-        regularisation = 0.0 if settings.frequency_exponent else settings.regularisation
-        person_side = _scaled(by_person, settings)
-        item_side = _scaled(by_person.T.tocsr(), settings)
+        person_calls = [_Call.of(by_person, part, settings) for part in person_parts]
+        item_calls = [_Call.of(by_item, part, settings) for part in item_parts]
+        objective = _Objective.of(by_person, settings)
         # A product of matrices by several threads of BLAS may add in another order from one run to the next.
         with threadpool_limits(limits=1, user_api="blas"):
             for left in reversed(range(settings.iterations)):
-                # Conjugate gradients stop short of each row's solution, so the last iteration takes it exactly.
-                solve = AlternatingLeastSquares(
-                    factors=settings.rank,
-                    use_cg=settings.solver == "conjugate_gradient" and left > 0,
-                    num_threads=self._threads,
-                ).solver
-                solve(person_side, x[:people], y[: person_side.shape[1]], regularisation, num_threads=self._threads)
-                solve(item_side, y[:items], x[: item_side.shape[1]], regularisation, num_threads=self._threads)
+                self._solve(person_calls, x, y, settings, _STEPS)
+                self._solve(item_calls, y, x, settings, _STEPS if left else _LAST_STEPS)
                 if watch:
-                    watch(self._objective(by_person, x[:people], y[:items], settings))
-        return np.ascontiguousarray(y[:items])
+                    watch(objective.value(x[:people], y[:items], self._threads))
+        found = np.empty((items, settings.rank), dtype=np.float32)
+        found[item_order] = y[:items]
+        return found
 
-    def _objective(self, by_person: csr_matrix, x: NDArray[np.float32], y: NDArray[np.float32], settings: Als) -> float:
+    def _solve(
+        self, calls: list[_Call], ours: NDArray[np.float32], theirs: NDArray[np.float32], settings: Als, steps: int
+    ) -> None:
+        model = AlternatingLeastSquares(
+            factors=settings.rank, use_cg=settings.solver == "conjugate_gradient", num_threads=self._threads
+        )
+        model.cg_steps = steps
+        for call in calls:
+            rows = theirs[: call.values.shape[1]]
+            model.solver(call.values, ours[call.rows], rows, call.regularisation, num_threads=self._threads)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows of one side, and the one strength of their regularisation; None where they differ."""
+
+    rows: slice
+    strength: float | None
+
+
+def _parts(counts: NDArray[np.integer], others: int, settings: Als) -> tuple[NDArray[np.int64], list[_Part]]:
+    """
+    Return an order of the rows with so many pairs each, and the parts into which it brings them.
+
+    The library has one strength for all rows of a call, and a call first multiplies the whole other side, *others*
+    rows, with itself. Where many rows have one strength that is cheap; the rest is one part of different strengths.
+    """
+    if not settings.frequency_exponent:
+        return np.arange(len(counts)), [_Part(slice(0, len(counts)), settings.regularisation)]
+    different, group, sizes = np.unique(counts, return_inverse=True, return_counts=True)
+    alone = sizes * _WORTH_A_CALL >= others
+    order = np.argsort(np.where(alone[group], group, len(different)), kind="stable")
+    parts, start = [], 0
+    for count, size in zip(different[alone].tolist(), sizes[alone].tolist(), strict=True):
+        strength = settings.regularisation * count**settings.frequency_exponent
+        parts.append(_Part(slice(start, start + size), strength))
+        start += size
+    if start < len(counts):
+        parts.append(_Part(slice(start, len(counts)), None))
+    return order, parts
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What the library is asked to solve at once."""
+
+    rows: slice
+    values: csr_matrix
+    regularisation: float
+
+    @classmethod
+    def of(cls, values: csr_matrix, part: _Part, settings: Als) -> _Call:
         """
-        Return what is minimised, sum of c (p - x y)^2 over all pairs + lambda * sum of n^e |factors|^2 over both sides.
+        Return the call for the rows of *part*, where they differ with each row's own strength.
 
-        It is divided by its value where all factors are 0, the sum of c over the pairs that are there.
+        A pair whose value is negative is one that is *not* wanted, with the confidence of its size: it adds |c| y yT to
+        the system and nothing to the right side. So everybody does not want `rank` imaginary items, sqrt(lambda) times
+        the unit vectors, with confidence n ** e; together they add exactly lambda * n ** e * I. (The 1 with which every
+        pair counts is part of |c|.)
         """
-
-        def missed(first: int) -> float:
-            part = slice(first, first + _PEOPLE_AT_ONCE)
-            rows = by_person[part]
-            # The library divides by the sum of all confidences; pairs that are not there have 1.
-            weights = float(rows.data.sum(dtype=np.float64) + rows.shape[0] * rows.shape[1] - rows.nnz)
-            return float(calculate_loss(rows, x[part], y, 0.0, num_threads=1)) * weights
-
-        with ThreadPoolExecutor(self._threads or os.cpu_count()) as pool:
-            total = sum(pool.map(missed, range(0, by_person.shape[0], _PEOPLE_AT_ONCE)))
-        for factors, counts in (
-            (x, np.diff(by_person.indptr)),
-            (y, np.bincount(by_person.indices, minlength=len(y))),
-        ):
-            squares = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
-            total += settings.regularisation * float(squares @ counts.astype(np.float64) ** settings.frequency_exponent)
-        return float(total / by_person.data.sum(dtype=np.float64))
+        chosen = values[part.rows]
+        if part.strength is not None:
+            return cls(part.rows, chosen, part.strength)
+        strengths = np.diff(chosen.indptr).astype(np.float64) ** settings.frequency_exponent
+        unwanted = csr_array(
+            (
+                np.repeat(-strengths, settings.rank).astype(np.float32),
+                np.tile(np.arange(settings.rank, dtype=np.int32), len(strengths)),
+                np.arange(len(strengths) + 1, dtype=np.int32) * settings.rank,
+            ),
+            shape=(len(strengths), settings.rank),
+        )
+        return cls(part.rows, csr_matrix(hstack([chosen, unwanted], format="csr")), 0.0)
 
 
 def _started(generator: np.random.Generator, rows: int, settings: Als) -> NDArray[np.float32]:
-    """Return small random factors, and below them the imaginary rows that `_scaled` speaks of."""
+    """Return small random factors, and below them the imaginary rows that `_Call.of` speaks of."""
     drawn = generator.random((rows, settings.rank), dtype=np.float32) * np.float32(0.01)
     imaginary = np.sqrt(settings.regularisation) * np.eye(settings.rank)
     return np.concatenate([drawn, imaginary.astype(np.float32)])
 
 
-def _scaled(values: csr_matrix, settings: Als) -> csr_matrix:
+@dataclass(frozen=True)
+class _Objective:
     """
-    Return *values* such that each row's regularisation is multiplied by n ** frequency_exponent.
+    What is minimised, sum of c (p - x y)^2 over all pairs + lambda * sum of n^e |factors|^2 over both sides.
 
-    The library has one strength for all rows. But a pair whose value is negative is one that is *not* wanted, with the
-    confidence of its size: it adds |c| y yT to the system and nothing to the right side. So everybody does not want
-    `rank` imaginary items, sqrt(lambda) times the unit vectors, with confidence n ** e; together they add exactly
-    lambda * n ** e * I. (The 1 with which every pair counts is part of |c|.)
+    It is divided by its value where all factors are 0, the sum of c over the pairs that are there.
     """
-    if not settings.frequency_exponent:
-        return values
-    strengths = np.diff(values.indptr).astype(np.float64) ** settings.frequency_exponent
-    unwanted = csr_array(
-        (
-            np.repeat(-strengths, settings.rank).astype(np.float32),
-            np.tile(np.arange(settings.rank, dtype=np.int32), len(strengths)),
-            np.arange(len(strengths) + 1, dtype=np.int32) * settings.rank,
-        ),
-        shape=(len(strengths), settings.rank),
-    )
-    return csr_matrix(hstack([values, unwanted], format="csr"))
+
+    people: NDArray[np.int64]
+    """Those whose pairs are looked at, ascending."""
+    by_person: csr_matrix
+    """Their rows."""
+    person_strengths: NDArray[np.float64]
+    item_strengths: NDArray[np.float64]
+    """lambda * n^e of everybody and everything."""
+
+    @classmethod
+    def of(cls, by_person: csr_matrix, settings: Als) -> _Objective:
+        """Return the objective on *by_person*, or on people of it that the seed chooses."""
+        count, items = by_person.shape
+        people = np.arange(count)
+        if count > _PEOPLE_WATCHED:
+            people = np.sort(np.random.default_rng(settings.seed).choice(count, _PEOPLE_WATCHED, replace=False))
+        lengths = np.diff(by_person.indptr), np.bincount(by_person.indices, minlength=items)
+        strengths = (
+            settings.regularisation * each.astype(np.float64) ** settings.frequency_exponent for each in lengths
+        )
+        return cls(people, by_person[people], *strengths)
+
+    def value(self, x: NDArray[np.float32], y: NDArray[np.float32], threads: int) -> float:
+        """Return the objective at *x* and *y*."""
+        mine = x[self.people]
+
+        def missed(first: int) -> float:
+            part = slice(first, first + _PEOPLE_AT_ONCE)
+            rows = self.by_person[part]
+            # The library divides by the sum of all confidences; pairs that are not there have 1.
+            weights = float(rows.data.sum(dtype=np.float64) + rows.shape[0] * rows.shape[1] - rows.nnz)
+            return float(calculate_loss(rows, mine[part], y, 0.0, num_threads=1)) * weights
+
+        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+            total = sum(pool.map(missed, range(0, len(self.people), _PEOPLE_AT_ONCE)), 0.0)
+        share = len(self.people) / len(x)
+        total += share * float(_squares(x) @ self.person_strengths + _squares(y) @ self.item_strengths)
+        return float(total / self.by_person.data.sum(dtype=np.float64))
+
+
+def _squares(factors: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))

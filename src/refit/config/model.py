@@ -61,7 +61,7 @@ class Als(Part):
     alpha: Positive = 1.0
     """Confidence of a pair is 1 + alpha * r."""
     solver: Literal["conjugate_gradient", "cholesky"] = "conjugate_gradient"
-    """Of the engine `implicit`: three steps towards each solution, which is cheaper, or the exact one."""
+    """Of the engine `implicit`: a few steps towards each solution, which is cheaper, or the exact one."""
     nonnegative: bool = False
     """Factors of 0 or more only; needs the engine `mllib`."""
     local_memory_gb: Positive = 4.0

@@ -70,7 +70,7 @@ def fold_in_people(model: ItemFactors, histories: Histories, *, influence: bool 
         places = starts[group][:, None] + np.arange(length)
         there = np.arange(length) < lengths[group][:, None]
         chosen = entries[np.minimum(places, len(entries) - 1)]
-        past = turned[place[np.minimum(places, len(entries) - 1)]]
+        past = np.take(turned, place[np.minimum(places, len(entries) - 1)], axis=0)
         past[~there] = 0.0
         rating = np.where(there, histories.confidences[chosen], 0.0)
         extra = model.alpha * rating if model.implicit else there.astype(np.float64)

@@ -23,6 +23,8 @@ _T = TypeVar("_T", bound=np.generic)
 
 _PEOPLE, _ENTRIES, _LINKS, _CELLS = 1_024, 1 << 16, 1 << 22, 1 << 22
 """At most so many people, past items, links and sums of links are in memory at a time; one person may be more."""
+_WITHIN_CACHE = 1 << 17
+"""Numbers of double precision that are made and used at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +168,13 @@ class Ranker:
 
     def _exact(self, vectors: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return boost * x . y in double precision; equal items get equal scores to the last bit."""
-        factors = self.model.factors[positions].astype(np.float64)
-        scores = np.einsum("nir,nr->ni", factors, vectors)
-        return np.asarray(scores * self.shelf.boosts[positions])
+        scores = np.empty(positions.shape)
+        size = max(1, _WITHIN_CACHE // max(1, positions.shape[1] * self.model.rank))
+        for start in range(0, len(positions), size):
+            part = slice(start, start + size)
+            factors = np.take(self.model.factors, positions[part], axis=0).astype(np.float64)
+            np.einsum("nir,nr->ni", factors, vectors[part], out=scores[part])
+        return scores * self.shelf.boosts[positions]
 
     def _settle(
         self, scores: NDArray[np.float64], closed: tuple[NDArray[np.int64], NDArray[np.int64]], depth: int

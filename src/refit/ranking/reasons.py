@@ -42,7 +42,7 @@ def find_reasons(ranker: Ranker, folded: Folded, ranked: NDArray[np.int64], coun
     may_repeat = not folded.histories.bought.all()
     for solved in folded.people.solved:
         mine = ranked[solved.people]
-        parts = vectors[row[solved.people]] @ solved.influence.astype(np.float32)
+        parts = np.take(vectors, row[solved.people], axis=0) @ solved.influence.astype(np.float32)
         past = np.where(solved.entries >= 0, folded.histories.positions[solved.entries], -1)
         if linked is not None or may_repeat:
             itself = past[:, None, :] == mine[:, :, None]

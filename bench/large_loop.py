@@ -1,8 +1,8 @@
 """
 The whole loop on a large simulated shop, step by step as a person would run it: time, CPU and memory of each.
 
-10,000,000 landed events of 500,000 people on the stack of `make up`; each step is a process of its own, and only what it
-and its descendants use is counted. `BENCH_ROWS=200000` makes it smaller.
+10,000,000 landed events of 500,000 people on the stack of `make up`; each step is a process of its own, and only what
+it and its descendants use is counted. `BENCH_ROWS=200000` makes it smaller.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class _Loop:
         scored = self._step("score_users")
         published = self._step("publish_recommendations", batch=scored["batch"])
         print(
-            f"{landed['rows']:,} events, {built['counts']['pairs']:,} pairs, {published['people']:,} lists live; "
+            f"{landed['rows']:,} events, {built['pairs']:,} pairs of {built['people']:,} people, {published['people']:,} lists live; "
             f"{'; '.join(evaluation['reasons'])}"
         )
 

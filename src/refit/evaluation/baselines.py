@@ -22,7 +22,7 @@ Likeness = Literal["cosine", "pearson"]
 
 _POWER = 0.5
 _ENTRIES = 8_000_000
-"""Similarities that are held at once: 64 MB, whatever the number of items and people."""
+"""Similarities that are held at once, at most: 100 MB, whatever the number of items and people."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,18 +105,9 @@ def item_neighbours(model: ItemFactors, sample: PairSample, *, likeness: Likenes
     less do not count.
     """
     by_item = damped(sample.confidences).T.tocsr()
-    rows, columns, values = [], [], []
-    for start, block in _similarities(by_item, likeness):
-        block[np.arange(len(block)), start + np.arange(len(block))] = 0.0
-        nearest = _largest(block, most)
-        found = np.take_along_axis(block, nearest, axis=1)
-        kept = found > 0
-        rows.append(start + np.repeat(np.arange(len(block)), kept.sum(axis=1)))
-        columns.append(nearest[kept])
-        values.append(found[kept])
     n = len(model.items)
-    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-    matrix = sparse.csr_matrix(entries, shape=(n, n), dtype=np.float32)
+    themselves = np.arange(n)
+    matrix = sparse.vstack([near for _, near in _nearest(by_item, by_item, likeness, most, themselves)], format="csr")
     matrix.sort_indices()
     links = ItemLinks(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data, _POWER)
     nothing = np.empty((n, 0), dtype=np.float32)
@@ -144,18 +135,8 @@ class PeopleNeighbours:
         """
         everyone, mine = damped(self.sample.confidences), damped(histories)
         themselves = pc.fill_null(pc.index_in(people, value_set=self.sample.people), -1).to_numpy()
-        moments = _moments(everyone, self.likeness)
-        block = max(1, _ENTRIES // max(*everyone.shape, 1))
-        for start in range(0, len(people), block):
-            part = slice(start, start + block)
-            alike = _likeness(mine[part], everyone, self.likeness, moments)
-            here = np.flatnonzero(themselves[part] >= 0)
-            alike[here, themselves[part][here]] = 0.0
-            nearest = _largest(alike, self.most)
-            strength = np.maximum(np.take_along_axis(alike, nearest, axis=1), 0.0)
-            pointers = np.arange(len(alike) + 1) * nearest.shape[1]
-            weights = sparse.csr_matrix((strength.ravel(), nearest.ravel(), pointers), (len(alike), everyone.shape[0]))
-            yield start, (weights @ everyone).toarray()
+        for start, near in _nearest(mine, everyone, self.likeness, self.most, themselves):
+            yield start, (near @ everyone).toarray()
 
 
 def damped(confidences: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -163,47 +144,59 @@ def damped(confidences: sparse.csr_matrix) -> sparse.csr_matrix:
     return confidences.sqrt()
 
 
-def _similarities(rows: sparse.csr_matrix, likeness: Likeness) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield blocks of rows with their likeness to every row, and the position of the first."""
-    block = max(1, _ENTRIES // max(rows.shape[0], 1))
-    moments = _moments(rows, likeness)
-    for start in range(0, rows.shape[0], block):
-        yield start, _likeness(rows[start : start + block], rows, likeness, moments)
-
-
-def _largest(values: NDArray[np.float32], most: int) -> NDArray[np.int64]:
-    """Return the columns of the *most* largest values of each row, in no particular order."""
-    if values.shape[1] <= most:
-        return np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    return np.asarray(np.argpartition(values, values.shape[1] - most, axis=1)[:, -most:])
-
-
-_Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
-
-
-def _likeness(
-    left: sparse.csr_matrix, right: sparse.csr_matrix, likeness: Likeness, of_right: _Moments
-) -> NDArray[np.float32]:
+def _nearest(
+    left: sparse.csr_matrix,
+    right: sparse.csr_matrix,
+    likeness: Likeness,
+    most: int,
+    themselves: NDArray[np.int64],
+) -> Iterator[tuple[int, sparse.csr_matrix]]:
     """
-    Return rows of *left* x rows of *right*: their cosine, or Pearson's correlation over all columns.
+    Yield blocks of rows of *left* x rows of *right* with the position of the first: the *most* largest similarities.
 
-    A column without an entry is a 0 that counts: not having touched something is what most pairs have in common, and
-    correlation takes it into account where the cosine does not. A row without variance has similarity 0.
+    That is their cosine, or Pearson's correlation over all columns, where it is above 0. A column without an entry is
+    a 0 that counts: not having touched something is what most pairs have in common, and correlation takes it into
+    account where the cosine does not. A row without variance has similarity 0, and so has row n of *left* with row
+    *themselves*[n] of *right*.
+
+    Entries are above 0, so neither kind is above 0 without a column in common: what a sparse product leaves out is not
+    needed.
     """
-    dots = (left @ right.T).toarray().astype(np.float64)
-    (left_mean, left_norm), (right_mean, right_norm) = _moments(left, likeness), of_right
-    dots -= left.shape[1] * np.outer(left_mean, right_mean)
-    scale = np.outer(left_norm, right_norm)
-    return np.asarray(np.divide(dots, scale, out=np.zeros_like(dots), where=scale > 0), dtype=np.float32)
+    ours, our_share = _scaled(left, likeness)
+    theirs, their_share = _scaled(right, likeness)
+    columns = theirs.T.tocsr()
+    block = max(1, _ENTRIES // max(*right.shape, 1))
+    for start in range(0, left.shape[0], block):
+        alike = ours[start : start + block] @ columns
+        row = start + np.repeat(np.arange(alike.shape[0]), np.diff(alike.indptr))
+        if likeness == "pearson":
+            alike.data -= our_share[row] * their_share[alike.indices]
+        alike.data[alike.indices == themselves[row]] = 0.0
+        yield start, _largest(alike, most)
 
 
-def _moments(rows: sparse.csr_matrix, likeness: Likeness) -> _Moments:
-    """Return the mean of each row, 0 where none is taken off, and its length without the mean."""
+def _largest(values: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
+    """Return the *most* largest entries above 0 of each row."""
+    kept = values.data > 0
+    for first, stop in zip(values.indptr[:-1].tolist(), values.indptr[1:].tolist(), strict=True):
+        if stop - first > most:
+            kept[first + np.argpartition(values.data[first:stop], stop - first - most)[:-most]] = False
+    rows = np.repeat(np.arange(values.shape[0]), np.diff(values.indptr))
+    pointers = np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=values.shape[0]))])
+    return sparse.csr_matrix((values.data[kept], values.indices[kept], pointers), shape=values.shape)
+
+
+def _scaled(rows: sparse.csr_matrix, likeness: Likeness) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
+    """
+    Return *rows* such that the product of two is their cosine, or Pearson's correlation and the product of two shares.
+
+    With means m and lengths s around them over n columns that is (x y - n m m') / (s s'), so a share is root(n) m / s.
+    """
     wide = rows.astype(np.float64)
     squares = np.asarray(wide.multiply(wide).sum(axis=1)).ravel()
-    if likeness == "cosine":
-        return np.zeros(len(squares)), np.sqrt(squares)
-    mean = np.asarray(wide.mean(axis=1)).ravel()
+    mean = np.zeros(len(squares)) if likeness == "cosine" else np.asarray(wide.mean(axis=1)).ravel()
     around = squares - rows.shape[1] * mean**2
     # What rounding leaves of a row without variance is not variance.
-    return mean, np.sqrt(np.where(around > 1e-9 * squares, around, 0.0))
+    lengths = np.sqrt(np.where(around > 1e-9 * squares, around, np.inf))
+    wide.data /= np.repeat(lengths, np.diff(wide.indptr))
+    return wide, np.sqrt(rows.shape[1]) * mean / lengths

@@ -95,8 +95,8 @@ class _Loop:
         scored = self._step("score_users")
         published = self._step("publish_recommendations", batch=scored["batch"])
         print(
-            f"{landed['rows']:,} events, {built['pairs']:,} pairs of {built['people']:,} people, {published['people']:,} lists live; "
-            f"{'; '.join(evaluation['reasons'])}"
+            f"{landed['rows']:,} events, {built['pairs']:,} pairs of {built['people']:,} people, "
+            f"{published['people']:,} lists live; {'; '.join(evaluation['reasons'])}"
         )
 
     def _step(self, name: str, **values: Any) -> dict[str, Any]:

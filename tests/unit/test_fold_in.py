@@ -17,6 +17,7 @@ from refit.als import fit, number_ids, to_item_factors, train_als
 from refit.config import Als
 from refit.errors import ModelDamagedError
 from refit.factors import ItemFactors
+from refit.ranking import fold_in
 from refit.ranking.flat_histories import Histories, read_histories
 from refit.ranking.fold_in import fold_in_people
 from refit.ranking.ranker import best
@@ -101,8 +102,12 @@ HISTORIES = [
 
 @pytest.mark.parametrize("exponent", [1.0, 0.0, 0.5])
 @pytest.mark.parametrize("influence", [False, True])
-def test_the_vectors_solve_the_equations_written_out(model: ItemFactors, exponent: float, influence: bool) -> None:
+@pytest.mark.parametrize("kept", [0, 1 << 23], ids=["a large model", "a small one"])
+def test_the_vectors_solve_the_equations_written_out(
+    model: ItemFactors, exponent: float, influence: bool, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """(YtCY + lambda n^e I) x = YtCp with the full 12 x 12 matrix C, whose diagonal is 1 but for the history."""
+    monkeypatch.setattr(fold_in, "_KEPT", kept)
     y = model.factors.astype(np.float64)
     found = fold_in_people(replace(model, frequency_exponent=exponent), people_with(*HISTORIES), influence=influence)
     assert found.known.tolist() == [False, True, True, True, True, False, True]

@@ -14,6 +14,8 @@ from refit.ranking.flat_histories import Histories
 
 _CELLS = 1 << 21
 """Numbers in the arrays of people that are solved together: they stay within the caches."""
+_KEPT = 1 << 23
+"""Numbers in factors that are kept in the eigenbasis, 64 MB; of larger ones only what some people need is turned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +64,9 @@ def fold_in_people(model: ItemFactors, histories: Histories, *, influence: bool 
     vectors = np.zeros((len(histories), model.rank))
     entries = np.flatnonzero(taught)
     starts = np.cumsum(lengths) - lengths
-    values, basis = np.linalg.eigh(model.gram)
+    values, basis = model.eigenbasis
     values = np.maximum(values, 0.0) if model.implicit else np.zeros(model.rank)
-    turned, place = _turned(model, histories.positions[entries], basis)
+    turned, place = _turned(model, histories.positions[entries])
     solved = []
     for group, length in _groups(lengths, model.rank):
         places = starts[group][:, None] + np.arange(length)
@@ -90,14 +92,14 @@ def fold_in_people(model: ItemFactors, histories: Histories, *, influence: bool 
     return People(vectors, lengths > 0, basis, tuple(solved))
 
 
-def _turned(
-    model: ItemFactors, positions: NDArray[np.int64], basis: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the vectors of the different items in the eigenbasis, and the row of each position among them."""
+def _turned(model: ItemFactors, positions: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the vectors of at least the items at *positions* in the eigenbasis, and the row of each position."""
+    if model.factors.size <= _KEPT:
+        return model.turned, positions
     used = np.zeros(len(model.items), dtype=np.bool_)
     used[positions] = True
     number = np.cumsum(used) - 1
-    return model.factors[used].astype(np.float64) @ basis, number[positions]
+    return model.factors[used].astype(np.float64) @ model.eigenbasis[1], number[positions]
 
 
 def _small(

@@ -21,7 +21,7 @@ from refit.shelves.shelf import Shelf
 
 _T = TypeVar("_T", bound=np.generic)
 
-_PEOPLE, _ENTRIES, _LINKS, _CELLS = 1_024, 1 << 16, 1 << 22, 1 << 22
+_PEOPLE, _ENTRIES, _LINKS, _CELLS = 1_024, 1 << 17, 1 << 22, 1 << 22
 """At most so many people, past items, links and sums of links are in memory at a time; one person may be more."""
 _WITHIN_CACHE = 1 << 17
 """Numbers of double precision that are made and used at once."""

@@ -94,6 +94,8 @@ class _Loop:
         self._step("promote_model", version=version, digest=digest, answer=json.dumps(answer))
         scored = self._step("score_users")
         published = self._step("publish_recommendations", batch=scored["batch"])
+        # The first of them had no champion to compare with.
+        self._step("check_drift")
         print(
             f"{landed['rows']:,} events, {built['pairs']:,} pairs of {built['people']:,} people, "
             f"{published['people']:,} lists live; {'; '.join(evaluation['reasons'])}"

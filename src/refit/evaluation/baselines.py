@@ -183,7 +183,8 @@ def _largest(values: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
             kept[first + np.argpartition(values.data[first:stop], stop - first - most)[:-most]] = False
     rows = np.repeat(np.arange(values.shape[0]), np.diff(values.indptr))
     pointers = np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=values.shape[0]))])
-    return sparse.csr_matrix((values.data[kept], values.indices[kept], pointers), shape=values.shape)
+    found = values.data[kept].astype(np.float32)
+    return sparse.csr_matrix((found, values.indices[kept], pointers), shape=values.shape)
 
 
 def _scaled(rows: sparse.csr_matrix, likeness: Likeness) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:

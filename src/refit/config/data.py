@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from pydantic import field_validator, model_validator
 
+from refit.clocks import ShopClock
 from refit.config.parts import Count, Part, Positive, Share, Weekday
 
 
@@ -22,7 +23,11 @@ class Calendar(Part):
     closed_days: tuple[date, ...] = ()
     """Single days without trade."""
     time_zone: str | None = None
-    """Zone of the shop's clock, e.g. Europe/London; needed where a mapping gives `event_time` without a zone."""
+    """
+    Zone of the shop's clock, e.g. Europe/London, by which its days are cut; UTC where it is not given.
+
+    Needed where a mapping gives `event_time` without a zone.
+    """
 
     @field_validator("time_zone")
     @classmethod
@@ -34,6 +39,24 @@ class Calendar(Part):
         if not known:
             raise ValueError(f"{name!r} is no time zone; use a name of the IANA database such as Europe/London")
         return name
+
+    @property
+    def clock(self) -> ShopClock:
+        """The shop's clock, by which days begin and end."""
+        return ShopClock(self.time_zone or "UTC")
+
+    @property
+    def zone(self) -> str:
+        """The zone of the shop's clock; UTC where none is given."""
+        return self.clock.zone
+
+    def start_of(self, day: date) -> datetime:
+        """Return the first moment of *day* by the shop's clock, in UTC."""
+        return self.clock.start_of(day)
+
+    def day_of(self, instant: datetime) -> date:
+        """Return the day on which the shop's clock shows *instant*."""
+        return self.clock.day_of(instant)
 
     def is_open(self, day: date) -> bool:
         """Return whether events are expected on *day*."""

@@ -1,0 +1,76 @@
+"""
+The shop's clock: which day an instant belongs to, and when a day begins.
+
+A day has 23 or 25 hours when the clock is changed, so days are counted on the clock and never as 24 hours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True)
+class ShopClock:
+    """
+    A clock in *zone*, a name of the IANA database. Instants that it takes are aware; those that it gives are in UTC.
+
+    >>> auckland = ShopClock("Pacific/Auckland")
+    >>> auckland.start_of(date(2026, 1, 12)).isoformat()
+    '2026-01-11T11:00:00+00:00'
+    >>> auckland.day_of(datetime(2026, 1, 11, 20, 30, tzinfo=UTC))
+    datetime.date(2026, 1, 12)
+    """
+
+    zone: str = "UTC"
+
+    @cached_property
+    def _info(self) -> ZoneInfo:
+        return ZoneInfo(self.zone)
+
+    def at(self, day: date, moment: time) -> datetime:
+        """Return when the clock first shows *moment* on *day*; a time that it skips is told as if it went on."""
+        return datetime.combine(day, moment, tzinfo=self._info).astimezone(UTC)
+
+    def start_of(self, day: date) -> datetime:
+        """Return the first moment of *day*."""
+        return self.at(day, time())
+
+    def local(self, instant: datetime) -> datetime:
+        """Return *instant* as the clock shows it, with its offset."""
+        return instant.astimezone(self._info)
+
+    def day_of(self, instant: datetime) -> date:
+        """Return the day on which the clock shows *instant*."""
+        return self.local(instant).date()
+
+    def span(self, first: date, end: date) -> tuple[datetime, datetime]:
+        """Return the first moments of *first* and of *end*, the day after the last one."""
+        return self.start_of(first), self.start_of(end)
+
+    def is_midnight(self, instant: datetime) -> bool:
+        """Return whether a day begins at *instant*."""
+        return instant == self.start_of(self.day_of(instant))
+
+    def days(self, since: datetime, until: datetime) -> list[date]:
+        """Return the days that begin in [*since*, *until*), oldest first; both are first moments of days."""
+        first = self.day_of(since)
+        return [first + timedelta(days=n) for n in range((self.day_of(until) - first).days)]
+
+    def back(self, instant: datetime, days: int) -> datetime:
+        """Return when the clock showed the same time *days* days before *instant*."""
+        shown = self.local(instant)
+        moved = datetime.combine(shown.date() - timedelta(days=days), shown.time(), tzinfo=self._info)
+        return moved.astimezone(UTC)
+
+    def read(self, text: str) -> datetime:
+        """
+        Return the instant that *text*, ISO 8601, names: a plain date is the first moment of that day by the clock.
+
+        Raises:
+            ValueError: *text* is no date and no instant.
+        """
+        parsed = datetime.fromisoformat(text.strip())
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=self._info)).astimezone(UTC)

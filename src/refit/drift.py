@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refit.features import NEW_ITEMS, NEW_PEOPLE, WEEKDAY
-from refit.profiles import MISSING, OUTSIDE, Counts, DailyCounts, Profile, by_weekday
+from refit.profiles import MISSING, OUTSIDE, Counts, DailyCounts, Profile, by_weekday, weekday
 
 _EMPTY = 1e-4
 """Share given to an empty bin, so that its logarithm is finite."""
 DECILES = 10
+_PRIOR = 100
+"""Rows of all days that stand beside those of each weekday, so that a weekday with few rows is read from all days."""
 
 Floats = NDArray[np.float64]
 
@@ -43,6 +45,20 @@ def population_stability(reference: Sequence[float] | Floats, current: Sequence[
     return float(((r - c) * np.log(r / c)).sum())
 
 
+def effective_size(weights: Sequence[float] | Floats, rows: Sequence[float] | Floats) -> int:
+    """
+    Return how many rows of one kind tell as much as groups of *rows* rows whose shares are summed with *weights*.
+
+    A share p of n rows has the variance p (1 - p) / n, so that of the sum is p (1 - p) times sum(w^2 / n). Weights sum
+    to 1, and a group of no rows has none.
+
+    >>> effective_size([0.5, 0.5], [100, 100]), effective_size([0.5, 0.5], [10, 1_000_000])
+    (200, 40)
+    """
+    w, n = np.asarray(weights, dtype=np.float64), np.asarray(rows, dtype=np.float64)
+    return round(1 / float((w[n > 0] ** 2 / n[n > 0]).sum()))
+
+
 def shares(counts: Sequence[float] | Floats) -> Floats:
     """Return *counts* divided by their sum; zeros stay zeros."""
     values = np.asarray(counts, dtype=np.float64)
@@ -56,7 +72,7 @@ class FeatureDrift:
 
     name: str
     n_reference: int = 0
-    """Rows of the reference that stand behind it: events, or days of people."""
+    """Effective number of rows of the reference that stand behind it: of events, or of days of people."""
     n_current: int = 0
     groups: int = 1
     """Groups of which the index is made; the more there are, the more rows it takes."""
@@ -80,6 +96,7 @@ class Sides:
     current: Floats
     """Shares."""
     n_reference: int
+    """Effective: as many equally weighted rows tell as much; see `effective_size`."""
     n_current: int
 
 
@@ -88,7 +105,8 @@ def sides(reference: Profile, window: DailyCounts, feature: str) -> Sides | None
     Return both sides of a number, a category or an activity; None when one of them has no row.
 
     A window of a few days has other weekdays than the reference, so each weekday of the reference weighs as much as it
-    does in the window; the days of a weekday that it lacks are compared with all of its days.
+    does in the window, as far as it has rows to speak for itself: n of its rows count n / (n + 100), and the rest is
+    read from all days of the reference. So are the days of a weekday that it lacks.
     """
     before = reference.counts.get(feature, {})
     after = by_weekday(window, (feature,))[feature]
@@ -101,20 +119,17 @@ def sides(reference: Profile, window: DailyCounts, feature: str) -> Sides | None
     bins = range(ruler.bins(feature)) if feature in ruler.edges else range(1, ruler.bins(feature))
     places = (*bins, MISSING) if feature in ruler.edges else (*bins, OUTSIDE, MISSING)
     position = {place: n for n, place in enumerate(places)}
-    old = {weekday: _row(counts, position) for weekday, counts in before.items()}
-    new = {weekday: _row(counts, position) for weekday, counts in after.items()}
-    everything = sum(old.values(), np.zeros(len(places)))
-    n_current = int(sum(row.sum() for row in new.values()))
-    if not everything.sum() or not n_current:
+    old = {each: _row(counts, position) for each, counts in before.items()}
+    new = {each: _row(counts, position) for each, counts in after.items()}
+    rows = {each: float(row.sum()) for each, row in old.items() if row.sum()}
+    asked = {each: float(row.sum()) for each, row in new.items()}
+    n_current = int(sum(asked.values()))
+    if not rows or not n_current:
         return None
-    expected = np.zeros(len(places))
-    n_reference = 0
-    for weekday, row in new.items():
-        alike = old[weekday] if weekday in old and old[weekday].sum() else everything
-        expected += shares(alike) * row.sum()
-        n_reference += int(alike.sum())
+    weights = _weights(rows, asked)
+    expected = sum((weights[each] * shares(old[each]) for each in rows), np.zeros(len(places)))
     current = shares(sum(new.values(), np.zeros(len(places))))
-    return Sides(places, shares(expected), current, min(n_reference, int(everything.sum())), n_current)
+    return Sides(places, shares(expected), current, effective_size([*weights.values()], [*rows.values()]), n_current)
 
 
 def newcomers(reference: Profile, window: DailyCounts, feature: str, *, cutoff: int) -> Sides | None:
@@ -188,17 +203,40 @@ def _moved(reference: Profile, window: DailyCounts, name: str, cutoff: int) -> F
     )
 
 
+def _weights(rows: Mapping[int, float], asked: Mapping[int, float]) -> dict[int, float]:
+    """Return what the *rows* of each weekday of the reference weigh when a window has *asked* rows of each; sum 1."""
+    everything = sum(asked.values())
+    own = {each: asked.get(each, 0.0) / everything * n / (n + _PRIOR) for each, n in rows.items()}
+    rest, total = 1 - sum(own.values()), sum(rows.values())
+    return {each: weight + rest * rows[each] / total for each, weight in own.items()}
+
+
 def _weekdays(reference: Profile, window: DailyCounts, after: Mapping[int, Counts]) -> Sides | None:
-    """The weekdays of a window are given; what can drift is how many events each of its days has beside the others."""
-    rows = {weekday: sum(counts.values()) for weekday, counts in after.items()}
-    before = {weekday: sum(counts.values()) for weekday, counts in reference.counts.get(WEEKDAY, {}).items()}
-    places = tuple(sorted(rows))
-    days = {place: sum(day % 7 == (place - 3) % 7 for day in window) for place in places}
-    usual = np.array([days[place] * before.get(place, 0) / max(reference.days.get(place, 0), 1) for place in places])
-    if not usual.sum():
+    """
+    The weekdays of a window are given; what can drift is how many events each of its days has beside the others.
+
+    As in `sides`, the days of a weekday whose rows are few, or would be if it were like the others, are read from all.
+    """
+    rows = {each: float(sum(counts.values())) for each, counts in reference.counts.get(WEEKDAY, {}).items()}
+    total, every_day = sum(rows.values()), sum(reference.days.values())
+    found = {each: float(sum(counts.values())) for each, counts in after.items()}
+    if not total or not every_day or not found:
         return None
-    now = np.array([float(rows[place]) for place in places])
-    n_reference = sum(before.get(place, 0) for place in places)
+    mean = total / every_day
+    places = tuple(sorted(found))
+    usual, read_from_all = np.zeros(len(places)), 0.0
+    weights = dict.fromkeys(rows, 0.0)
+    for n, place in enumerate(places):
+        days, known = sum(weekday(day) == place for day in window), reference.days.get(place, 0)
+        own = known * mean / (known * mean + _PRIOR)
+        of_its_own = days * own * rows.get(place, 0.0) / known if known else 0.0
+        usual[n] = of_its_own + days * (1 - own) * mean
+        read_from_all += days * (1 - own) * mean
+        weights[place] = of_its_own
+    weights = {each: weight + read_from_all * rows.get(each, 0.0) / total for each, weight in weights.items()}
+    told = np.array([*weights.values()]) / usual.sum()
+    n_reference = effective_size(told, [rows.get(each, 0.0) for each in weights])
+    now = np.array([found[place] for place in places])
     return Sides(places, shares(usual), shares(now), n_reference, int(now.sum()))
 
 

@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from refit.config import Drift
 from refit.drift import FeatureDrift, compare, kolmogorov_smirnov, newcomers, population_stability, sides
+from refit.drift_policy import judged
 from refit.profiles import Profile, Ruler
 
 MONDAY = 4
@@ -33,12 +35,18 @@ def test_distances_of_counts_by_hand() -> None:
 
 
 def test_each_weekday_of_the_reference_weighs_as_much_as_in_the_window() -> None:
-    """Mondays are all a and Tuesdays all b; three Mondays and a Tuesday of that kind have not moved at all."""
-    known = reference(c={0: {1: 40}, 1: {2: 40}})
+    """
+    Mondays are all a and Tuesdays all b; three Mondays and a Tuesday of that kind have as good as not moved.
+
+    As many rows of both that weigh 3 to 1 are worth 1 / (0.75^2 + 0.25^2) = 1.6 times those of one.
+    """
+    known = reference(c={0: {1: 4_000_000}, 1: {2: 4_000_000}})
     window = {MONDAY + WEEK * n: {"c": {1: 10}} for n in range(3)} | {TUESDAY: {"c": {2: 10}}}
-    assert one(known, window) == FeatureDrift(
-        name="c", n_reference=80, n_current=40, groups=2, psi=0.0, missing=0.0, new=0.0
-    )
+    found = one(known, window)
+    assert found.psi == pytest.approx(0.0, abs=1e-8)
+    assert found.new == pytest.approx(0.0, abs=1e-8)
+    assert found.n_reference == pytest.approx(6_400_000, rel=1e-4)
+    assert (found.n_current, found.groups, found.ks, found.missing) == (40, 2, None, 0.0)
 
 
 def test_a_weekday_that_the_reference_lacks_is_compared_with_all_of_its_days() -> None:
@@ -49,21 +57,21 @@ def test_a_weekday_that_the_reference_lacks_is_compared_with_all_of_its_days() -
 
 
 def test_only_the_weekdays_of_the_window_stand_behind_the_number() -> None:
-    known = reference(c={0: {1: 40}, 1: {2: 60}})
-    assert one(known, {MONDAY: {"c": {1: 9}}}).n_reference == 40
+    known = reference(c={0: {1: 4_000_000}, 1: {2: 6_000_000}})
+    assert one(known, {MONDAY: {"c": {1: 9}}}).n_reference == pytest.approx(4_000_000, rel=1e-3)
 
 
 def test_weekdays_are_compared_by_the_events_of_each_of_their_days() -> None:
     """
-    Four Mondays had 10 events each, four Tuesdays 30 each: of two Mondays and a Tuesday 20 to 30 is expected.
+    Four Mondays had a million events each, four Tuesdays three: of two Mondays and a Tuesday 2 to 3 is expected.
 
     Found are 30 and 20: the index is 2 * 0.2 * ln 1.5. As many Mondays as Tuesdays would be drift to a plain count.
     """
-    known = reference(weekday={0: {0: 40}, 1: {0: 120}})
+    known = reference(weekday={0: {0: 4_000_000}, 1: {0: 12_000_000}})
     as_usual = {MONDAY: {"weekday": {0: 10}}, MONDAY + WEEK: {"weekday": {0: 10}}, TUESDAY: {"weekday": {0: 30}}}
-    assert one(known, as_usual, "weekday").psi == 0.0
+    assert one(known, as_usual, "weekday").psi == pytest.approx(0.0, abs=1e-8)
     other = {MONDAY: {"weekday": {0: 15}}, MONDAY + WEEK: {"weekday": {0: 15}}, TUESDAY: {"weekday": {0: 20}}}
-    assert one(known, other, "weekday").psi == pytest.approx(0.4 * math.log(1.5))
+    assert one(known, other, "weekday").psi == pytest.approx(0.4 * math.log(1.5), rel=1e-4)
 
 
 def test_what_has_no_row_on_a_side_has_no_number() -> None:
@@ -113,3 +121,120 @@ def test_missing_is_the_last_bin_of_numbers_and_outside_the_last_but_one_of_cate
     assert both is not None
     assert both.places == (1, 2, 0, -1)
     np.testing.assert_allclose(both.current, [0, 0, 0, 1])
+
+
+def numbers(counts: dict[int, dict[int, int]], days: dict[int, int] | None = None) -> Profile:
+    """Return a profile of a number x with nine quantiles, each of its 19 bins a value; weekday -> bin -> rows."""
+    ruler = Ruler(edges={"x": tuple(float(n) for n in range(9))})
+    return Profile(ruler=ruler, days=days or {}, counts={"x": counts}, tenure={}, history=0)
+
+
+def test_one_row_of_a_weekday_does_not_speak_for_that_weekday() -> None:
+    """
+    The days of a week are alike; only Sunday has a single row in the reference, and a whole day in the window.
+
+    Taken at its word that row would be a seventh of what is expected: KS 0.14 and an index of 0.6.
+    """
+    alike = {place: 100 for place in range(19)}
+    known = numbers({weekday: alike for weekday in range(6)} | {6: {3: 1}})
+    window = {MONDAY + n: {"x": {place: 10 for place in range(19)}} for n in range(7)}
+    found = one(known, window, "x")
+    assert found.ks is not None
+    assert found.psi is not None
+    assert found.ks < 0.002
+    assert found.psi < 0.001
+    assert found.n_reference > 10_000
+
+
+@pytest.mark.parametrize("rows", [1, 10, 100, 1_000, 100_000])
+def test_a_weekday_speaks_for_itself_as_far_as_it_has_rows(rows: int) -> None:
+    """
+    Mondays are all a, the other days all b, and the window is a Monday of which half is a.
+
+    A hundred rows of all days stand beside those of Monday: of the rows that are expected n / (n + 100) are like those
+    of Monday and the rest like those of all days.
+    """
+    known = reference(c={0: {1: rows}, 1: {2: 1_000}})
+    both = sides(known, {MONDAY: {"c": {1: 50, 2: 50}}}, "c")
+    assert both is not None
+    own = rows / (rows + 100)
+    expected = own + (1 - own) * rows / (rows + 1_000)
+    assert both.reference[0] == pytest.approx(expected)
+    # 1 / sum(w^2 / n) of the two weights.
+    assert both.n_reference == round(1 / (expected**2 / rows + (1 - expected) ** 2 / 1_000))
+
+
+def test_a_feature_is_judged_by_how_much_its_unequal_weekdays_can_tell() -> None:
+    """
+    40 rows of Monday make half of what is expected, 4,000 of Tuesday the other half: that is worth few rows, not 4,040.
+
+    Equal weights would be worth all of them.
+    """
+    lopsided = reference(c={0: {1: 20, 2: 20}, 1: {1: 2_000, 2: 2_000}})
+    both = sides(lopsided, {MONDAY: {"c": {1: 50}}, TUESDAY: {"c": {2: 50}}}, "c")
+    own, other = 40 / 140, 4_000 / 4_100
+    left = 1 - (own + other) / 2
+    weights = (own / 2 + left * 40 / 4_040, other / 2 + left * 4_000 / 4_040)
+    assert both is not None
+    assert both.n_reference == round(1 / (weights[0] ** 2 / 40 + weights[1] ** 2 / 4_000))
+    assert both.n_reference < 2_000
+    even = sides(reference(c={0: {1: 40}, 1: {1: 40}}), {MONDAY: {"c": {1: 5}}, TUESDAY: {"c": {1: 5}}}, "c")
+    assert even is not None
+    assert even.n_reference == 80
+
+
+def test_the_weekdays_themselves_are_read_from_all_days_where_they_have_few_rows() -> None:
+    """
+    Six days of a week have 1,000 rows each of their four times; Sunday was open once, with one row.
+
+    In the window Sunday has 95: as many as one row and a hundred of all days promise (24,001 rows in 25 days).
+    """
+    counts = {weekday: {0: 4_000} for weekday in range(6)} | {6: {0: 1}}
+    ruler, days = Ruler(), {weekday: 4 for weekday in range(6)} | {6: 1}
+    known = Profile(ruler=ruler, days=days, counts={"weekday": counts}, tenure={}, history=0)
+    window = {MONDAY + n: {"weekday": {0: 1_000 if n < 6 else 95}} for n in range(7)}
+    both = sides(known, window, "weekday")
+    assert both is not None
+    mean = 24_001 / 25
+    own = 1 / (1 + 100 / mean)
+    sunday = own * 1 + (1 - own) * mean
+    assert sunday == pytest.approx(91.4, abs=0.1)
+    assert both.reference[6] / both.reference[0] == pytest.approx(sunday / 1_000, rel=0.002)
+    # Nearly all of it rests on the six days, whose rows weigh alike.
+    assert both.n_reference == pytest.approx(24_000, rel=0.02)
+    assert one(known, window, "weekday").psi == pytest.approx(0.0, abs=0.001)
+
+
+def test_a_weekday_that_was_never_open_is_expected_to_be_like_all_days() -> None:
+    known = Profile(
+        ruler=Ruler(), days={0: 4, 1: 4}, counts={"weekday": {0: {0: 40_000}, 1: {0: 40_000}}}, tenure={}, history=0
+    )
+    found = one(known, {MONDAY + n: {"weekday": {0: 10_000}} for n in range(3)}, "weekday")
+    assert found.psi == pytest.approx(0.0, abs=1e-12)
+    assert found.n_reference == 80_000
+
+
+def test_few_effective_rows_are_not_judged_however_many_rows_there_are() -> None:
+    """Sundays make nearly all of the window and have 60 rows in the reference, the other days 10,000."""
+    known = reference(c={6: {1: 60}, 0: {1: 10_000}})
+    feature = one(known, {MONDAY + 6: {"c": {1: 5_000}}})
+    # Sunday 60 / 160 of the weight and a little more.
+    assert feature.n_reference < 450
+    assert judged(feature, Drift(min_rows=400))
+    assert not judged(feature, Drift(min_rows=450))
+
+
+def test_missing_values_are_no_part_of_the_distance_of_numbers() -> None:
+    """
+    Known values are half low and half high on both sides; a fifth, then three fifths are missing.
+
+    Counted as a bin at either end they would be a distance of 0.4 or of 0.2.
+    """
+    known = numbers({0: {1: 400, 17: 400, -1: 200}})
+    found = one(known, {MONDAY: {"x": {1: 20, 17: 20, -1: 60}}}, "x")
+    assert found.ks == pytest.approx(0.0, abs=1e-12)
+    assert found.missing == pytest.approx(0.4)
+    assert found.psi is not None
+    assert found.psi > 0.2
+    moved = one(known, {MONDAY: {"x": {1: 30, 17: 10, -1: 60}}}, "x")
+    assert moved.ks == pytest.approx(0.25)

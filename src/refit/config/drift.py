@@ -41,7 +41,10 @@ class Drift(Part):
     share_limit: Annotated[float, Field(gt=0, le=1)] = 0.2
     """A window has moved when at least this share of its features is beyond a limit."""
     min_rows: Count = 300
-    """With fewer events (or days of people) on either side a feature is not judged."""
+    """
+    With fewer events (or days of people) on either side a feature is not judged; those of the reference count by their
+    effective number, which is smaller where the weekdays of a window rest on few rows of it.
+    """
     ks_limit: Share = 0.1
     """Limit of the Kolmogorov-Smirnov statistic of a numeric feature."""
     psi_limit: Positive = 0.2

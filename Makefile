@@ -28,10 +28,12 @@ STAMP := .venv/.installed
 
 .PHONY: run
 run: $(STAMP) ## The whole loop on one shop, from raw files to published lists (SHOP=, DATA=, APPROVE=)
+	@$(BRING_PACKAGES)
 	@$(PYTHON) -m infra.run
 
 .PHONY: up
 up: $(STAMP) ## Start Airflow, MLflow and S3 for one shop and wait until they are healthy (SHOP=)
+	@$(BRING_PACKAGES)
 	@$(PYTHON) -m infra.stack up
 
 .PHONY: down
@@ -67,15 +69,18 @@ format: $(STAMP) ## Rewrite the code as lint wants it
 	@$(PYTHON) -m ruff format .
 
 .PHONY: test
-test: $(STAMP) java postgres ## Every test but the long ones; those marked e2e share a whole stack
+test: $(STAMP) ## Every test but the long ones; those marked e2e share a whole stack
+	@$(BRING_PACKAGES)
 	@$(PYTHON) -m pytest -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-long
-test-long: $(STAMP) java postgres ## Backfills; every step killed, disks full, servers gone: before a release, it takes long
+test-long: $(STAMP) ## Backfills; every step killed, disks full, servers gone: before a release, it takes long
+	@$(BRING_PACKAGES)
 	@$(PYTHON) -m pytest -m long
 
 .PHONY: test-fast
-test-fast: $(STAMP) java postgres ## Every test that starts no stack
+test-fast: $(STAMP) ## Every test that starts no stack
+	@$(BRING_PACKAGES)
 	@$(PYTHON) -m pytest -m "not e2e and not long" -n 2 --dist loadfile
 
 .PHONY: audit
@@ -87,14 +92,15 @@ simulate: $(STAMP) ## Publish under 200,000 schedules of faults, in minutes; eve
 	@PYTHONPATH=src:. $(PYTHON) -m bench.schedules
 
 .PHONY: bench
-bench: $(STAMP) java ## Measure how long the steps take on data of several sizes
+bench: $(STAMP) ## Measure how long the steps take on data of several sizes
+	@$(BRING_PACKAGES)
 	@$(PYTHON) -m bench
 
 ##@ Prepare
 
 .PHONY: packages
-packages: ## Java, PostgreSQL and its JDBC driver from the distribution, where they are missing
-	@python="$$($(FIND_PYTHON))" && PYTHONPATH=src:. "$$python" -m infra.packages
+packages: ## Java, PostgreSQL and its JDBC driver where they are missing; the other targets bring what they need
+	@$(BRING_PACKAGES)
 
 .PHONY: install
 install: $(STAMP) ## Make .venv from the lock file; the other targets do this when it is needed
@@ -119,16 +125,6 @@ help: ## This list
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*##/ { printf "  %-10s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-# Without help text: not meant to be called by hand.
-
-.PHONY: java
-java:
-	@python="$$($(FIND_PYTHON))" && PYTHONPATH=src:. "$$python" -m infra.java
-
-.PHONY: postgres
-postgres:
-	@python="$$($(FIND_PYTHON))" && PYTHONPATH=src:. "$$python" -m infra.postgres
-
 # Prints the first interpreter that is new enough.
 define FIND_PYTHON
 for python in .venv/bin/python python3 python3.11 python3.12 python3.13; do \
@@ -137,10 +133,16 @@ done; \
 echo 'Refit needs Python 3.11 or newer and found none; install one (Debian, Ubuntu: apt install python3-venv)' >&2; exit 1
 endef
 
+# Java and PostgreSQL, as far as the targets of this command line need them.
+define BRING_PACKAGES
+python="$$($(FIND_PYTHON))" && PYTHONPATH=src:. "$$python" -m infra.packages $(MAKECMDGOALS)
+endef
+
 $(STAMP): $(LOCKS)/bootstrap.txt $(LOCKS)/lock.txt
-	@$(MAKE) java
+	@$(BRING_PACKAGES)
 	@echo 'installing the locked packages into .venv (a minute or two, 2.4 GB)'
-	@if ! test -x $(PYTHON); then python="$$($(FIND_PYTHON))" && "$$python" -m venv .venv; fi
+	@# A venv that was killed while it was made, or made where pip is missing, has an interpreter and no pip.
+	@if ! test -x $(UV) && ! $(PYTHON) -c 'import pip' 2>/dev/null; then python="$$($(FIND_PYTHON))" && "$$python" -m venv --clear .venv; fi
 	@if ! test -x $(UV); then $(PYTHON) -m pip install -q --require-hashes -r $(LOCKS)/bootstrap.txt; fi
 	@$(UV) pip sync -q --python $(PYTHON) --require-hashes --compile-bytecode $(LOCKS)/lock.txt
 	@# A venv of Python 3.11 brings an old setuptools that nothing here needs and no lock names.

@@ -1,12 +1,11 @@
 """
 Find a Java that Spark can run on, before anything slow begins.
 
-Only the standard library is used, so that `make java` can answer before the environment of Refit exists.
+Only the standard library is used, so that `infra.packages` can ask before the environment of Refit exists.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -50,8 +49,8 @@ def find_java(environment: Mapping[str, str], *, folders: Path = FOLDERS) -> Jav
         refused.append(f"Java {version} at {home}")
     found = f"found only {', '.join(refused)}" if refused else "found none"
     raise ConfigurationError(
-        f"Spark needs Java {OLDEST} or newer and {found}; install one "
-        "(Debian, Ubuntu: apt install openjdk-17-jre-headless) or set JAVA_HOME to it"
+        f"Spark needs Java {OLDEST} or newer and {found}; make packages installs one "
+        "(Debian, Ubuntu: apt install openjdk-17-jre-headless), or set JAVA_HOME to it"
     )
 
 
@@ -80,18 +79,3 @@ def _version(home: Path) -> int | None:
         return None
     match = _VERSION.search(answer.stderr + answer.stdout)
     return int(match.group(1)) if match and answer.returncode == 0 else None
-
-
-def main() -> int:
-    """Say which Java will be used, or in one sentence that there is none."""
-    try:
-        java = find_java(os.environ)
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"Java {java.version} at {java.home}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,7 +12,6 @@ import pwd
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +101,7 @@ def find_postgres(environment: Mapping[str, str], *, folders: Path = FOLDERS) ->
             return Programs(folder, version)
     raise ConfigurationError(
         f"this needs a PostgreSQL server, and there is none on PATH or in {folders}; "
-        "install one with make packages (Debian, Ubuntu: apt install postgresql)"
+        "make packages installs one (Debian, Ubuntu: apt install postgresql)"
     )
 
 
@@ -111,7 +110,7 @@ def find_driver(*, path: Path = DRIVER) -> Path:
     if path.is_file():
         return path
     raise ConfigurationError(
-        f"Spark needs the JDBC driver of PostgreSQL, and there is no {path}; install it with make packages "
+        f"Spark needs the JDBC driver of PostgreSQL, and there is no {path}; make packages installs it "
         "(Debian, Ubuntu: apt install libpostgresql-jdbc-java) or set REFIT_SPARK_JARS to one"
     )
 
@@ -196,17 +195,6 @@ def run_as(user: pwd.struct_passwd | None) -> dict[str, Any]:
     return {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def main() -> int:
-    """Say which PostgreSQL and which driver will be used, or in one sentence that one is missing."""
-    try:
-        programs, driver = find_postgres(os.environ), find_driver()
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"PostgreSQL {programs.version} at {programs.folder}, its JDBC driver at {driver}")
-    return 0
-
-
 def _candidates(environment: Mapping[str, str], folders: Path) -> Iterator[Path]:
     # What Debian puts on PATH are wrappers for some of the programs only; a folder counts if it has all of them.
     if on_path := shutil.which("initdb", path=environment.get("PATH", "")):
@@ -243,7 +231,3 @@ def _refuse_closed(folder: Path, user: pwd.struct_passwd) -> None:
                 f"PostgreSQL does not run as root, so it runs as user {user.pw_name}, who may not enter {step}; "
                 "set REFIT_STATE to a folder that everybody may reach, or run this as an ordinary user"
             )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

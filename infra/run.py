@@ -17,12 +17,13 @@ import httpx
 
 from infra.airflow_api import AirflowApi
 from infra.class_archive import class_archive
+from infra.env_file import load_env_file
 from infra.errors import StackError
 from infra.mlflow_users import TRAINER
 from infra.progress import Progress, failure, follow
 from infra.raw_data import has_own_database
 from infra.services import FAST_START, raw_data
-from infra.settings import StackSettings, is_address, load_env_file, read_stack_settings
+from infra.settings import StackSettings, is_address, read_stack_settings
 from infra.stack import running, up
 from infra.state import Stack
 from infra.summary import show_summary

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,10 +9,6 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.settings import REPOSITORY, read_environment, read_settings
-from refit.errors import ConfigurationError
-
-ENV_FILE = REPOSITORY / "infra" / ".env"
-"""Optional file of NAME=value lines; what the caller's environment says wins."""
 
 
 class StackSettings(BaseSettings):
@@ -63,20 +58,6 @@ class StackSettings(BaseSettings):
 def is_address(place: str) -> bool:
     """Return whether *place* is the address of a store or database and not a folder of this machine."""
     return "://" in place or place.startswith("jdbc:")
-
-
-def load_env_file(path: Path = ENV_FILE) -> None:
-    """Put the lines of *path*, if there is such a file, under the environment of this process."""
-    if not path.is_file():
-        return
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        text = line.strip().removeprefix("export ")
-        if not text or text.startswith("#"):
-            continue
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip().isidentifier():
-            raise ConfigurationError(f"{path}:{number}: expected NAME=value, found {line!r}")
-        os.environ.setdefault(name.strip(), value.strip().strip("\"'"))
 
 
 def read_stack_settings() -> StackSettings:

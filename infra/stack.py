@@ -18,11 +18,12 @@ from pathlib import Path
 
 from infra import postgres, processes, services
 from infra.credentials import keep_credentials, write_private
+from infra.env_file import load_env_file
 from infra.errors import AlreadyRunningError, StackError
 from infra.java import find_java
 from infra.ports import choose_ports
 from infra.raw_data import has_own_database, needs_driver
-from infra.settings import StackSettings, load_env_file, read_stack_settings
+from infra.settings import StackSettings, read_stack_settings
 from infra.start import Start
 from infra.state import Stack, forget_stack, kept_shops, only_one, read_stack
 from pipelines.settings import read_settings

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from postgres_server import Server
 
-from infra import packages, postgres, processes
+from infra import postgres, processes
 from infra.ports import choose_ports
 from infra.raw_data import has_own_database, needs_driver
 from infra.services import DATABASE
@@ -84,47 +84,12 @@ def test_the_newest_complete_installation_is_found(tmp_path: Path):
 
 
 def test_what_is_missing_is_said_with_its_package(tmp_path: Path):
-    with pytest.raises(ConfigurationError, match=r"no.* in .*make packages \(Debian, Ubuntu: apt install postgresql\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"no.* in .*make packages installs one \(Debian, Ubuntu: apt install postgresql\)"
+    ):
         postgres.find_postgres({"PATH": str(tmp_path)}, folders=tmp_path)
     with pytest.raises(ConfigurationError, match=r"apt install libpostgresql-jdbc-java.*REFIT_SPARK_JARS"):
         postgres.find_driver(path=tmp_path / "postgresql.jar")
-
-
-def test_what_is_there_is_not_installed_again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """A program named apt-get that fails would be noticed."""
-    monkeypatch.setenv("PATH", f"/nonexistent:{os.environ['PATH']}")
-    assert packages.missing(os.environ) == []
-    assert packages.main() == 0
-    assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("code", [0, 100])
-def test_root_installs_what_is_missing_through_apt_get(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], code: int
-):
-    """A stand-in for apt-get writes down how it was called; nothing is installed by it, which is noticed as well."""
-    calls = tmp_path / "calls"
-    apt = tmp_path / "apt-get"
-    apt.write_text(f'#!/bin/sh\necho "$DEBIAN_FRONTEND $*" >> {calls}\nexit {code}\n', encoding="utf-8")
-    apt.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(packages, "missing", lambda environment: ["postgresql"])
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-
-    assert packages.main() == 1
-    update, install = "noninteractive update -q", "noninteractive install -y --no-install-recommends postgresql"
-    assert calls.read_text().splitlines() == ([update, install] if code == 0 else [update])
-    error = capfd.readouterr().err
-    assert ("postgresql cannot be used" if code == 0 else "failed with exit code 100") in error
-
-
-def test_others_are_told_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr(packages, "missing", lambda environment: ["postgresql", "libpostgresql-jdbc-java"])
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert packages.main() == 1
-    assert capsys.readouterr().err == (
-        "sudo apt-get update && sudo apt-get install -y --no-install-recommends postgresql libpostgresql-jdbc-java\n"
-    )
 
 
 def test_data_outlive_the_server_and_the_password_is_asked_for(folder: Path):

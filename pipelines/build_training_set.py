@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -50,19 +49,8 @@ class Receipt:
 def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, addresses: Addresses) -> Receipt:
     """Build the set whose holdout ends at *as_of*."""
     as_of = landed_as_of(as_of, lake, shop)
-    cutoff = as_of - timedelta(days=shop.training.holdout_days)
-    since = as_of - timedelta(days=shop.training.window_days)
     days = days_before(lake, as_of)
-    recipe = Recipe(
-        shop=shop.name,
-        since=since,
-        cutoff=cutoff,
-        as_of=as_of,
-        events=shop.serving_events,
-        confidence=shop.confidence,
-        days=days,
-        rated=shop.als.preferences == "explicit",
-    )
+    recipe = Recipe.of(shop, as_of, days)
     digest = recipe.digest
     place = addresses.training_set(digest)
     manifest = lake.store.get(f"{place}/manifest.json")
@@ -71,23 +59,16 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
         counts, content = recipe.write(spark, lake, place)
         require_enough(counts, shop.training)
         stored_profile(lambda: spark, lake, shop, recipe, place)
-        record = {
-            "digest": digest,
-            "ingredients": recipe.ingredients(),
-            "counts": counts,
-            "content": content,
-            "used": [asdict(day) for day in days],
-        }
         # The manifest is written last: a set without one was never finished and is built again.
-        lake.store.create(f"{place}/manifest.json", canonical_json(record))
+        lake.store.create(f"{place}/manifest.json", canonical_json(recipe.manifest(counts, content)))
     else:
         counts = json.loads(manifest.content)["counts"]
     landed = {day.day for day in days}
-    expected = shop.calendar.open_days(max(since.date(), shop.calendar.first_day), as_of.date())
+    expected = shop.calendar.open_days(max(recipe.since.date(), shop.calendar.first_day), as_of.date())
     return Receipt(
         training_set=digest,
         as_of=as_of.isoformat(),
-        cutoff=cutoff.isoformat(),
+        cutoff=recipe.cutoff.isoformat(),
         days=len(days),
         missing_days=sum(day.isoformat() not in landed for day in expected),
         built=built,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from refit.cleaning import without_cancelled
 from refit.columns import Columns
-from refit.config import Confidence, Events, Training
+from refit.config import Confidence, Events, Shop, Training
 from refit.digests import digest_of
 from refit.errors import NotEnoughDataError, NotFoundError
 from refit.histories import person_item_pairs
@@ -35,6 +35,20 @@ class Recipe:
     rated: bool = False
     """Whether a confidence is a rating, so that the holdout holds the ratings that models must predict."""
 
+    @classmethod
+    def of(cls, shop: Shop, as_of: datetime, days: Sequence[Landed]) -> Recipe:
+        """Return the recipe of the set whose holdout ends at *as_of*; *days* are all landed days before it."""
+        return cls(
+            shop=shop.name,
+            since=as_of - timedelta(days=shop.training.window_days),
+            cutoff=as_of - timedelta(days=shop.training.holdout_days),
+            as_of=as_of,
+            events=shop.serving_events,
+            confidence=shop.confidence,
+            days=days,
+            rated=shop.als.preferences == "explicit",
+        )
+
     def ingredients(self) -> dict[str, Any]:
         """Return the recipe as plain JSON values."""
         return {
@@ -53,6 +67,16 @@ class Recipe:
     def digest(self) -> str:
         """Name of the set: equal content has an equal name, whichever landing it comes from."""
         return digest_of(self.ingredients())
+
+    def manifest(self, counts: Mapping[str, int], content: Mapping[str, str]) -> dict[str, Any]:
+        """Return the manifest of the set as plain JSON values; *counts* and *content* are what `write` returned."""
+        return {
+            "digest": self.digest,
+            "ingredients": self.ingredients(),
+            "counts": counts,
+            "content": content,
+            "used": [asdict(day) for day in self.days],
+        }
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> Recipe:

@@ -70,9 +70,9 @@ def test_every_file_that_says_it_is_a_step_can_be_run_by_name() -> None:
 
 
 def _limits() -> list[tuple[Path, int]]:
-    steps = [(path, 120) for path in STEP_FILES]
-    others = [(path, 300) for path in [*REFIT.rglob("*.py"), *PIPELINES.glob("*.py")] if path not in STEP_FILES]
-    dags = [(path, 150) for path in (REPOSITORY / "dags").glob("*.py")]
+    steps = [(path, 180) for path in STEP_FILES]
+    others = [(path, 400) for path in [*REFIT.rglob("*.py"), *PIPELINES.glob("*.py")] if path not in STEP_FILES]
+    dags = [(path, 200) for path in (REPOSITORY / "dags").glob("*.py")]
     return sorted([*steps, *others, *dags])
 
 
@@ -80,7 +80,7 @@ def _limits() -> list[tuple[Path, int]]:
     ("path", "most"), [pytest.param(*limit, id=str(limit[0].relative_to(REPOSITORY))) for limit in _limits()]
 )
 def test_no_file_is_longer_than_one_can_keep_in_mind(path: Path, most: int) -> None:
-    """300 lines for a module, 150 for a timetable, 120 for a step."""
+    """Ceilings, not targets: a longer file holds two concepts; one that is cut to fit a number is worse than a long one."""
     assert len(path.read_text().splitlines()) <= most
 
 

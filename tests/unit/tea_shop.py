@@ -97,9 +97,13 @@ class TeaShop:
 
     def rate(self, events: Iterable[tuple[str, str, datetime, float | None]]) -> None:
         """Land purchases with the value that each person gave, as `sell` does."""
+        self.tell((person, item, "purchase", when, value) for person, item, when, value in events)
+
+    def tell(self, events: Iterable[tuple[str, str, str, datetime, float | None]]) -> None:
+        """Land events of any type (person, item, type, time, value), as `sell` does."""
         days: dict[date, list[Any]] = {}
-        for person, item, when, value in events:
-            days.setdefault(when.date(), []).append((person, item, "purchase", when, value, when.date()))
+        for person, item, kind, when, value in events:
+            days.setdefault(when.date(), []).append((person, item, kind, when, value, when.date()))
         for day, rows in days.items():
             self._land("interactions", day, rows)
 

@@ -27,12 +27,10 @@ def cancel(rows: DataFrame, same: Sequence[str], events: Events) -> DataFrame:
     *same* are the columns that a cancellation and its orders share. Rows that have left take no part.
     """
     netted = _left(rows, same, events, taking_part=F.col(Columns.FATE).isNull())
-    touched = F.col(_LEFT) < F.col(Columns.VALUE) - _DUST
-    gone = touched & (F.col(_LEFT) <= _DUST)
-    part = touched & ~gone
+    touched, gone = _touched(), _gone()
     return (
-        netted.withColumn("_gone", F.coalesce(gone, F.lit(False)))
-        .withColumn("_altered", F.coalesce(part, F.lit(False)))
+        netted.withColumn("_gone", gone)
+        .withColumn("_altered", touched & ~gone)
         .withColumn(Columns.VALUE, F.when(F.col("_altered"), F.col(_LEFT)).otherwise(F.col(Columns.VALUE)))
         .drop(_LEFT)
     )
@@ -49,15 +47,27 @@ def without_cancelled(interactions: DataFrame, events: Events) -> DataFrame:
         return interactions
     netted = _left(interactions, [Columns.USER, Columns.ITEM], events, taking_part=F.lit(True))
     return (
-        netted.where((F.col(Columns.EVENT_TYPE) != events.cancellation) & ~(F.col(_LEFT) <= _DUST))
+        netted.where((F.col(Columns.EVENT_TYPE) != events.cancellation) & ~_gone())
         .withColumn(Columns.VALUE, F.coalesce(_LEFT, Columns.VALUE))
         .drop(_LEFT)
     )
 
 
+def _touched() -> Column:
+    """Return what is true for an event of which something was taken back, and false, never null, for any other."""
+    return F.coalesce(F.col(_LEFT) < F.col(Columns.VALUE) - _DUST, F.lit(False))
+
+
+def _gone() -> Column:
+    """Return what is true for an event of which all was taken back, and false, never null, for any other."""
+    return _touched() & (F.col(_LEFT) <= _DUST)
+
+
 def _left(rows: DataFrame, same: Sequence[str], events: Events, *, taking_part: Column) -> DataFrame:
     """
     Add what is left of each value; null where an event neither cancels nor can be cancelled.
+
+    An order without a value has nothing to give back (null as well), and a cancellation without one takes nothing.
 
     Walk back in time carrying the quantity that waits for an earlier order: a cancellation adds q, an order of v takes
     up to v. The carry c = max(0, c' + d) with d = q or -v has the closed form S - min(0, min S) over running sums S
@@ -74,8 +84,10 @@ def _left(rows: DataFrame, same: Sequence[str], events: Events, *, taking_part: 
     )
     so_far = back.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     whole = back.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
-    quantity = F.when(cancels, value).otherwise(0.0)
-    step = F.when(cancels, value).when(cancelled, -value).otherwise(0.0)
+    # A null would make the sums of its whole group null until the first number.
+    amount = F.coalesce(value, F.lit(0.0))
+    quantity = F.when(cancels, amount).otherwise(0.0)
+    step = F.when(cancels, amount).when(cancelled, -amount).otherwise(0.0)
     walked = (
         rows.withColumn("_sum", F.sum(step).over(so_far))
         .withColumn("_carry", F.col("_sum") - F.least(F.lit(0.0), F.min("_sum").over(so_far)))
@@ -83,6 +95,6 @@ def _left(rows: DataFrame, same: Sequence[str], events: Events, *, taking_part: 
         .withColumn("_waiting", F.last("_carry").over(whole))
         .withColumn("_earlier", F.sum(quantity).over(whole) - F.sum(quantity).over(so_far))
     )
-    waits = F.least(value, F.greatest(F.lit(0.0), F.col("_waiting") - F.col("_earlier")))
+    waits = F.least(amount, F.greatest(F.lit(0.0), F.col("_waiting") - F.col("_earlier")))
     left = F.when(cancels, waits).when(cancelled, value - (F.col("_before") - F.col("_carry")))
     return walked.withColumn(_LEFT, left).drop("_sum", "_carry", "_before", "_waiting", "_earlier")

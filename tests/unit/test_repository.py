@@ -80,7 +80,7 @@ def _limits() -> list[tuple[Path, int]]:
     ("path", "most"), [pytest.param(*limit, id=str(limit[0].relative_to(REPOSITORY))) for limit in _limits()]
 )
 def test_no_file_is_longer_than_one_can_keep_in_mind(path: Path, most: int) -> None:
-    """Ceilings, not targets: a longer file holds two concepts; one that is cut to fit a number is worse than a long one."""
+    """Ceilings, not targets: a longer file holds two concepts; one that is cut to fit a number is worse than long."""
     assert len(path.read_text().splitlines()) <= most
 
 

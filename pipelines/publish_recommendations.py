@@ -83,6 +83,8 @@ def run(
         raise ListsRefusedError(
             f"batch {name} is refused, the last good batch stays live: {live.why}, after it was made; score again"
         )
+    if live.outcome == "ahead":
+        raise ListsRefusedError(f"batch {name} is refused, the last good batch stays live: {live.why}")
     if live.outcome == "expired":
         raise ConflictError(
             f"batch {name} was begun at {commit['created']}, and what is that old may be collected at any moment; "

@@ -100,6 +100,14 @@ FAULTS = {
         """            if why := None:
                 return""",
     ),
+    "a newer backfill of its date keeps a live run back": Fault(
+        "publishing",
+        'if on_date.outcome not in {"published", "superseded"}:',
+        'if on_date.outcome != "published":',
+    ),
+    "lists of days that have not come go live": Fault(
+        "publishing", "if not judged.backfill and judged.days_ahead > _DAYS_AHEAD:", "if False:"
+    ),
     "a backfill moves what is live": Fault("publishing", "if judged.backfill:", "if False:"),
     "a collection does not raise the horizon of live.json": Fault(
         "collecting",

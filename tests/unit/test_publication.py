@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from published import (
+    AS_OF,
     CREATED,
     DAY,
     GOOD_UNTIL,
@@ -352,3 +353,73 @@ def test_whoever_reads_while_a_batch_goes_live_sees_one_whole_batch(store: FakeO
     assert [sha256(store.objects[entry["key"]]) for entry in manifest["parts"]] == [
         entry["sha256"] for entry in manifest["parts"]
     ]
+
+
+def fill_in(store: FakeObjectStore, name: str, created: datetime, *, run_date: str = DAY) -> Published:
+    """Publish a backfill that was ordered at *created*."""
+    prefix, commit = score(store, f"{stamp(created)}-{name}", [[name]], run_date=run_date, created=created)
+    return publish(
+        store,
+        prefix,
+        commit,
+        {"decision": "publish"},
+        good_until=GOOD_UNTIL,
+        withdrawn=lambda _: None,
+        at=AS_OF,
+        backfill=True,
+    )
+
+
+def test_a_backfill_of_the_same_date_that_was_ordered_later_keeps_no_live_run_back(store: FakeObjectStore) -> None:
+    """What the date shows is newer; what is live is not, and readers must not wait for the next day."""
+    live(store, "old", run_date="2026-01-04")
+    filled = fill_in(store, "filled", CREATED + 2 * HOUR)
+    assert (filled.live.outcome, filled.dated and filled.dated.outcome) == ("left_alone", "published")
+    batch, published = live(store, "ann", at=CREATED + HOUR)
+    assert published.live == Attempt("published", 2, DAY, batch)
+    assert filled.dated is not None
+    assert published.dated == replace(filled.dated, outcome="superseded")
+    assert people(store) == ["ann"]
+    assert read_live_batch(store, DAY)["user_id"].to_pylist() == ["filled"]
+
+
+def test_a_run_that_went_live_past_a_newer_backfill_hears_the_same_when_it_asks_again(store: FakeObjectStore) -> None:
+    fill_in(store, "filled", CREATED + 2 * HOUR)
+    prefix, commit = score(store, "20260105T040000Z-ann", [["ann"]], created=CREATED + HOUR)
+    first, again = publish_again(store, prefix, commit), publish_again(store, prefix, commit)
+    assert first == again
+    assert (first.live.outcome, first.dated and first.dated.outcome) == ("published", "superseded")
+
+
+def test_a_backfill_that_comes_after_a_newer_one_is_told_and_leaves_what_is_live(store: FakeObjectStore) -> None:
+    batch, _ = live(store, "ann", at=CREATED + 2 * HOUR)
+    late = fill_in(store, "late", CREATED + HOUR)
+    assert late == Published(live=Attempt("left_alone", 1, DAY, batch), dated=Attempt("superseded", 1, DAY, batch))
+
+
+@pytest.mark.parametrize(("newest_day", "outcome"), [("2026-01-04", "published"), ("2026-01-03", "ahead")])
+def test_lists_of_days_that_are_not_landed_do_not_keep_back_those_of_the_days_before(
+    store: FakeObjectStore, newest_day: str, outcome: str
+) -> None:
+    """One day after the newest landed one is the day for which lists are made; a later one would supersede it."""
+    live(store, "old", run_date="2026-01-04")
+    prefix, commit = score(store, "20260105T030000Z-ahead", [["zoe"]])
+    ahead = {**commit, "made_from": {**commit["made_from"], "newest_day": newest_day}}
+    published = publish_again(store, prefix, ahead)
+    assert published.live.outcome == outcome
+    assert (published.dated is None) == (date_pointer(DAY) not in store.objects) == (outcome == "ahead")
+    if outcome == "ahead":
+        assert published.live.why == (
+            "it is of 2026-01-05, 2 days after 2026-01-03, the newest landed day that it was made from, and 1 is "
+            "allowed: it would keep the lists of the days between from readers; land those days first, or score as of "
+            "the day after 2026-01-03"
+        )
+        assert f"{prefix}/manifest.json" in store.objects
+        assert people(store) == ["old"]
+
+
+def test_a_backfill_of_days_that_are_not_landed_moves_nothing_but_its_date(store: FakeObjectStore) -> None:
+    batch, _ = live(store, "old", run_date="2026-01-04")
+    filled = fill_in(store, "filled", CREATED, run_date="2026-01-20")
+    assert filled.live == Attempt("left_alone", 1, "2026-01-04", batch)
+    assert people(store) == ["old"]

@@ -152,6 +152,7 @@ def judged(
         manifest=manifest,
         model=commit["model"],
         made_from=commit["made_from"],
+        newest_day=commit["made_from"].get("newest_day"),
         at=at,
         by=by,
     )

@@ -33,8 +33,8 @@ class Attempt:
     outcome: str
     """
     `published`; `superseded`: a batch with a higher fence was there; `expired`: the batch was created before the
-    horizon, so its files may be deleted; `withdrawn`: its champion was rolled back; `rolled_back`; `left_alone`: a
-    backfill is no business of what is live.
+    horizon, so its files may be deleted; `withdrawn`: its champion was rolled back; `ahead`: its date lies days
+    after the newest landed one; `rolled_back`; `left_alone`: a backfill is no business of what is live.
     """
     generation: int
     """Of the pointer as it now is."""
@@ -42,7 +42,7 @@ class Attempt:
     """Of the batch that it names now; empty where it names none."""
     batch: str
     why: str = ""
-    """Why it was withdrawn."""
+    """Why it was withdrawn, or is ahead."""
 
 
 def attempted(outcome: str, pointer: Pointer | None, why: str = "") -> Attempt:

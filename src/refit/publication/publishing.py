@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 from refit.digests import canonical_json, sha256
@@ -18,6 +19,8 @@ from refit.publication.moving import ABSENT, EMPTY, ROUNDS, Attempt, Seen, ask, 
 from refit.publication.pointer import LIVE, Fence, Move, Pointer, Target, date_pointer
 from refit.requests import DONE, UNKNOWN, Answer, Create, Get, Protocol, unsettled
 
+_DAYS_AHEAD = 1
+"""The lists of a day are made when the day before it has been landed."""
 Withdrawn = Callable[[], str | None]
 """Tells why the champion of the batch may not be published any more; None: it may."""
 
@@ -42,6 +45,8 @@ class Judged:
     made_from: Mapping[str, Any]
     at: str
     by: str
+    newest_day: str | None = None
+    """Newest landed day (YYYY-MM-DD) that it was made from; None where nobody has said."""
     backfill: bool = False
     """Whether it fills in its date only, whatever is live."""
 
@@ -49,6 +54,13 @@ class Judged:
     def fence(self) -> Fence:
         """What orders it among all batches."""
         return (self.run_date, self.ordered_at, self.logical_run)
+
+    @property
+    def days_ahead(self) -> int:
+        """So many days lie between the newest landed day that it was made from and its date, at most one is right."""
+        if self.newest_day is None:
+            return 0
+        return (date.fromisoformat(self.run_date) - date.fromisoformat(self.newest_day)) // timedelta(days=1)
 
     def target(self, manifest_sha256: str) -> Target:
         """Return the batch as a pointer names it."""
@@ -87,18 +99,24 @@ def publishing(judged: Judged, withdrawn: Withdrawn) -> Protocol[Published]:
     live = yield from look(LIVE)
     if live.pointer and live.pointer.published_by(judged.logical_run):
         there = yield from look(dated)
-        return Published(attempted("published", live.pointer), attempted("published", there.pointer))
+        known = there.pointer and there.pointer.published_by(judged.logical_run)
+        return Published(
+            attempted("published", live.pointer), attempted("published" if known else "superseded", there.pointer)
+        )
     manifest_sha256 = yield from create_manifest(judged)
     # Asked after the look at live.json: a rollback that comes later moves it, and the swap below is lost.
     if why := withdrawn():
         return Published(attempted("withdrawn", live.pointer, why), None)
+    if not judged.backfill and judged.days_ahead > _DAYS_AHEAD:
+        return Published(attempted("ahead", live.pointer, _why_ahead(judged)), None)
     target = judged.target(manifest_sha256)
     # Most dates are published once, so their pointer is taken to be absent until the store says otherwise.
     on_date = yield from swing(dated, judged, target, withdrawn, seen=ABSENT)
-    if on_date.outcome != "published":
-        # What is live was published for its date as well, so whoever finds itself live need not look there.
+    if on_date.outcome not in {"published", "superseded"}:
+        # What is live has been to the pointer of its date before, so whoever finds itself live need not write there.
         return Published(attempted(on_date.outcome, live.pointer, on_date.why), on_date)
     if judged.backfill:
+        # What a date shows and what is live are decided apart: a newer backfill of the date keeps no live run back.
         return Published(attempted("left_alone", live.pointer), on_date)
     return Published((yield from swing(LIVE, judged, target, withdrawn, seen=live)), on_date)
 
@@ -173,6 +191,14 @@ def _published(before: Pointer, judged: Judged, target: Target) -> Pointer:
         highest=judged.fence,
         current=judged.fence,
         history=(move, *before.history),
+    )
+
+
+def _why_ahead(judged: Judged) -> str:
+    return (
+        f"it is of {judged.run_date}, {judged.days_ahead} days after {judged.newest_day}, the newest landed day that "
+        f"it was made from, and {_DAYS_AHEAD} is allowed: it would keep the lists of the days between from readers; "
+        f"land those days first, or score as of the day after {judged.newest_day}"
     )
 
 

@@ -11,6 +11,7 @@ from refit.testing.simulated_store import prefix_of
 
 if TYPE_CHECKING:
     from refit.testing.schedules import Schedule
+    from refit.testing.simulated_runs import Run
 
 
 def broken_promises(schedule: Schedule) -> Iterator[str]:
@@ -25,6 +26,7 @@ def broken_promises(schedule: Schedule) -> Iterator[str]:
     for name, result in schedule.results.items():
         if not isinstance(result, RefitError):
             yield from _told(schedule, name, result, moves)
+            yield from _kept_back(schedule, name, result, moves)
     yield from _nobody_unheard(schedule.results, moves.get(LIVE, []))
     yield from _orphans(schedule)
 
@@ -91,6 +93,31 @@ def _told(schedule: Schedule, name: str, result: Any, moves: Mapping[str, list[d
             yield "a publication was denied and has happened"
         if attempt.outcome == "rolled_back" and "rollback" not in done:
             yield "a rollback was confirmed and is lost"
+
+
+def _kept_back(schedule: Schedule, name: str, result: Any, moves: Mapping[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """Whoever is told that something newer is there can see it there, and it is of a day whose data had come."""
+    run = schedule.runs.get(name)
+    if run is None:
+        return
+    if result.live.outcome == "superseded":
+        newer = _newer(run, moves.get(LIVE, []))
+        if not newer:
+            yield "a live run was kept back although nothing newer was ever live"
+        elif all(_days_ahead(schedule, move) > 1 for move in newer):
+            yield "lists of days that had not come kept back those of the days before them"
+    dated = "" if result.dated is None else result.dated.outcome
+    if dated == "superseded" and not _newer(run, moves.get(date_pointer(run.run_date), [])):
+        yield "a run was kept back at its date although nothing newer was ever there"
+
+
+def _newer(run: Run, moves: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [move for move in moves if move["kind"] == "publish" and move["fence"] > run.fence]
+
+
+def _days_ahead(schedule: Schedule, move: Mapping[str, Any]) -> int:
+    run = schedule.runs.get(move["logical_run"])
+    return run.days_ahead if run else 1
 
 
 def _backfills(schedule: Schedule, moves: list[dict[str, Any]]) -> Iterator[str]:

@@ -219,6 +219,7 @@ class Schedule:
             1 if order < self.promoted else 2,
             draw.choice((0, 0, -40, 40)),
             self.contents,
+            draw.choice((2, 3)) if draw.random() < 0.1 else 1,
         )
 
         def begin() -> Any:

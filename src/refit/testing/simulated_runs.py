@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from typing import Any
 
 from refit.digests import canonical_json, sha256
@@ -75,9 +76,16 @@ class Run:
     """By so many seconds the clock of its machine is wrong."""
     contents: dict[str, list[list[bytes]]]
     """Batch -> what its part files may hold, for every run of the schedule."""
+    days_ahead: int = 1
+    """From the newest landed day to its date; 1 unless somebody has asked for days that are to come."""
     tries: int = 0
     scored: Judged | None = field(default=None)
     """The last batch whose scoring was finished: the publishing step alone may be tried again."""
+
+    @property
+    def fence(self) -> list[str]:
+        """What orders it among all runs."""
+        return [self.run_date, self.ordered_at, self.name]
 
     def begin(self, protocols: Protocols, created: str, withdrawn: Callable[[], str | None]) -> Protocol[Any]:
         """Score a new batch and publish it."""
@@ -134,6 +142,7 @@ class Run:
             made_from={"run": self.name},
             at=created,
             by="schedule",
+            newest_day=(date.fromisoformat(self.run_date) - timedelta(days=self.days_ahead)).isoformat(),
             backfill=self.backfill,
         )
         return (yield from protocols.publishing(self.scored, withdrawn))

@@ -71,7 +71,7 @@ format: $(STAMP) ## Rewrite the code as lint wants it
 .PHONY: test
 test: $(STAMP) ## Every test but the long ones; those marked e2e share a whole stack
 	@$(BRING_PACKAGES)
-	@$(PYTHON) -m pytest -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
+	@$(PYTHON) -m pytest -m "not long and not release" -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-long
 test-long: $(STAMP) ## Backfills; every step killed, disks full, servers gone: before a release, it takes long
@@ -81,7 +81,12 @@ test-long: $(STAMP) ## Backfills; every step killed, disks full, servers gone: b
 .PHONY: test-fast
 test-fast: $(STAMP) ## Every test that starts no stack
 	@$(BRING_PACKAGES)
-	@$(PYTHON) -m pytest -m "not e2e and not long" -n 2 --dist loadfile
+	@$(PYTHON) -m pytest -m "not e2e and not long and not release" -n 2 --dist loadfile
+
+.PHONY: release
+release: $(STAMP) ## Build wheel and sdist into dist/, and read live lists with the wheel in an empty environment
+	@$(PYTHON) -m pytest -q -m release
+	@rm -rf dist build && $(PYTHON) -m build --outdir dist .
 
 .PHONY: audit
 audit: $(STAMP) ## Compare installed files with their hashes, write build/sbom.json, ask for known weaknesses (SERVICE=osv)
@@ -116,7 +121,7 @@ lock: $(STAMP) ## Resolve the requirements again and write the lock files
 .PHONY: clean
 clean: ## Remove caches and build files; .venv and .refit stay
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build
-	@rm -rf spark-warehouse metastore_db derby.log
+	@rm -rf spark-warehouse metastore_db derby.log dist site
 	@find . -path ./.venv -prune -o -path ./.refit -prune -o -name __pycache__ -type d -print0 | xargs -0r rm -rf
 
 .PHONY: help

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+ROW_SUMS = 2**256
+"""Sums of the SHA-256 of rows are taken modulo this number, so that the order of rows decides nothing."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -31,3 +34,9 @@ def digest_of(value: Any) -> str:
 def digest_of_files(files: Mapping[str, bytes]) -> str:
     """Return one digest over names and bytes of *files*; adding, renaming or changing a file changes it."""
     return digest_of({name: sha256(content) for name, content in files.items()})
+
+
+def digest_of_sums(rows: int, sums: Iterable[str]) -> str:
+    """Return the digest of *rows* rows, in any order, from the hexadecimal *sums* of the files that hold them."""
+    total = sum(int(one, 16) for one in sums) % ROW_SUMS
+    return digest_of({"rows": rows, "sum": f"{total:064x}"})

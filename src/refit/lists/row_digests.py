@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -12,9 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from refit.digests import digest_of
+from refit.digests import ROW_SUMS
 
-_LARGEST = 2**256
 _ENTRY = np.dtype([("item", "<u8"), ("score", "<f4"), ("source", "<u8"), ("reasons", "<i4")])
 _REASON = np.dtype([("item", "<u8"), ("contribution", "<f4")])
 
@@ -49,13 +47,7 @@ def sum_of_rows(rows: pa.RecordBatch) -> int:
         digest.update(entry_bytes[ends[row] * _ENTRY.itemsize : ends[row + 1] * _ENTRY.itemsize])
         digest.update(reason_bytes[reason_ends[row] * _REASON.itemsize : reason_ends[row + 1] * _REASON.itemsize])
         total += int.from_bytes(digest.digest(), "little")
-    return total % _LARGEST
-
-
-def content_digest(rows: int, sums: Iterable[str]) -> str:
-    """Return the digest of a whole batch from its number of rows and the hexadecimal sums of its files."""
-    total = sum(int(one, 16) for one in sums) % _LARGEST
-    return digest_of({"rows": rows, "sum": f"{total:064x}"})
+    return total % ROW_SUMS
 
 
 def _lengths(lists: pa.Array) -> NDArray[np.int64]:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from refit.digests import canonical_json, sha256
+from refit.digests import canonical_json, digest_of_sums, sha256
 from refit.errors import DamagedBatchError, NotFoundError
 from refit.interfaces import ModelVersion, ObjectStore
 from refit.lists.batch_index import make_index, without_places
-from refit.lists.row_digests import content_digest
 from refit.publication.publishing import Judged
 
 _MANIFEST_FORMAT = "refit-manifest/2"
@@ -98,7 +97,7 @@ def write_commit(
             "model": model,
             "made_from": made_from,
             "parts": list(parts),
-            "content_sha256": content_digest(sum(part["rows"] for part in parts), (part["content"] for part in parts)),
+            "content_sha256": digest_of_sums(sum(part["rows"] for part in parts), (part["content"] for part in parts)),
         }
     )
     store.create(f"{prefix}/index.json", canonical_json(commit))

@@ -87,7 +87,8 @@ def _prepare(folder: str, rows: int) -> None:
     )
     spark = session("bench drift_check")
     lake = land(spark, simulation, folder)
-    profile = reference_profile(spark, lake, shop, days_before(lake, _CUTOFF), _CUTOFF)
+    days, users = days_before(lake, _CUTOFF), lake.snapshot("users", _CUTOFF)
+    profile = reference_profile(spark, lake, shop, days, _CUTOFF, users=users)
     Path(folder, "profile.json").write_bytes(canonical_json(profile.to_json()))
     for name, since in _SIDES.items():
         days = days_before(lake, since + timedelta(days=_DAYS))

@@ -91,7 +91,7 @@ def profile_and_days(
 ) -> tuple[Profile, DailyCounts]:
     """Return the profile at *cutoff* and what every day from there to *end* was like in its bins."""
     trained = days_before(lake, cutoff)
-    profile = reference_profile(spark, lake, shop, trained, cutoff)
+    profile = reference_profile(spark, lake, shop, trained, cutoff, users=lake.snapshot("users", cutoff))
     history = lake.read(spark, "interactions", trained)
     daily = current_days(
         spark,

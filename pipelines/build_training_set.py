@@ -1,7 +1,7 @@
 """
 Step: build the training set and the holdout that judges it.
 
-Reads:  every landed day before `as_of`.
+Reads:  every landed day before `as_of`; the newest snapshot of the people not after it, for their consent.
 Writes: person-item pairs before the cutoff, the drift profile of their days, the holdout after the cutoff, and a
         manifest that names each landed version used.
 Re-run: safe; the same landed days and settings give the same digest, and a set that exists is not built again.
@@ -50,7 +50,7 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
     """Build the set whose holdout ends at *as_of*."""
     as_of = landed_as_of(as_of, lake, shop)
     days = days_before(lake, as_of)
-    recipe = Recipe.of(shop, as_of, days)
+    recipe = Recipe.of(shop, as_of, days, lake.snapshot("users", as_of))
     digest = recipe.digest
     place = addresses.training_set(digest)
     manifest = lake.store.get(f"{place}/manifest.json")

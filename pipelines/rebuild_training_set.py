@@ -42,7 +42,8 @@ def run(training_set: str, *, spark: SparkSession, lake: Lake, addresses: Addres
     manifest = load_manifest(lake, place)
     recipe = Recipe.from_manifest(manifest)
     changed = changed_days(lake, recipe.days)
-    gone = [day.day for day in recipe.days if day.path and not folders.exists(spark, lake.path(day.path))]
+    used = [*recipe.days, *([recipe.users] if recipe.users else [])]
+    gone = [day.day for day in used if day.path and not folders.exists(spark, lake.path(day.path))]
     if gone:
         raise NotFoundError(
             f"training set {training_set[:16]} was made from versions of {', '.join(gone[:5])} "

@@ -21,11 +21,13 @@ from pipelines import wiring
 from pipelines.instants import Instant, require_whole_days
 from refit.columns import Columns
 from refit.config import Shop
+from refit.consent import consenting
 from refit.errors import NotFoundError
 from refit.intakes import keep_consenting
 from refit.interfaces import Validator
 from refit.lake import Lake
 from refit.landing import staging
+from refit.people import with_segment
 from refit.settling import Settlement, Totals, tell_losses, totals
 from refit.suites import Inspection
 
@@ -63,7 +65,7 @@ def run(
     before = lake.read(spark, "intake", {entry.path: entry for entry in intakes}.values())
     before = before.where(F.col(Columns.EVENT_DATE).isin([date.fromisoformat(day) for day in apart]))
     if people is not None:
-        before = keep_consenting(before, lake.read(spark, "users", [people]))
+        before = keep_consenting(before, consenting(with_segment(lake.read(spark, "users", [people]), None)))
     inspection = Inspection(validator, suites, f"replaying {since.date()} to {until.date()}")
     with staging(spark, lake, uuid4().hex[:12]) as stage:
         every = Settlement(stage, shop, [date.fromisoformat(day) for day in apart], inspection)

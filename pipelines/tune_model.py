@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -69,7 +68,6 @@ def run(
     study = study_digest(shop, starts, manifest["digest"])
     folder = addresses.tuning(training_set, study)
     folds = Folds(shop, recipe.cutoff, factoriser, lake.path(f"{folder}/checkpoints"))
-    days = [day for day in recipe.days if datetime.fromisoformat(day.day).date() <= recipe.cutoff.date()]
     book = StoredBook.open(
         lake.store,
         folder,
@@ -81,7 +79,7 @@ def run(
     tuned = Study(
         starts=starts,
         tuning=shop.tuning,
-        folds=lambda: folds.make(lake.read(open_spark(), "interactions", days)),
+        folds=lambda: folds.make(recipe.told(open_spark(), lake, recipe.cutoff)),
         proposer=proposer,
     ).run(book)
     found = book.keep(tuned)

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from refit.cleaning import without_cancelled
 from refit.columns import Columns
 from refit.config import Shop
+from refit.consent import consenting, events_of_consenting
 from refit.digests import digest_of
 from refit.errors import ConfigurationError
 from refit.factors import ItemFactors
@@ -47,22 +48,30 @@ def inputs_as_of(lake: Lake, shop: Shop, as_of: datetime) -> dict[str, Any]:
     }
 
 
-def history_before(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> DataFrame:
-    """Return every event before *as_of* that was not taken back before it."""
-    events = lake.read(spark, "interactions", days_before(lake, as_of)).where(F.col(Columns.EVENT_TIME) < F.lit(as_of))
-    return without_cancelled(events, shop.events)
+def history_before(
+    spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime, *, consent_at: datetime | None = None
+) -> DataFrame:
+    """
+    Return every event before *as_of* that was not taken back before it, of people who consent.
+
+    Consent is that of the newest users snapshot not after *consent_at*, or *as_of* where that is not given: a model
+    that learns up to a cutoff and is judged after it must not learn from somebody who withdrew in between.
+    """
+    users = lake.snapshot("users", consent_at or as_of)
+    events = events_of_consenting(spark, lake, days_before(lake, as_of), users)
+    return without_cancelled(events.where(F.col(Columns.EVENT_TIME) < F.lit(as_of)), shop.events)
 
 
 def people_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> DataFrame | None:
     """
-    Return each person of the users table once, with `segment` where the lists use one; None for a shop without users.
+    Return each person who consents once, with `segment` where the lists use one; None for a shop without users.
 
     Raises:
         ConfigurationError: the shop names a segment column that there is not.
     """
     landed = lake.snapshot("users", as_of)
     if landed is not None:
-        return with_segment(lake.read(spark, "users", [landed]), shop.lists.segment)
+        return consenting(with_segment(lake.read(spark, "users", [landed]), shop.lists.segment))
     if shop.lists.segment is None:
         return None
     raise ConfigurationError(
@@ -96,7 +105,8 @@ def touches_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) 
     if not any(day.path for day in days):
         return Touches()
     time = F.col(Columns.EVENT_TIME)
-    recent = lake.read(spark, "interactions", days).where((time >= F.lit(since)) & (time < F.lit(as_of)))
+    events = events_of_consenting(spark, lake, days, lake.snapshot("users", as_of))
+    recent = events.where((time >= F.lit(since)) & (time < F.lit(as_of)))
     # Orders are taken back from the latest on, so older days would not change what is left of these.
     return count_touches(
         without_cancelled(recent, shop.events),

@@ -69,10 +69,12 @@ class DriftCheck:
         try:
             used = [Landed(**entry) for entry in load_manifest(self.lake, self.training_set)["used"]]
             start = (self.cutoff - timedelta(days=drift.reference_days)).date()
-            before = sample(self.spark, self.lake, shop, used, start, self.cutoff, _SAMPLE)
+            # Whoever has withdrawn consent since the training is not shown on either side.
+            users = self.lake.snapshot("users", self.as_of)
+            before = sample(self.spark, self.lake, shop, used, start, self.cutoff, _SAMPLE, users=users)
             newest = _EPOCH + timedelta(days=self.windows[0].first)
             landed = days_before(self.lake, self.as_of)
-            after = sample(self.spark, self.lake, shop, landed, newest, self.as_of, _SAMPLE)
+            after = sample(self.spark, self.lake, shop, landed, newest, self.as_of, _SAMPLE, users=users)
         except NotFoundError as error:
             return {}, f"There is no report by Evidently, the reference cannot be sampled: {error}."
         report = open_reporter().report(before, after, numbers=drift.numbers, categories=drift.categories)

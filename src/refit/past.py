@@ -97,9 +97,9 @@ class Past:
 
     def _profile(self, step: int) -> Profile:
         if step not in self._profiles:
-            cutoff = self.moments[step].cutoff
+            cutoff, users = self.moments[step].cutoff, self.lake.snapshot("users", self.moments[step].as_of)
             days = days_before(self.lake, cutoff)
-            self._profiles[step] = reference_profile(self.spark, self.lake, self.shop, days, cutoff)
+            self._profiles[step] = reference_profile(self.spark, self.lake, self.shop, days, cutoff, users=users)
         return self._profiles[step]
 
     def _days(self, champion: int) -> DailyCounts:
@@ -134,7 +134,7 @@ class Past:
 
     def _pairs(self, cutoff: datetime, as_of: datetime) -> DataFrame:
         return person_item_pairs(
-            history_before(self.spark, self.lake, self.shop, cutoff),
+            history_before(self.spark, self.lake, self.shop, cutoff, consent_at=as_of),
             since=as_of - self.shop.training.window,
             as_of=cutoff,
             events=self.shop.serving_events,

@@ -29,6 +29,7 @@ def stored_profile(
         "format": FORMAT,
         "days": [[day.day, day.rows, day.digest] for day in days],
         "cutoff": recipe.cutoff.isoformat(),
+        **({"users": [recipe.users.rows, recipe.users.digest]} if recipe.users else {}),
         "catalogue": [catalogue.day, catalogue.digest] if catalogue else None,
         "drift": shop.drift.model_dump(mode="json"),
         "events": shop.events.model_dump(mode="json"),
@@ -38,7 +39,7 @@ def stored_profile(
     stored = lake.store.get(key)
     if stored is not None:
         return stored.content
-    profile = reference_profile(open_spark(), lake, shop, days, recipe.cutoff)
+    profile = reference_profile(open_spark(), lake, shop, days, recipe.cutoff, users=recipe.users)
     content = canonical_json(profile.to_json())
     lake.store.create(key, content)
     return content

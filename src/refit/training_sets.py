@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from refit.cleaning import without_cancelled
 from refit.columns import Columns
 from refit.config import Confidence, Events, Shop, Training
+from refit.consent import events_of_consenting
 from refit.digests import digest_of
 from refit.errors import NotEnoughDataError, NotFoundError
 from refit.histories import person_item_pairs
@@ -32,12 +33,18 @@ class Recipe:
     confidence: Confidence
     days: Sequence[Landed]
     """The landed versions that it reads."""
+    users: Landed | None = None
+    """The snapshot that says who consents, the newest not after *as_of*; None for a shop without a users table."""
     rated: bool = False
     """Whether a confidence is a rating, so that the holdout holds the ratings that models must predict."""
 
     @classmethod
-    def of(cls, shop: Shop, as_of: datetime, days: Sequence[Landed]) -> Recipe:
-        """Return the recipe of the set whose holdout ends at *as_of*; *days* are all landed days before it."""
+    def of(cls, shop: Shop, as_of: datetime, days: Sequence[Landed], users: Landed | None) -> Recipe:
+        """
+        Return the recipe of the set whose holdout ends at *as_of*.
+
+        *days* are all landed days before it, *users* the newest users snapshot not after it.
+        """
         return cls(
             shop=shop.name,
             since=as_of - timedelta(days=shop.training.window_days),
@@ -46,6 +53,7 @@ class Recipe:
             events=shop.serving_events,
             confidence=shop.confidence,
             days=days,
+            users=users,
             rated=shop.als.preferences == "explicit",
         )
 
@@ -59,7 +67,8 @@ class Recipe:
             "events": self.events.model_dump(mode="json"),
             "confidence": self.confidence.model_dump(mode="json"),
             "days": [[day.day, day.rows, day.digest] for day in self.days],
-            # Said only where it is so: sets without ratings are called what they were called before there were any.
+            # Said only where it is so: sets of other shops are called what they were called before.
+            **({"users": [self.users.rows, self.users.digest]} if self.users else {}),
             **({"rated": True} if self.rated else {}),
         }
 
@@ -76,6 +85,7 @@ class Recipe:
             "counts": counts,
             "content": content,
             "used": [asdict(day) for day in self.days],
+            **({"users": asdict(self.users)} if self.users else {}),
         }
 
     @classmethod
@@ -90,17 +100,25 @@ class Recipe:
             events=Events.model_validate(made["events"]),
             confidence=Confidence.model_validate(made["confidence"]),
             days=[Landed(**entry) for entry in manifest["used"]],
+            users=Landed(**manifest["users"]) if "users" in manifest else None,
             rated=made.get("rated", False),
         )
 
+    def told(self, spark: SparkSession, lake: Lake, until: datetime) -> DataFrame:
+        """Return the events before *until* as they were landed, of people who consent at `as_of`."""
+        events = events_of_consenting(spark, lake, self.days, self.users)
+        return events.where(F.col(Columns.EVENT_TIME) < F.lit(until))
+
     def history(self, spark: SparkSession, lake: Lake) -> DataFrame:
-        """Return the events before the cutoff that were not taken back before it: nobody knows more at the cutoff."""
-        events = lake.read(spark, "interactions", self.days)
-        return without_cancelled(events.where(F.col(Columns.EVENT_TIME) < F.lit(self.cutoff)), self.events)
+        """
+        Return the events before the cutoff that were not taken back before it: nobody knows more at the cutoff.
+
+        They are those of people who consent at `as_of`.
+        """
+        return without_cancelled(self.told(spark, lake, self.cutoff), self.events)
 
     def write(self, spark: SparkSession, lake: Lake, place: str) -> tuple[dict[str, int], dict[str, str]]:
         """Write `pairs` and `holdout` below *place*, relative to the lake; return their counts and content digests."""
-        events = lake.read(spark, "interactions", self.days)
         pairs = person_item_pairs(
             self.history(spark, lake),
             since=self.since,
@@ -109,7 +127,7 @@ class Recipe:
             confidence=self.confidence,
         )
         written = _written(spark, pairs, lake.path(f"{place}/pairs"))
-        whole = without_cancelled(events.where(F.col(Columns.EVENT_TIME) < F.lit(self.as_of)), self.events)
+        whole = without_cancelled(self.told(spark, lake, self.as_of), self.events)
         judges = holdout(
             whole,
             written,

@@ -13,6 +13,7 @@ from refit import folders
 from refit.as_of import catalogue_as_of, days_before
 from refit.columns import Columns
 from refit.config import Drift, Shop
+from refit.consent import events_of_consenting
 from refit.day_counts import Table, count_days, frequent_names, quantile_edges
 from refit.errors import NotFoundError
 from refit.features import (
@@ -37,16 +38,19 @@ _TENURE = "tenure_of_{}"
 _LOTS = 1_000_000
 
 
-def reference_profile(spark: SparkSession, lake: Lake, shop: Shop, days: Sequence[Landed], cutoff: datetime) -> Profile:
+def reference_profile(
+    spark: SparkSession, lake: Lake, shop: Shop, days: Sequence[Landed], cutoff: datetime, *, users: Landed | None
+) -> Profile:
     """
     Return the profile of the `drift.reference_days` days before *cutoff*; *days* are all landed days before it.
 
+    People who do not consent in the snapshot *users* count nowhere; None for a shop without a users table.
     Activity is taken from those of its days that have `drift.activity_days` days of history; in a young shop none has.
     """
     drift = shop.drift
     start = (cutoff - timedelta(days=drift.reference_days)).date()
-    history = _read(spark, lake, days, None, cutoff)
-    events = _read(spark, lake, days, start, cutoff)
+    history = _read(spark, lake, days, users, None, cutoff)
+    events = _read(spark, lake, days, users, start, cutoff)
     items = catalogue_as_of(spark, lake, cutoff)
     rows = event_features(events, items, drift, time_zone=shop.calendar.time_zone or "UTC").persist()
     active = None
@@ -60,7 +64,7 @@ def reference_profile(spark: SparkSession, lake: Lake, shop: Shop, days: Sequenc
             dated = events.select(Columns.ITEM, F.unix_date(F.to_date(Columns.EVENT_TIME)).alias(DAY))
             tenures.append(_tenure(dated, first_days(history, Columns.ITEM), Columns.ITEM, NEW_ITEMS))
         if drift.activity or NEW_PEOPLE in drift.newcomers:
-            recent = _read(spark, lake, days, start - timedelta(days=drift.activity_days), cutoff)
+            recent = _read(spark, lake, days, users, start - timedelta(days=drift.activity_days), cutoff)
             active = person_days(recent, items, drift, shop.events).where(F.col(DAY) >= day_number(start)).persist()
             whole = active.where(F.col(DAY) >= day_number(_first(days)) + drift.activity_days - 1)
             edges |= quantile_edges(whole, drift.activity)
@@ -98,13 +102,14 @@ def current_days(
     Return what each day in [*since*, *as_of*) was like, in the bins of *reference*; one Spark job.
 
     *days* are all landed days before *as_of*, *people* and *items* those of the model's training data by their ids;
-    without *people* nobody can be called new.
+    without *people* nobody can be called new. Consent is that of the newest users snapshot not after *as_of*.
     """
+    users = lake.snapshot("users", as_of)
     drift = measurable(shop.drift, reference)
     catalogue = catalogue_as_of(spark, lake, as_of)
     new_items = (NEW_ITEMS,) if NEW_ITEMS in drift.newcomers else ()
     events = event_features(
-        _read(spark, lake, days, since, as_of),
+        _read(spark, lake, days, users, since, as_of),
         catalogue,
         drift,
         time_zone=shop.calendar.time_zone or "UTC",
@@ -116,7 +121,7 @@ def current_days(
     tables = [Table(events, drift.numbers, by_name, (WEEKDAY, *by_item, *new_items))]
     new_people = NEW_PEOPLE in drift.newcomers and people is not None
     if drift.activity or new_people:
-        recent = _read(spark, lake, days, since - timedelta(days=drift.activity_days), as_of)
+        recent = _read(spark, lake, days, users, since - timedelta(days=drift.activity_days), as_of)
         active = person_days(recent, catalogue, drift, shop.events).where(F.col(DAY) >= day_number(since))
         if people is not None and new_people:
             known = people.select(Columns.USER, F.lit(0).alias(NEW_PEOPLE))
@@ -153,10 +158,20 @@ def watch(
 
 
 def sample(
-    spark: SparkSession, lake: Lake, shop: Shop, days: Sequence[Landed], since: date, until: datetime, most: int
+    spark: SparkSession,
+    lake: Lake,
+    shop: Shop,
+    days: Sequence[Landed],
+    since: date,
+    until: datetime,
+    most: int,
+    *,
+    users: Landed | None,
 ) -> pa.Table:
     """
     Return up to *most* events of [*since*, *until*) with the numbers and categories of the policy, chosen by a hash.
+
+    They are of people who consent in the snapshot *users*; None for a shop without a users table.
 
     Raises:
         NotFoundError: a landed day is not in the lake any more, or there is none.
@@ -166,7 +181,7 @@ def sample(
     gone = [day.day for day in chosen if not folders.exists(spark, lake.path(day.path))]
     if gone:
         raise NotFoundError(f"{len(gone)} of {len(chosen)} days from {since} are not in the lake any more")
-    events = _read(spark, lake, chosen, since, until)
+    events = _read(spark, lake, chosen, users, since, until)
     chance = F.xxhash64(Columns.USER, Columns.ITEM, Columns.EVENT_TIME)
     # The catalogue of landed days says how many rows there are, so none is sorted that has no chance to be chosen.
     share = min(1.0, 1.1 * most / max(sum(day.rows for day in chosen), 1))
@@ -202,10 +217,18 @@ def _first(days: Sequence[Landed]) -> date:
     return date.fromisoformat(min(entry.day for entry in days if entry.path))
 
 
-def _read(spark: SparkSession, lake: Lake, days: Sequence[Landed], since: date | None, until: datetime) -> DataFrame:
+def _read(
+    spark: SparkSession,
+    lake: Lake,
+    days: Sequence[Landed],
+    users: Landed | None,
+    since: date | None,
+    until: datetime,
+) -> DataFrame:
     start = since or _EPOCH
     chosen = [day for day in days if day.day >= start.isoformat()]
-    return between(lake.read(spark, "interactions", chosen), datetime.combine(start, time(), tzinfo=UTC), until)
+    events = events_of_consenting(spark, lake, chosen, users)
+    return between(events, datetime.combine(start, time(), tzinfo=UTC), until)
 
 
 def _tenure(rows: DataFrame, first: DataFrame, key: str, name: str) -> Table:

@@ -30,6 +30,10 @@ recent_days = 6
 
 [tuning]
 folds = 2
+
+[drift]
+reference_days = 7
+activity_days = 3
 """
 EVENTS = {
     """weights = { purchase = 1.0 }
@@ -42,6 +46,14 @@ cancellation = "return"
 cancels = ["purchase"]
 """
 }
+
+
+AGREED = [f"p{number:02d}" for number in range(30)]
+"""All people of the shop."""
+WITHDRAWN = {"p04", "p05", "p06", "p07"}
+"""Who is not there, says no, says nothing, and says both yes and no from the fourth day before the end on."""
+LATER = END - 3 * DAY
+"""When the snapshot is taken in which they withdraw."""
 
 
 class Event(NamedTuple):

@@ -115,6 +115,10 @@ class TeaShop:
         """Land the people as they are known just before *until*."""
         self._land("users", until.date(), [(name, True, country) for name, country in users.items()])
 
+    def agree(self, answers: Iterable[tuple[str, bool | None]], until: datetime) -> None:
+        """Land the people and what each says to being learnt from, as they are known just before *until*."""
+        self._land("users", until.date(), [(name, answer, None) for name, answer in answers])
+
     def _land(self, table: str, day: date, rows: list[Any]) -> None:
         landing = uuid4().hex[:8]
         path = f"{table}/landing={landing}"

@@ -175,6 +175,32 @@ def test_an_order_taken_back_in_full_is_no_history(spark: SparkSession) -> None:
     assert without_cancelled(spark.createDataFrame(events, COLUMNS), EVENTS).collect() == []
 
 
+def test_a_cancellation_takes_back_nothing_but_what_it_cancels(spark: SparkSession) -> None:
+    """Views, a free item and an order without a quantity stay as they are, beside an order that is taken back."""
+    events = [
+        event(kind="view"),
+        event(minutes=1, value=0),
+        event(minutes=2, value=5),
+        event(minutes=3, value=2),
+        cancel(minutes=4, value=2),
+        event("ben", minutes=5, kind="view"),
+        event("cem", minutes=6, value=0),
+    ]
+    frame = spark.createDataFrame(events, COLUMNS)
+    nameless = spark.createDataFrame(
+        [(*event(minutes=9)[:4], None, "1"), (*cancel(minutes=10)[:4], None, "1")], COLUMNS
+    )
+    left = without_cancelled(frame.union(nameless), EVENTS).orderBy("event_time")
+    assert [(row["user_id"], row["event_type"], row["value"]) for row in left.collect()] == [
+        ("ann", "view", 1.0),
+        ("ann", "purchase", 0.0),
+        ("ann", "purchase", 5.0),
+        ("ben", "view", 1.0),
+        ("cem", "purchase", 0.0),
+        ("ann", "purchase", None),
+    ]
+
+
 def test_a_shop_without_cancellations_reads_what_it_landed(spark: SparkSession) -> None:
     frame = spark.createDataFrame([event()], COLUMNS)
     assert without_cancelled(frame, Events(weights={"purchase": 1.0}, relevant=("purchase",))) is frame
@@ -265,6 +291,36 @@ def test_the_newest_events_of_an_endless_person_are_kept(spark: SparkSession) ->
     assert fates(rows) == {"kept": 6, "over_the_cap": 7}
     kept = [row["order_id"] for row in rows if row["user_id"] == "ann" and row["fate"] == "kept"]
     assert kept == ["7", "8", "9"]
+
+
+def test_what_is_left_out_for_another_reason_takes_nobodys_place_under_the_cap(spark: SparkSession) -> None:
+    """
+    Three real events of a morning, then a newest one that is told in nine forms: equal, with an equal key, cancelled at
+    once, or absurd. A cap of four has room for all that is real.
+    """
+    settings = EVERYTHING.model_copy(update={"max_events_per_person": 4, "bots": None})
+    real = [event(item=f"i{n}", minutes=n, order=f"o{n}") for n in range(3)]
+    last = event(item="last", minutes=50, order="last")
+    told_again = [last, last, last, event(item="last", minutes=49, order="last")]
+    taken_back = [event(item="back", minutes=60, order="b"), cancel(item="back", minutes=61, order="c")]
+    absurd = event(item="absurd", minutes=70, value=1e9, order="absurd")
+    others = [event(f"u{n}", minutes=n, value=1 + n % 5, order=f"u{n}") for n in range(30)]
+    rows = cleaned(spark, [*real, last, *told_again, *taken_back, absurd, *others], settings)
+    assert [row["item_id"] for row in rows if row["user_id"] == "ann" and row["fate"] == "kept"] == [
+        "i0", "i1", "i2", "last",
+    ]  # fmt: skip
+    assert "over_the_cap" not in fates(rows)
+    assert fates(rows)["outliers"] == 1
+
+
+def test_values_that_are_missing_are_not_enough_to_judge_by(spark: SparkSession) -> None:
+    """Five events of which two have a value say as little as two."""
+    settings = OFF.model_copy(update={"outliers": Outliers(method="quantile_cap", quantile=0.5, min_events=3)})
+    frame = intake(spark, values(1.0, 9.0, 2.0, 3.0, 4.0)).withColumn(
+        "value", F.when(F.col("value").isin(1.0, 9.0), F.col("value"))
+    )
+    told = clean(frame, rows=5, days=1, cleaning=settings, events=EVENTS).collect()
+    assert sorted(row["value"] for row in told if row["value"] is not None) == [1.0, 9.0]
 
 
 def test_missing_context_is_filled_with_what_is_typical_of_the_day(spark: SparkSession) -> None:

@@ -142,7 +142,7 @@ def champion_files(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
     """Give the files of a model trained on the days before the cutoff; they are the same in every lake here."""
     lake = made_lake(tmp_path_factory.mktemp("trained"), spark, dear_from=999)
     shop = load_shop(REPOSITORY / "shops", "simulated").model_copy(update={"drift": POLICY})
-    profile = reference_profile(spark, lake, shop, days_before(lake, CUTOFF), CUTOFF)
+    profile = reference_profile(spark, lake, shop, days_before(lake, CUTOFF), CUTOFF, users=None)
     model = ItemFactors(
         items=pa.array([f"i{n:02d}" for n in range(20)]),
         factors=np.ones((20, 2), dtype=np.float32),

@@ -15,4 +15,4 @@ FROM orders
 WHERE CustomerID IS NOT NULL                                            -- a known customer
   AND NOT coalesce(try_cast(Quantity AS DOUBLE) <= 0 AND InvoiceNo NOT LIKE 'C%', FALSE) -- no stock correction
   AND NOT coalesce(try_cast(UnitPrice AS DOUBLE) <= 0, FALSE)           -- no gift, no write-off
-  AND trim(StockCode) RLIKE '^[0-9]{5}'                                 -- no postage, fee or manual entry
+  AND coalesce(trim(StockCode) RLIKE '^[0-9]{5}', TRUE)                 -- no postage, fee or manual entry; null is set apart

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
@@ -82,7 +81,10 @@ def clean(intake: DataFrame, *, rows: int, days: int, cleaning: Cleaning, events
         fates = fates.alter("normalised", normalise(fates.rows, cleaning.normalise))
     place, laid_out = _lay_out(fates.rows, rows, days)
     fates = Fates(laid_out, fates.altered)
-    fates = _leave_out_busy_people(fates, good, place, cleaning)
+    most, programs = _busy_people(good, cleaning)
+    if programs is not None:
+        marked = fates.rows.join(F.broadcast(programs), [Columns.EVENT_DATE, Columns.USER], "left")
+        fates = Fates(marked, fates.altered).leave("bots", F.coalesce("_bot", F.lit(False)), "_bot")
     if cleaning.exact_repeats:
         fates = fates.leave("exact_repeats", repeats(fates.rows, list(dict.fromkeys([*place, *own]))))
     if cleaning.keyed_repeats:
@@ -92,6 +94,10 @@ def clean(intake: DataFrame, *, rows: int, days: int, cleaning: Cleaning, events
         cancelled = cancel(fates.rows, [*place, Columns.USER, Columns.ITEM], events)
         fates = fates.alter("partly_cancelled", cancelled).leave("cancelled", F.col("_gone"), "_gone")
     fates = _tame_outliers(fates, good, cleaning)
+    cap = cleaning.max_events_per_person
+    if cap and most > cap:
+        # After all that leaves events out, so that what is no event of its own takes nobody's place.
+        fates = fates.leave("over_the_cap", newest(fates.rows, [*place, Columns.USER], cap))
     for column, how in cleaning.impute.items():
         fates = fates.alter(f"imputed_{column}", fill_missing(fates.rows, good, column, how))
     return (
@@ -113,26 +119,26 @@ def _lay_out(rows: DataFrame, count: int, days: int) -> tuple[list[str], DataFra
     return place, placed.repartition(tasks, *place)
 
 
-def _leave_out_busy_people(fates: Fates, good: DataFrame, place: Sequence[str], cleaning: Cleaning) -> Fates:
+def _busy_people(good: DataFrame, cleaning: Cleaning) -> tuple[int, DataFrame | None]:
+    """
+    Return the most events of one person's day, 0 where nobody is busy, and the people-days that look like programs.
+
+    These have event_date, user_id and `_bot`, which is true; None for none.
+    """
     cap, bots = cleaning.max_events_per_person, cleaning.bots
     least = min([bots.min_events] if bots else [], default=math.inf)
     least = min(least, cap + 1 if cap else math.inf)
     if least == math.inf:
-        return fates
+        return 0, None
     day = [Columns.EVENT_DATE, Columns.USER]
     busy = good.groupBy(*day).agg(F.count(F.lit(1)).alias("_events")).where(F.col("_events") >= least).persist()
     try:
-        most = busy.agg(F.max("_events")).collect()[0][0]
-        if most is None:
-            return fates
-        if bots and most >= bots.min_events:
-            suspects = busy.where(F.col("_events") >= bots.min_events)
-            programs = looks_like_a_program(good.join(F.broadcast(suspects), day, "left_semi"), bots)
-            marked = fates.rows.join(F.broadcast(programs.withColumn("_bot", F.lit(True))), day, "left")
-            fates = Fates(marked, fates.altered).leave("bots", F.coalesce("_bot", F.lit(False)), "_bot")
-        if cap and most > cap:
-            fates = fates.leave("over_the_cap", newest(fates.rows, [*place, Columns.USER], cap))
-        return fates
+        most = busy.agg(F.max("_events")).collect()[0][0] or 0
+        if bots is None or most < bots.min_events:
+            return most, None
+        suspects = busy.where(F.col("_events") >= bots.min_events)
+        programs = looks_like_a_program(good.join(F.broadcast(suspects), day, "left_semi"), bots)
+        return most, programs.withColumn("_bot", F.lit(True))
     finally:
         busy.unpersist()
 

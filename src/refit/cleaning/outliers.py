@@ -17,6 +17,7 @@ def largest_values(events: DataFrame, settings: Outliers) -> DataFrame:
     """
     Return event_date, event_type and `_largest` for every day and type with enough *events*; null for no limit.
 
+    Only events that have a value count.
     Values are compared as ln(1 + value), rounded to a thousandth: quantities and amounts are skewed, and the rounding
     keeps exact quantiles within bounded memory.
     """
@@ -24,10 +25,10 @@ def largest_values(events: DataFrame, settings: Outliers) -> DataFrame:
     enough = F.col("n") >= settings.min_events
     if settings.method == "quantile_cap":
         quantiles = logs.groupBy(*_GROUP).agg(
-            F.count(F.lit(1)).alias("n"), F.percentile("log", settings.quantile).alias("highest")
+            F.count("log").alias("n"), F.percentile("log", settings.quantile).alias("highest")
         )
         return quantiles.where(enough).select(*_GROUP, F.expm1("highest").alias("_largest"))
-    middles = logs.groupBy(*_GROUP).agg(F.count(F.lit(1)).alias("n"), F.median("log").alias("middle")).where(enough)
+    middles = logs.groupBy(*_GROUP).agg(F.count("log").alias("n"), F.median("log").alias("middle")).where(enough)
     away = F.abs(F.col("log") - F.col("middle"))
     spreads = (
         logs.join(F.broadcast(middles), list(_GROUP))

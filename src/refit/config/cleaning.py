@@ -60,7 +60,11 @@ class Cleaning(Part):
     outliers: Outliers | None = None
     """Leave out or lower absurd values."""
     max_events_per_person: Count | None = 5_000
-    """Of one person's day the newest so many events are kept; guards every later step against one endless history."""
+    """
+    Of one person's day the newest so many events are kept; guards every later step against one endless history.
+
+    Events that were left out for another reason, such as repeats, do not count.
+    """
     impute: dict[str, Literal["median", "mode"]] = Field(default_factory=dict)
     """Context column -> how its missing values are filled from the rest of the day."""
     normalise: Normalise = Normalise()

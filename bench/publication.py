@@ -93,7 +93,7 @@ def _publish(store: S3ObjectStore, number: int, files: int, content: bytes) -> s
 
 def _again(store: S3ObjectStore, prefix: str) -> None:
     commit, verdict = read_commit(store, prefix), {"decision": "publish"}
-    publish(store, prefix, commit, verdict, good_until="", withdrawn=lambda _: None, at="")
+    publish(store, prefix, commit, verdict, good_until="", withdrawn=lambda _: None, at=commit["as_of"])
 
 
 def _back(store: S3ObjectStore, batch: str, number: int) -> None:

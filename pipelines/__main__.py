@@ -45,6 +45,7 @@ STEPS = (
     "check_freshness",
     "copy_lists",
     "collect_garbage",
+    "lower_horizon",
     "read_person",
     "pseudonym",
 )

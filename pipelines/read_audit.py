@@ -15,7 +15,7 @@ from pipelines import wiring
 from refit.audit import AuditLog, Record
 from refit.champions import check_memory
 from refit.interfaces import ModelRegistry
-from refit.standing import ADOPTION, PROMOTION, ROLLBACK
+from refit.standing import ADOPTION, HORIZON, PROMOTION, ROLLBACK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,8 @@ def _what(record: Record) -> str:
         return f"from version {facts['from']} back to version {facts['version']}"
     if record.kind == ADOPTION:
         return f"version {facts['version']} adopted, the alias named {facts['alias']}"
+    if record.kind == HORIZON:
+        return f"the horizon lowered to {facts['to']} in {', '.join(sorted(facts['horizons']))}"
     return str(facts.get("said") or f"challenger version {facts['challenger']} approved")
 
 

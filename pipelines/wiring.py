@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -25,9 +25,10 @@ from refit.errors import ConfigurationError
 from refit.interfaces import DriftReporter, Factoriser, ModelRegistry, ObjectStore, Proposer, Tracker, Validator
 from refit.lake import Lake
 from refit.pseudonyms import PseudonymKey
-from refit.publication import Try, new_try
+from refit.publication import LIVE, Try, new_try
 from refit.publication.symlinks import write_symlinks
 from refit.sources import Warehouse
+from refit.store_clock import read_clock, require_past
 
 
 def settings() -> Settings:
@@ -95,8 +96,15 @@ def audit() -> AuditLog:
 
 
 def this_try(logical_run: str, ordered_at: datetime | None) -> Try:
-    """Return the try of *logical_run* that this process is; a run that nobody named or ordered is one of its own."""
-    now = datetime.now(UTC)  # it names and orders batches and chooses no data
+    """
+    Return the try of *logical_run* that this process is; a run that nobody named or ordered is one of its own.
+
+    Raises:
+        AheadOfClockError: *ordered_at* is after the clock of the store.
+    """
+    now = read_clock(lists(), LIVE)  # it names and orders batches and chooses no data
+    if ordered_at is not None:
+        require_past("ordered_at", ordered_at, now)
     named = logical_run or f"by-hand/{uuid4()}"
     return new_try(logical_run=named, ordered_at=ordered_at or now, created=now, code=code(""))
 

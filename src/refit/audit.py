@@ -17,7 +17,8 @@ from typing import Any
 from refit.digests import canonical_json, sha256
 from refit.errors import ConflictError, RefitError
 from refit.interfaces import ObjectStore
-from refit.standing import Standing
+from refit.standing import ANSWERED_AT, Standing
+from refit.store_clock import read_clock, require_past
 
 PREFIX = "audit/"
 FORMAT = "refit-audit/1"
@@ -35,7 +36,7 @@ class Record:
     number: int
     """From 1 on, without a gap."""
     kind: str
-    """approval, refusal, promotion, rollback or adoption."""
+    """approval, refusal, promotion, rollback, adoption or horizon."""
     at: str
     """When it was written (ISO 8601, UTC)."""
     by: str
@@ -103,7 +104,12 @@ class AuditLog:
 
         Raises:
             ConflictError: somebody else has written that record first; read the newest one and decide again.
+            AheadOfClockError: *at*, or the moment of the answer that *facts* tell, is after the clock of the store.
         """
+        clock = read_clock(self._store, after.key if after else key_of(1))
+        require_past("at", at, clock)
+        if facts.get(ANSWERED_AT):
+            require_past(ANSWERED_AT, facts[ANSWERED_AT], clock)
         number = after.number + 1 if after else 1
         standing = after.standing if after else Standing()
         record = Record(

@@ -19,7 +19,18 @@ from refit.config.approval import Approvals
 from refit.errors import ConflictError, ModelDamagedError, NotApprovedError
 from refit.factors import load_verified
 from refit.interfaces import ModelRegistry, ModelVersion, Tracker
-from refit.standing import APPROVAL, OVERTAKEN, PROMOTION, REFUSAL, REJECTED, Answered, Reign, Standing, refusal_digest
+from refit.standing import (
+    ANSWERED_AT,
+    APPROVAL,
+    OVERTAKEN,
+    PROMOTION,
+    REFUSAL,
+    REJECTED,
+    Answered,
+    Reign,
+    Standing,
+    refusal_digest,
+)
 
 _TRIES = 10
 _QUOTED = ("training_set", "evaluation_run", "dossier", "code", "requested_by", "judged_against")
@@ -113,7 +124,7 @@ class Promotions:
             "digest": challenger.digest,
             "cutoff": challenger.cutoff,
             "source": answer.source,
-            "answered_at": answer.at,
+            ANSWERED_AT: answer.at,
             **{name: challenger.tags.get(name, "") for name in _QUOTED},
         }
         made = self.log.append(newest, PROMOTION, at=self.now, by=answer.by, reason=answer.reason, facts=facts)
@@ -219,7 +230,7 @@ def _said(answer: Answer, challenger: ModelVersion) -> dict[str, Any]:
         "challenger": challenger.version,
         "digest": challenger.digest,
         "source": answer.source,
-        "answered_at": answer.at,
+        ANSWERED_AT: answer.at,
     }
     return {"by": answer.by, "reason": answer.reason, "facts": facts}
 

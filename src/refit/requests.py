@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -85,6 +86,8 @@ class Answer:
     keys: tuple[str, ...] = ()
     why: str = ""
     """What was said instead of an answer, when the outcome is unknown."""
+    at: datetime | None = field(default=None, compare=False)
+    """What the clock of the store said when it answered; None where it did not tell."""
 
 
 DONE = Outcome.DONE
@@ -123,12 +126,32 @@ def unsettled(request: Request, answer: Answer) -> UnsettledError:
     )
 
 
-def answer_surely(store: ObjectStore, request: Request, put: Callable[[str, bytes, str | None], Answer]) -> Answer:
+TRIES = 8
+"""A request whose outcome stays unknown is made so often."""
+
+
+def ask(request: Request) -> Protocol[Answer]:
+    """Make *request* until its outcome is known."""
+    answer = Answer(UNKNOWN)
+    for _ in range(TRIES):
+        answer = yield request
+        if answer.outcome is not UNKNOWN:
+            return answer
+    raise unsettled(request, answer)
+
+
+def answer_surely(
+    store: ObjectStore, request: Request, put: Callable[[str, bytes, str | None], Answer], *, at: datetime
+) -> Answer:
     """
-    Answer *request* from a store that always knows what it did.
+    Answer *request* from a store that always knows what it did and whose clock says *at*.
 
     *put* writes an object if its etag is still the one given, None meaning that there is none.
     """
+    return replace(_answered(store, request, put), at=at)
+
+
+def _answered(store: ObjectStore, request: Request, put: Callable[[str, bytes, str | None], Answer]) -> Answer:
     match request:
         case Get(key):
             found = store.get(key)

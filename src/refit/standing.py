@@ -9,6 +9,10 @@ from typing import Any
 from refit.digests import digest_of
 
 APPROVAL, REFUSAL, PROMOTION, ROLLBACK, ADOPTION = "approval", "refusal", "promotion", "rollback", "adoption"
+HORIZON = "horizon"
+"""Somebody has lowered the horizon of the pointers; it concerns no model."""
+ANSWERED_AT = "answered_at"
+"""Fact of a record: when a person has answered."""
 REJECTED = "rejected"
 """Cause of a refusal: a person who may answer said no. It settles the challenger."""
 OVERTAKEN = "champion changed"
@@ -86,6 +90,8 @@ class Standing:
             return self._answered(facts, True, by, reason)
         if kind == REFUSAL:
             return self._refused(facts, by, reason)
+        if kind == HORIZON:
+            return self
         version = int(facts["version"])
         moved = replace(self, champion=version, previous=self.champion, moved=number)
         if kind == ROLLBACK:
@@ -98,7 +104,7 @@ class Standing:
 
     def _answered(self, facts: Mapping[str, Any], approved: bool, by: str, reason: str) -> Standing:
         answer = Answered(
-            approved=approved, by=by, reason=reason, source=str(facts["source"]), at=str(facts["answered_at"])
+            approved=approved, by=by, reason=reason, source=str(facts["source"]), at=str(facts[ANSWERED_AT])
         )
         return replace(self, answers={**self.answers, int(facts["challenger"]): answer})
 

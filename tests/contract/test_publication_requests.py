@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import stack_s3
 from botocore.config import Config
-from published import DAY, go_live, publish_again, score
+from published import AS_OF, DAY, go_live, publish_again, score
 
 from pipelines.settings import REPOSITORY
 from refit.adapters import s3
@@ -152,7 +152,7 @@ def test_a_rollback_costs_three_requests_and_two_more_to_see_whether_it_can_be_d
     proxy.begin()
     assert require_point_back(store, batch=first)["batch"] == first
     assert len(proxy.requests) == 2
-    back = point_back(store, batch=first, logical_run="back", reason="test", by="lee", at="now")
+    back = point_back(store, batch=first, logical_run="back", reason="test", by="lee", at=AS_OF)
     assert (back.live.outcome, back.live.generation, back.live.batch) == ("rolled_back", 3, first)
     assert len(proxy.requests) == 5
     assert people(store) == ["ann", "ben", "cem"]
@@ -263,7 +263,7 @@ def test_lists_of_a_champion_that_is_withdrawn_do_not_go_live(proxy: FaultProxy)
         {"decision": "publish"},
         good_until="2026-01-07",
         withdrawn=lambda version: f"champion version {version} was rolled back",
-        at="now",
+        at=AS_OF,
     )
     assert (published.live.outcome, published.live.why) == ("withdrawn", "champion version 3 was rolled back")
     assert (published.live.batch, published.dated) == ("", None)

@@ -222,9 +222,9 @@ def test_each_role_suffices_for_its_steps(bucket: Bucket) -> None:
     assert len(AuditLog(bucket.store("auditor")).verified()) == 1
     assert len(AuditLog(bucket.store("publisher")).verified()) == 1
 
-    loose, _ = score(bucket.store("publisher"), "20260105T050000Z-0123456789ab", [["max"]])
+    loose, _ = score(bucket.store("publisher"), "20260105T033000Z-0123456789ab", [["max"]])
     begun = bucket.workers["publisher"].create_multipart_upload(Bucket=BUCKET, Key=f"{WORKING}/{loose}/part-9.parquet")
-    collected = tidy(bucket.store("collector"), Retention(keep=2, days=14), datetime.now(UTC) + timedelta(days=900))
+    collected = tidy(bucket.store("collector"), Retention(keep=2, days=14), datetime.now(UTC))
     assert begun["UploadId"]
     assert (collected.batches_deleted, collected.uploads_aborted) == (1, 1)
     assert read_live_batch(bucket.store("reader"))["user_id"].to_pylist() == ["ann", "bob"]

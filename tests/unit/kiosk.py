@@ -144,7 +144,12 @@ class Kiosk:
     def publish(self, prefix: str) -> Receipt:
         """Publish a batch as the step does."""
         return publish_recommendations.run(
-            prefix, shop=self.shop, store=self.store, approved=digest_of, withdrawn=lambda _: None, at="now"
+            prefix,
+            shop=self.shop,
+            store=self.store,
+            approved=digest_of,
+            withdrawn=lambda _: None,
+            at="2026-01-05T03:00:00+00:00",
         )
 
     def _part(

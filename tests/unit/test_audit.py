@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from audited_shop import AuditedShop
@@ -14,6 +15,7 @@ from refit.audit import AuditDamagedError, AuditLog
 from refit.digests import canonical_json
 from refit.errors import ConflictError
 from refit.standing import APPROVAL, PROMOTION, Standing
+from refit.store_clock import AheadOfClockError
 from refit.testing import FakeObjectStore
 
 AT = "2026-03-02T08:00:00+00:00"
@@ -161,3 +163,18 @@ def test_the_log_is_shown_in_words(shop: AuditedShop) -> None:
     shown = receipt.records[-1]
     assert shown["what"] == "challenger version 3 became champion version 3"
     assert (shown["by"], shown["reason"], shown["source"], shown["champion"]) == ("lee", "looks right", "airflow", 3)
+
+
+@pytest.mark.parametrize("wrong", ["at", "answered_at"])
+def test_no_record_bears_a_moment_that_is_to_come(wrong: str) -> None:
+    """A later answer is told from an earlier one by these moments."""
+    store = FakeObjectStore(clock=datetime(2026, 3, 1, 12, tzinfo=UTC))
+    moments = {"at": "2026-03-01T12:15:00+00:00", "answered_at": "2026-03-01T11:00:00+00:00"}
+    moments[wrong] = "2026-03-01T12:15:01+00:00"
+    facts = {**approval(1), "answered_at": moments["answered_at"]}
+    log = AuditLog(store)
+    with pytest.raises(AheadOfClockError, match=rf"^{wrong}=2026-03-01T12:15:01\+00:00 is 0\.3 hours after the clock"):
+        log.append(None, APPROVAL, at=moments["at"], by="dana", reason="early", facts=facts)
+    assert store.objects == {}
+    store.clock += timedelta(seconds=1)
+    assert log.append(None, APPROVAL, at=moments["at"], by="dana", reason="early", facts=facts).number == 1

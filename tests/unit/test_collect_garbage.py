@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 from published import CREATED, DAY, go_live, publish_again, score
 
+from pipelines import lower_horizon
 from pipelines.collect_garbage import Receipt, run
 from refit.adapters.s3 import S3ObjectStore
+from refit.audit import AuditLog
 from refit.config import Retention, Shop, load_shop
 from refit.errors import ConfigurationError, NotFoundError, NothingPublishedError
-from refit.publication import new_try, point_back, write_manifest
+from refit.publication import new_try, point_back, stamp, write_manifest
+from refit.publication.pointer import read_pointer
 from refit.publication.reading import batch_prefix, read_live_batch, read_staged_batch
+from refit.store_clock import AheadOfClockError, NoClockError
 from refit.testing import FakeObjectStore
 
 ShopWriter = Callable[..., Path]
@@ -114,6 +118,7 @@ def test_a_refused_batch_stays_readable_by_its_id_until_the_grace_is_over(store:
     batch = new_try(logical_run="r", ordered_at=begun, created=begun, code="tests").batch
     prefix, commit = score(store, batch, [["zoe"]], created=begun)
     write_manifest(store, prefix, commit, {"decision": "refuse"}, good_until="")
+    go_live(store, begun + HOUR, FILES)
 
     run(begun + 24 * HOUR, shop=shop, store=store)
     assert read_staged_batch(store, DAY, batch)["user_id"].to_pylist() == ["zoe"]
@@ -148,6 +153,7 @@ def test_a_batch_that_slept_longer_than_the_grace_is_told_to_start_again(store: 
     go_live(store, CREATED, FILES)
     slow = new_try(logical_run="slow", ordered_at=CREATED + HOUR, created=CREATED + HOUR, code="tests").batch
     prefix, commit = score(store, slow, FILES, created=CREATED + HOUR, logical_run="slow")
+    go_live(store, CREATED + 2 * HOUR, FILES)
     files = {key: store.objects[key] for key in store.keys(f"{prefix}/")}
     run(CREATED + 2 * ONE_DAY, shop=shop, store=store)
     store.objects |= files
@@ -218,7 +224,7 @@ def test_the_command_collects_a_bucket_with_its_unfinished_uploads(
     assert main(["collect_garbage", "now=2026-01-08"]) == 0
     receipt = json.loads(capsys.readouterr().out)
     assert receipt == {
-        "horizon": "20260106T000000Z",
+        "horizon": "20260105T110000Z",
         "batches_deleted": 2,
         "batches_kept": 7,
         "objects_deleted": 8,
@@ -250,3 +256,139 @@ def test_a_retention_that_cannot_be_is_refused(write_shop: ShopWriter, lines: st
     with pytest.raises(ConfigurationError) as refusal:
         load_shop(write_shop(append=f"[retention]\n{lines}"), "corner")
     assert [part for part in parts if part not in str(refusal.value)] == []
+
+
+NOW = CREATED + 3 * ONE_DAY
+"""What the clock of the store says where a test looks at it."""
+
+
+def test_a_moment_that_is_still_to_come_is_refused_and_changes_nothing(store: FakeObjectStore, shop: Shop) -> None:
+    """As horizon it would stop publication until then."""
+    publish_days(store, 3)
+    store.clock = NOW
+    before = dict(store.objects)
+    with pytest.raises(
+        AheadOfClockError,
+        match=r"^now=2027-01-05T00:00:00\+00:00 is 8,685\.0 hours after the clock of the object store "
+        r"\(2026-01-08T03:00:00\+00:00\), 0\.25 hours are allowed: give an instant that has passed, or put the clock "
+        r"of the machine right that has set it$",
+    ):
+        run(datetime(2027, 1, 5, tzinfo=UTC), shop=shop, store=store)
+    assert store.objects == before
+
+
+def test_a_clock_that_is_a_little_ahead_collects_as_of_the_clock_of_the_store(
+    store: FakeObjectStore, shop: Shop
+) -> None:
+    publish_days(store, 3)
+    store.clock = NOW - 24 * HOUR - timedelta(seconds=1)
+    assert run(store.clock + timedelta(minutes=15), shop=shop, store=store).horizon == "20260106T025959Z"
+    with pytest.raises(AheadOfClockError):
+        run(store.clock + timedelta(minutes=15, seconds=1), shop=shop, store=store)
+
+
+def test_what_was_begun_after_the_newest_published_batch_can_still_go_live(store: FakeObjectStore, shop: Shop) -> None:
+    """Whatever the clocks of caller and store say: it is what comes next."""
+    publish_days(store, 3)
+    begun = CREATED + 2 * ONE_DAY + HOUR
+    prefix, commit = score(
+        store, f"{stamp(begun)}-0123456789ab", [["next"]], created=begun, run_date=day(3), logical_run="next"
+    )
+    receipt = run(datetime(2027, 1, 5, tzinfo=UTC), shop=shop, store=store)
+    assert (receipt.horizon, receipt.batches_deleted) == ("20260107T030000Z", 1)
+    assert publish_again(store, prefix, commit).live.outcome == "published"
+
+
+@pytest.mark.parametrize("wrong", ["ordered_at", "created"])
+def test_a_run_that_was_ordered_or_begun_in_the_future_is_refused_before_a_pointer_moves(
+    store: FakeObjectStore, wrong: str
+) -> None:
+    """As fence it would supersede every run of its date until then."""
+    go_live(store, CREATED, FILES)
+    before = {key: store.objects[key] for key in store.keys("") if not key.startswith("batches/")}
+    moments = {"ordered_at": NOW, "created": NOW, wrong: NOW + HOUR}
+    name = f"{stamp(moments['created'])}-0123456789ab"
+    prefix, commit = score(store, name, [["zoe"]], created=moments["ordered_at"], logical_run="zoe")
+    store.clock = NOW
+    with pytest.raises(AheadOfClockError, match=rf"^{wrong}=2026-01-08T04:00:00\+00:00 is 1\.0 hours after"):
+        publish_again(store, prefix, commit)
+    assert {key: store.objects[key] for key in store.keys("") if not key.startswith("batches/")} == before
+    store.clock = NOW + HOUR
+    assert publish_again(store, prefix, commit).live.outcome == "published"
+
+
+def test_a_move_is_not_dated_with_a_moment_that_is_to_come(store: FakeObjectStore) -> None:
+    store.clock = datetime(2026, 1, 4, 23, tzinfo=UTC)
+    batch, commit = score(store, "20260104T230000Z-a", FILES, created=store.clock)
+    with pytest.raises(AheadOfClockError, match=r"^at=2026-01-05T00:00:00\+00:00 is 1\.0 hours after the clock"):
+        publish_again(store, batch, commit)
+
+
+class TimelessStore(FakeObjectStore):
+    """Answers without the time."""
+
+    def ask(self, request: Any) -> Any:
+        return replace(super().ask(request), at=None)
+
+
+def test_a_store_that_tells_no_time_is_said_to(shop: Shop) -> None:
+    store = TimelessStore()
+    with pytest.raises(NoClockError, match=r"^the object store does not say what time it is, .* header Date$"):
+        run(CREATED, shop=shop, store=store)
+    with pytest.raises(NoClockError):
+        go_live(store, CREATED, FILES)
+    assert store.keys("dates/") == []
+
+
+def poisoned(store: FakeObjectStore, shop: Shop, key: str) -> None:
+    """Leave *key* as a wrong `now` of before has left it."""
+    pointer = read_pointer(store.objects[key], key)
+    store.objects[key] = replace(pointer, horizon="20270103T000000Z").to_json()
+
+
+def test_a_horizon_in_the_future_is_lowered_on_record_and_lists_go_live_again(
+    store: FakeObjectStore, shop: Shop
+) -> None:
+    """To the clock of the store, since what was begun before may have been deleted."""
+    publish_days(store, 3)
+    dated = f"dates/run_date={day(2)}.json"
+    for key in ("live.json", dated):
+        poisoned(store, shop, key)
+    store.clock = NOW
+    made = go_live(store, NOW - HOUR, [["zoe"]], run_date=day(3), logical_run="zoe")[1]
+    assert made.live.outcome == "expired"
+    log = AuditLog(store)
+    for reason, name in (("", "dana"), ("a wrong now", " ")):
+        with pytest.raises(ConfigurationError, match=r"give reason=\.\.\. and requested_by=\.\.\.$"):
+            lower_horizon.run(reason, name, log=log, store=store)
+
+    receipt = lower_horizon.run("a wrong now", "dana", log=log, store=store)
+    was = {"live.json": "20270103T000000Z", dated: "20270103T000000Z"}
+    assert receipt == lower_horizon.Receipt(lowered=was, horizon="20260108T030000Z", record=1)
+    (record,) = log.verified()
+    assert (record.kind, record.by, record.reason, record.at) == (
+        "horizon",
+        "dana",
+        "a wrong now",
+        "2026-01-08T03:00:00+00:00",
+    )
+    assert record.facts == {"horizons": was, "to": "20260108T030000Z"}
+    assert [read_pointer(store.objects[key], key).horizon for key in was] == ["20260108T030000Z"] * 2
+
+    store.clock = NOW + HOUR
+    late = go_live(store, NOW - timedelta(seconds=1), [["zoe"]], run_date=day(3), logical_run="late")[1]
+    assert late.live.outcome == "expired", "its files may be gone"
+    assert go_live(store, NOW, [["zoe"]], run_date=day(3), logical_run="zoe")[1].live.outcome == "published"
+    again = lower_horizon.run("a wrong now", "dana", log=log, store=store)
+    assert again == lower_horizon.Receipt(lowered={}, horizon="20260108T040000Z", record=None)
+    assert len(log.verified()) == 1
+
+
+def test_lowering_the_horizon_leaves_everything_else_of_a_pointer_as_it_was(store: FakeObjectStore, shop: Shop) -> None:
+    publish_days(store, 2)
+    before = json.loads(store.objects["live.json"])
+    poisoned(store, shop, "live.json")
+    store.clock = NOW
+    lower_horizon.run("a wrong now", "dana", log=AuditLog(store), store=store)
+    assert json.loads(store.objects["live.json"]) == {**before, "horizon": "20260108T030000Z"}
+    assert read_live_batch(store)["user_id"].to_pylist() == ["u1", "v1"]

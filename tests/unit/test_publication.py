@@ -245,9 +245,10 @@ def test_a_batch_that_was_begun_before_the_horizon_comes_too_late(store: FakeObj
     """Its files may be deleted at any moment."""
     live(store, "ann")
     prefix, commit = score(store, "20260105T040000Z-b", [["ben"]], created=CREATED + HOUR)
-    collect(store, horizon=stamp(CREATED + 2 * HOUR), keep=1)
+    live(store, "cem", at=CREATED + 2 * HOUR)
+    assert collect(store, horizon=stamp(CREATED + 2 * HOUR), keep=1).horizon == "20260105T050000Z"
     assert publish_again(store, prefix, commit).live.outcome == "expired"
-    assert people(store) == ["ann"]
+    assert people(store) == ["cem"]
     _, again = live(store, "ben", at=CREATED + 3 * HOUR)
     assert again.live.outcome == "published"
 
@@ -261,7 +262,7 @@ def withdrawn_from(asked: int) -> Any:
 def test_lists_of_a_withdrawn_champion_are_not_published(store: FakeObjectStore) -> None:
     prefix, commit = score(store, "a", [["ann"]])
     published = publish(
-        store, prefix, commit, {"decision": "publish"}, good_until="", withdrawn=withdrawn_from(1), at=""
+        store, prefix, commit, {"decision": "publish"}, good_until="", withdrawn=withdrawn_from(1), at=AS_OF
     )
     assert published == Published(live=Attempt("withdrawn", 0, "", "", "version 3 was rolled back"), dated=None)
     assert f"{prefix}/manifest.json" in store.objects
@@ -275,7 +276,7 @@ def test_a_champion_that_is_withdrawn_while_its_lists_go_live_loses_the_race() -
     prefix, commit = score(store, "20260105T040000Z-b", [["ben"]], created=CREATED + HOUR)
     store.busy = 1
     published = publish(
-        store, prefix, commit, {"decision": "publish"}, good_until="", withdrawn=withdrawn_from(3), at=""
+        store, prefix, commit, {"decision": "publish"}, good_until="", withdrawn=withdrawn_from(3), at=AS_OF
     )
     assert (published.live.outcome, published.live.why) == ("withdrawn", "version 3 was rolled back")
     assert people(store) == ["ann"]

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from refit.digests import sha256
@@ -87,7 +87,7 @@ class FolderObjectStore:
 
     def ask(self, request: Request) -> Answer:
         """Make *request* once; here every outcome is known."""
-        return answer_surely(self, request, self._put)
+        return answer_surely(self, request, self._put, at=datetime.now(UTC))
 
     def _put(self, key: str, content: bytes, expected: str | None) -> Answer:
         with self._locked():

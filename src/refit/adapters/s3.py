@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import boto3
@@ -164,13 +166,13 @@ class S3ObjectStore:
             match request:
                 case Get():
                     got = self.client.get_object(**where, **more)
-                    return Answer(DONE, got["Body"].read(), got["ETag"])
+                    return Answer(DONE, got["Body"].read(), got["ETag"], at=_clock(got))
                 case Create():
                     put = self.client.put_object(**where, **_body(request.content), IfNoneMatch="*")
-                    return Answer(DONE, etag=str(put["ETag"]))
+                    return Answer(DONE, etag=str(put["ETag"]), at=_clock(put))
                 case Swap():
                     put = self.client.put_object(**where, **_body(request.content), IfMatch=request.etag)
-                    return Answer(DONE, etag=str(put["ETag"]))
+                    return Answer(DONE, etag=str(put["ETag"]), at=_clock(put))
                 case Delete():
                     self.client.delete_object(**where)
                     return Answer(DONE)
@@ -193,9 +195,9 @@ class S3ObjectStore:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         writes = isinstance(request, Create | Swap)
         if code in _CONDITION_FAILED or (writes and code in _ABSENT):
-            return Answer(REFUSED)
+            return Answer(REFUSED, at=_clock(error.response))
         if code in _ABSENT:
-            return Answer(MISSING)
+            return Answer(MISSING, at=_clock(error.response))
         if code in {"InvalidRange", "416"}:
             raise _BeyondTheEndError from error
         if status >= _SERVER_FAILED or status == 409 or code in _PASSING:
@@ -223,6 +225,15 @@ class S3ObjectStore:
 
     def _unavailable(self, verb: str, key: str, why: str) -> StoreUnavailableError:
         return StoreUnavailableError(f"cannot {verb} {self.address}/{key}: {why}; is the object store up?")
+
+
+def _clock(response: Mapping[str, Any]) -> datetime | None:
+    """Return what the server's clock said with *response*, in whole seconds; None when it does not tell."""
+    told = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        return parsedate_to_datetime(told).astimezone(UTC)
+    except ValueError:
+        return None
 
 
 def _body(content: bytes) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from refit.publication.acting import collect, point_back, publish, require_point_back, write_manifest
 from refit.publication.collecting import Collected
-from refit.publication.commits import Try, new_try, order, read_commit, stamp, write_commit
+from refit.publication.commits import Try, new_try, read_commit, write_commit
 from refit.publication.moving import Attempt
 from refit.publication.pointer import LIVE, date_pointer
 from refit.publication.publishing import Published
 from refit.publication.reading import read_live_batch, read_live_person, read_manifest
+from refit.store_clock import order, stamp
 
 __all__ = [
     "LIVE",

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from refit.publication.moving import ask, change, list_keys, look
+from refit.publication.moving import change, list_keys, look
 from refit.publication.pointer import LIVE, Move, Pointer, date_pointer, target_of
-from refit.requests import Delete, Protocol
+from refit.requests import Delete, Protocol, ask
+from refit.store_clock import stamp, told
 
 BATCHES = "batches/"
 _PREFIX = re.compile(r"(batches/run_date=([^/]+)/batch=([^/]+))/.+")
@@ -28,6 +29,8 @@ class Collected:
     """Keys."""
     kept: tuple[str, ...]
     """Prefixes of the batches that are left."""
+    horizon: str
+    """Stamp: what was begun before it may be deleted at any moment and goes live no more; empty before there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,10 @@ class Retention:
     """What may go."""
 
     horizon: str
-    """Stamp (YYYYMMDDTHHMMSSZ): only batches created before it are deleted."""
+    """
+    Stamp (YYYYMMDDTHHMMSSZ): only batches created before it are deleted, and of those only the ones that were begun
+    before the newest published one.
+    """
     keep: int
     """So many of the newest batches of `live.json` stay, so that a rollback can go back to them."""
     since: str
@@ -46,8 +52,10 @@ def collecting(retention: Retention) -> Protocol[Collected]:
     """Delete every batch that is old enough and that no pointer needs; before the first publication nothing is done."""
     seen = yield from look(LIVE)
     if seen.pointer is None:
-        return Collected((), ())
-    live = yield from change(LIVE, lambda pointer: _let_go(pointer, retention))
+        return Collected((), (), "")
+    clock = stamp(told(seen.at))
+    live = yield from change(LIVE, lambda pointer: _let_go(pointer, _bounded(retention, pointer, clock)))
+    retention = _bounded(retention, live, clock)
     wanted = _prefixes(move for move in live.history if not move.get("collected"))
     if live.target:
         wanted.add(live.target.prefix)
@@ -65,7 +73,7 @@ def collecting(retention: Retention) -> Protocol[Collected]:
                 yield from ask(Delete(key))
                 deleted.append(key)
     gone = {prefix for prefix, (_, keys) in batches.items() if set(keys) <= set(deleted)}
-    return Collected(tuple(deleted), tuple(sorted(set(batches) - gone)))
+    return Collected(tuple(deleted), tuple(sorted(set(batches) - gone)), retention.horizon)
 
 
 def created_of(prefix: str) -> str:
@@ -77,6 +85,17 @@ def created_of(prefix: str) -> str:
     """
     found = _STAMP.fullmatch(prefix.rpartition("=")[2])
     return found[1] if found else ""
+
+
+def _bounded(retention: Retention, pointer: Pointer, clock: str) -> Retention:
+    """
+    Return *retention* with a horizon that is neither after *clock* nor after the newest published batch was begun.
+
+    Whatever a caller says, a batch that was begun after what readers have can still go live.
+    """
+    moves = [target_of(move).prefix for move in pointer.history]
+    published = max((created_of(prefix) for prefix in moves), default="")
+    return replace(retention, horizon=min(retention.horizon, clock, published))
 
 
 def _let_go(pointer: Pointer, retention: Retention) -> Pointer:

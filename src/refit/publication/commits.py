@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from refit.digests import canonical_json, digest_of_sums, sha256
@@ -14,9 +14,9 @@ from refit.errors import DamagedBatchError, NotFoundError
 from refit.interfaces import ModelVersion, ObjectStore
 from refit.lists.batch_index import make_index, without_places
 from refit.publication.publishing import Judged
+from refit.store_clock import order, stamp
 
 _MANIFEST_FORMAT = "refit-manifest/2"
-_STAMP = "%Y%m%dT%H%M%SZ"
 _NEEDED = ("created", "logical_run", "ordered_at", "made_from", "content_sha256", "run_date", "as_of")
 
 
@@ -38,26 +38,6 @@ def new_try(*, logical_run: str, ordered_at: datetime, created: datetime, code: 
     """Return a try that begins at *created*."""
     name = f"{stamp(created)}-{secrets.token_hex(6)}"
     return Try(batch=name, logical_run=logical_run, ordered_at=order(ordered_at), code=code)
-
-
-def stamp(instant: datetime) -> str:
-    """
-    Return *instant* as batch names and horizons have it; stamps are ordered as instants are.
-
-    >>> stamp(datetime(2026, 1, 6, 3, 15, tzinfo=UTC))
-    '20260106T031500Z'
-    """
-    return instant.astimezone(UTC).strftime(_STAMP)
-
-
-def order(instant: datetime) -> str:
-    """
-    Return *instant* as fences have it: equal lengths, so that texts are ordered as instants are.
-
-    >>> order(datetime.fromisoformat("2026-01-06T04:15:00+01:00"))
-    '2026-01-06T03:15:00.000000Z'
-    """
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def write_commit(

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from refit.config import Retention
 from refit.interfaces import ObjectStore
 from refit.publication.acting import collect
-from refit.publication.commits import stamp
+from refit.publication.pointer import LIVE
+from refit.store_clock import read_clock, require_past, stamp
 
 _EVERY_DATE = "9999-12-31"
 
@@ -32,14 +33,20 @@ def tidy(store: ObjectStore, retention: Retention, now: datetime) -> Tidied:
 
     First what no pointer names, of an age that a batch never has before it is published. Then what is named by the
     pointer of its date alone and is older than the days of the retention; such a date has no lists from then on.
+
+    Raises:
+        AheadOfClockError: *now* is after the clock of the store.
     """
+    clock = read_clock(store, LIVE)
+    require_past("now", now, clock)
+    now = min(now, clock)
     begun_before = now - timedelta(hours=retention.grace_hours)
     made_before = now - timedelta(days=retention.days)
     loose = collect(store, horizon=stamp(begun_before), keep=retention.keep)
     dated = collect(store, horizon=stamp(made_before), keep=retention.keep, since=_EVERY_DATE)
     deleted = {*loose.deleted, *dated.deleted}
     return Tidied(
-        horizon=stamp(begun_before),
+        horizon=loose.horizon,
         batches_deleted=len({key.rpartition("/")[0] for key in deleted}),
         batches_kept=len(dated.kept),
         objects_deleted=len(deleted),

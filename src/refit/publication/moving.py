@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from refit.publication.pointer import NO_FENCE, Pointer, read_pointer
-from refit.requests import DONE, UNKNOWN, Answer, Create, Get, List, Protocol, Request, Swap, unsettled
+from refit.requests import DONE, UNKNOWN, Answer, Create, Get, List, Protocol, Request, Swap, ask, unsettled
 
-TRIES = 8
-"""A request whose outcome stays unknown is made so often."""
 ROUNDS = 12
 """A pointer that others move is read and swapped so often; each lost round means that somebody else has succeeded."""
 
@@ -21,6 +20,8 @@ class Seen:
     etag: str
     """Empty where there is no pointer."""
     pointer: Pointer | None
+    at: datetime | None = None
+    """What the clock of the store said then."""
 
 
 ABSENT = Seen("", None)
@@ -57,22 +58,12 @@ def attempted(outcome: str, pointer: Pointer | None, why: str = "") -> Attempt:
     )
 
 
-def ask(request: Request) -> Protocol[Answer]:
-    """Make *request* until its outcome is known."""
-    answer = Answer(UNKNOWN)
-    for _ in range(TRIES):
-        answer = yield request
-        if answer.outcome is not UNKNOWN:
-            return answer
-    raise unsettled(request, answer)
-
-
 def look(key: str) -> Protocol[Seen]:
     """Return the pointer at *key* as it is now."""
     answer = yield from ask(Get(key))
     if answer.outcome is not DONE:
-        return ABSENT
-    return Seen(answer.etag, read_pointer(answer.content, key))
+        return Seen("", None, answer.at)
+    return Seen(answer.etag, read_pointer(answer.content, key), answer.at)
 
 
 def list_keys(prefix: str) -> Protocol[tuple[str, ...]]:

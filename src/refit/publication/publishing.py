@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from refit.digests import canonical_json, sha256
 from refit.errors import ConflictError, DamagedBatchError
-from refit.publication.moving import ABSENT, EMPTY, ROUNDS, Attempt, Seen, ask, attempted, look, replacing
+from refit.publication.moving import ABSENT, EMPTY, ROUNDS, Attempt, Seen, attempted, look, replacing
 from refit.publication.pointer import LIVE, Fence, Move, Pointer, Target, date_pointer
-from refit.requests import DONE, UNKNOWN, Answer, Create, Get, Protocol, unsettled
+from refit.requests import DONE, UNKNOWN, Answer, Create, Get, Protocol, ask, unsettled
+from refit.store_clock import instant_of, require_past, told
 
 _DAYS_AHEAD = 1
 """The lists of a day are made when the day before it has been landed."""
@@ -93,6 +94,7 @@ def publishing(judged: Judged, withdrawn: Withdrawn) -> Protocol[Published]:
 
     Raises:
         ConflictError: the batch has a manifest that says something else.
+        AheadOfClockError: when it was ordered, begun or judged lies after the clock of the store.
         UnsettledError: the store leaves open what was done; the same call may be made again.
     """
     dated = date_pointer(judged.run_date)
@@ -103,6 +105,7 @@ def publishing(judged: Judged, withdrawn: Withdrawn) -> Protocol[Published]:
         return Published(
             attempted("published", live.pointer), attempted("published" if known else "superseded", there.pointer)
         )
+    _require_past(judged, told(live.at))
     manifest_sha256 = yield from create_manifest(judged)
     # Asked after the look at live.json: a rollback that comes later moves it, and the swap below is lost.
     if why := withdrawn():
@@ -192,6 +195,15 @@ def _published(before: Pointer, judged: Judged, target: Target) -> Pointer:
         current=judged.fence,
         history=(move, *before.history),
     )
+
+
+def _require_past(judged: Judged, clock: datetime) -> None:
+    """Keep instants out of the pointers that are still to come: whatever they order would have to wait for them."""
+    require_past("ordered_at", judged.ordered_at, clock)
+    require_past("at", judged.at, clock)
+    begun = instant_of(judged.created)
+    if begun is not None:
+        require_past("created", begun, clock)
 
 
 def _why_ahead(judged: Judged) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 from refit.digests import sha256
 from refit.errors import DamagedBatchError, NotFoundError
-from refit.publication.moving import ROUNDS, ask, attempted, look, replacing
+from refit.publication.moving import ROUNDS, attempted, look, replacing
 from refit.publication.pointer import LIVE, Move, Pointer, target_of
 from refit.publication.publishing import Published
-from refit.requests import DONE, UNKNOWN, Answer, Create, Get, Protocol, unsettled
+from refit.requests import DONE, UNKNOWN, Answer, Create, Get, Protocol, ask, unsettled
 
 
 @dataclass(frozen=True, kw_only=True)

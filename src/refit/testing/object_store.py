@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from refit.digests import sha256
 from refit.errors import ConflictError
@@ -19,6 +19,8 @@ class FakeObjectStore:
     address: str = "memory://fake"
     objects: dict[str, bytes] = field(default_factory=dict)
     """What is stored; a test may change it behind everybody's back."""
+    clock: datetime = datetime(2099, 1, 1, tzinfo=UTC)
+    """What its clock says; as given, after everything that a test writes."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def get(self, key: str) -> StoredObject | None:
@@ -60,7 +62,7 @@ class FakeObjectStore:
 
     def ask(self, request: Request) -> Answer:
         """Make *request* once; here every outcome is known."""
-        return answer_surely(self, request, self._put)
+        return answer_surely(self, request, self._put, at=self.clock)
 
     def _put(self, key: str, content: bytes, expected: str | None) -> Answer:
         with self._lock:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -18,12 +19,20 @@ from refit.publication.collecting import BATCHES, Retention
 from refit.publication.pointer import LIVE, date_pointer
 from refit.publication.rollback import PointBack
 from refit.requests import UNKNOWN, Answer, Create, Delete, Request, Swap, UnsettledError
+from refit.store_clock import order as order_of
+from refit.store_clock import stamp
 from refit.testing.promises import broken_promises
 from refit.testing.simulated_runs import Actor, BrokenPromiseError, Protocols, Run, read, roll_back
 from refit.testing.simulated_store import SimulatedStore
 
 _DATES = ("2026-01-01", "2026-01-02", "2026-01-03")
+_DAY_AFTER = "2026-01-04"
+_BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+"""Second 0 of every schedule."""
 _START = 1000.0
+_END = 1e6
+"""By this second everything has happened that was ever begun."""
+_YEAR = 365 * 86_400.0
 _CALM = 3_000
 """From this step on nothing fails any more, so that everybody can finish."""
 _LIMIT = 9_000
@@ -56,7 +65,7 @@ class Schedule:
     seed: int
     luck: Luck = Luck()
     protocols: Protocols = field(default_factory=Protocols)
-    store: SimulatedStore = field(default_factory=SimulatedStore)
+    store: SimulatedStore = field(init=False)
     now: float = _START
     actors: list[Actor] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
@@ -73,6 +82,7 @@ class Schedule:
     def __post_init__(self) -> None:
         """Draw who takes part."""
         self.random = random.Random(self.seed)
+        self.store = SimulatedStore(lambda: _instant(self.now))
         draw = self.random
         self.promoted = 1000 + draw.randint(0, 60)
         for number in range(draw.randint(2, 5)):
@@ -107,7 +117,7 @@ class Schedule:
             if steps > _LIMIT:
                 self.violations.append("nobody gets anywhere")
                 break
-        self.now = float("inf")
+        self.now = _END
         self._land_late()
         self._finish()
         violations = [*self.violations, *self.store.violations, *broken_promises(self)]
@@ -214,7 +224,7 @@ class Schedule:
         run = Run(
             name,
             run_date,
-            str(order),
+            order_of(_instant(order)),
             draw.random() < 0.1,
             1 if order < self.promoted else 2,
             draw.choice((0, 0, -40, 40)),
@@ -235,7 +245,7 @@ class Schedule:
         """Two processes believe that they are the same try of the same run, and have made different lists."""
         created = self._stamp(order - _START)
         for number in range(2):
-            run = Run("twin", "2026-01-02", str(order), False, 1, 0, self.contents)
+            run = Run("twin", "2026-01-02", order_of(_instant(order)), False, 1, 0, self.contents)
             parts = [f"twin{number}/".encode() * (3 + part) for part in range(2)]
             self.actors.append(
                 Actor(
@@ -249,7 +259,8 @@ class Schedule:
 
     def _collect(self) -> Any:
         draw = self.random
-        horizon = self._stamp(-draw.choice((0, 0, 5, 20, 60)))
+        # Now and then somebody gives a moment that is still to come.
+        horizon = self._stamp(-draw.choice((0, 0, 5, 20, 60)) if draw.random() < 0.9 else _YEAR)
         since = draw.choice(("", "", "2026-01-02", "9999-12-31"))
         return self.protocols.collecting(Retention(horizon=horizon, keep=draw.choice((1, 1, 2, 3)), since=since))
 
@@ -267,9 +278,17 @@ class Schedule:
         return roll_back(self.protocols, wanted, self.withdrawn)
 
     def _finish(self) -> None:
-        """Collect everything once more with nobody else at work: no file may be left that no pointer needs."""
-        self._alone(self.protocols.collecting(Retention(horizon="9", keep=1, since="9999-12-31")))
-        for key in (LIVE, *map(date_pointer, _DATES)):
+        """
+        Let one more run publish and collect everything, with nobody else at work.
+
+        The run goes live whatever has happened before it, and no file may be left that no pointer needs.
+        """
+        last = Run("last", _DAY_AFTER, order_of(_instant(self.now)), False, 1, 0, self.contents)
+        done = self._alone(last.begin(self.protocols, self._stamp(0), lambda: None))
+        if done is None or done.live.outcome != "published":
+            self.violations.append("the lists of the next day do not go live")
+        self._alone(self.protocols.collecting(Retention(horizon=self._stamp(0), keep=1, since="9999-12-31")))
+        for key in (LIVE, *map(date_pointer, (*_DATES, _DAY_AFTER))):
             seen = self._alone(read(self.protocols, key))
             if seen is not None:
                 self._check_read(f"last {key}", *seen)
@@ -292,7 +311,11 @@ class Schedule:
             self.store.ask(request)
 
     def _stamp(self, seconds: float) -> str:
-        return f"20260101T{int(self.now + seconds):06d}Z"
+        return stamp(_instant(self.now + seconds))
+
+
+def _instant(second: float) -> datetime:
+    return _BEGINNING + timedelta(seconds=second)
 
 
 def _decides(request: Request) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from refit.publication.pointer import LIVE
 from refit.requests import DONE, MISSING, REFUSED, Answer, Create, Delete, Get, List, Request, Swap
+from refit.store_clock import stamp
 
+_START = datetime(2026, 1, 1, tzinfo=UTC)
 _ANY = "*"
 """As an etag: whatever is there, as HTTP has it."""
 
@@ -21,7 +25,8 @@ def prefix_of(key: str) -> str:
 class SimulatedStore:
     """Keeps objects and every version of every pointer, and says at once when one of them names what is not there."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = lambda: _START) -> None:
+        self._clock = clock
         self.objects: dict[str, tuple[bytes, str]] = {}
         self.versions: dict[str, list[dict[str, Any]]] = {}
         """Pointer -> what it said, oldest first."""
@@ -34,6 +39,9 @@ class SimulatedStore:
     def ask(self, request: Request) -> Answer:
         """Answer *request* at once."""
         self.requests += 1
+        return replace(self._answer(request), at=self._clock())
+
+    def _answer(self, request: Request) -> Answer:
         match request:
             case Get(key):
                 found = self.objects.get(key)
@@ -73,6 +81,8 @@ class SimulatedStore:
             # Batches that history offers for a rollback are as safe as the one that is live.
             named |= {prefix_of(move["manifest"]) for move in kept}
         self._needed[key] = named
+        if pointer.get("horizon", "") > stamp(self._clock()):
+            self.violations.append("a horizon lies after the clock of the store")
 
     def _delete(self, key: str) -> Answer:
         self.objects.pop(key, None)

@@ -1,0 +1,57 @@
+"""
+Step: lower a horizon that lies in the future, so that lists can go live again.
+
+Reads:  every pointer, the clock of the object store.
+Writes: an audit record, then the horizon of each such pointer, by compare-and-swap; no other part of a pointer.
+Re-run: safe; where no horizon is ahead nothing is written; a killed one is finished with a record of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipelines import wiring
+from refit.audit import AuditLog
+from refit.errors import ConfigurationError
+from refit.interfaces import ObjectStore
+from refit.publication.horizons import horizons_ahead, lower_horizons
+from refit.standing import HORIZON
+from refit.store_clock import instant_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What this step did."""
+
+    lowered: dict[str, str]
+    """Pointer -> the horizon that it had."""
+    horizon: str
+    """Stamp: what the clock of the store said; batches that were begun before it are scored again."""
+    record: int | None
+    """Number of the audit record; None when there was nothing to lower."""
+
+
+def run(reason: str, requested_by: str, *, log: AuditLog, store: ObjectStore) -> Receipt:
+    """Lower every horizon that is ahead of the store's clock to that clock, for *reason*."""
+    if not reason.strip() or not requested_by.strip():
+        raise ConfigurationError("lowering the horizon is recorded: give reason=... and requested_by=...")
+    ahead = horizons_ahead(store)
+    if not ahead.horizons:
+        return Receipt(lowered={}, horizon=ahead.clock, record=None)
+    now = instant_of(ahead.clock)
+    record = log.append(
+        log.newest(),
+        HORIZON,
+        at=now.isoformat(timespec="seconds") if now else "",
+        by=requested_by.strip(),
+        reason=reason.strip(),
+        facts={"horizons": dict(ahead.horizons), "to": ahead.clock},
+    )
+    lower_horizons(store, ahead.horizons, ahead.clock)
+    return Receipt(lowered=dict(ahead.horizons), horizon=ahead.clock, record=record.number)
+
+
+def main(reason: str, requested_by: str) -> dict[str, Any]:
+    """Lower with the real collaborators."""
+    return asdict(run(reason, requested_by, log=wiring.audit(), store=wiring.lists()))

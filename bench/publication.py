@@ -84,8 +84,10 @@ def _publish(store: S3ObjectStore, number: int, files: int, content: bytes) -> s
     for part in range(files):
         key = f"{prefix}/part-{part:05d}.parquet"
         store.create(key, content)
+        name = f"{part:05d}"
+        group = {"first": name, "last": name, "offset": 4, "bytes": 1, "sha256": ""}
         described = {"rows": 1, "bytes": len(content), "sha256": sha256(content), "content": "0", "footer": ""}
-        parts.append({"key": key, **described, "groups": []})
+        parts.append({"key": key, **described, "groups": [group]})
     write_commit(store, prefix, made_by, _CHAMPION, parts, {"as_of": as_of.isoformat()}, {})
     _again(store, prefix)
     return prefix

@@ -43,8 +43,8 @@ from refit.testing.fault_proxy import FAULTS, KILLS, FaultProxy
 pytestmark = pytest.mark.long
 
 FILES = [["ann", "ben"], ["cem"]]
-N = len(FILES) + 1
-"""Part files and index."""
+N = len(FILES) + 2
+"""Part files, places and index."""
 CREATED = datetime(2026, 1, 5, 3, tzinfo=UTC)
 NEXT_DAY = "2026-01-06"
 HERE = Path(__file__).parent
@@ -102,7 +102,7 @@ def people(store: ObjectStore) -> list[str]:
 
 
 def test_publishing_n_files_costs_five_requests_more(proxy: FaultProxy) -> None:
-    """Part files and index are N; then the step reads the index and `live.json` and writes manifest and pointers."""
+    """Part files, places, index are N; then the step reads index and `live.json` and writes manifest and pointers."""
     store = connect(proxy, "cost")
     for number, run_date in enumerate([DAY, NEXT_DAY]):
         proxy.begin()
@@ -113,6 +113,7 @@ def test_publishing_n_files_costs_five_requests_more(proxy: FaultProxy) -> None:
     assert verbs(proxy) == [
         "PUT part-00000.parquet",
         "PUT part-00001.parquet",
+        "PUT places.jsonl",
         "PUT index.json",
         "GET index.json",
         "GET live.json",
@@ -191,7 +192,8 @@ def test_a_publisher_that_is_killed_at_any_request_leaves_the_old_or_the_new_bat
     assert people(store) == ["ann", "ben"]
     live = read_manifest(store)
     batch = {part["key"] for part in live["parts"]} | {
-        f"batches/run_date={NEXT_DAY}/batch={live['batch']}/{name}.json" for name in ("index", "manifest")
+        f"batches/run_date={NEXT_DAY}/batch={live['batch']}/{name}"
+        for name in ("index.json", "manifest.json", "places.jsonl")
     }
     assert set(store.keys("")) == {LIVE, date_pointer(DAY), date_pointer(NEXT_DAY), *batch}
 
@@ -272,4 +274,5 @@ def test_lists_of_a_champion_that_is_withdrawn_do_not_go_live(proxy: FaultProxy)
         "manifest.json",
         "part-00000.parquet",
         "part-00001.parquet",
+        "places.jsonl",
     ]

@@ -14,6 +14,7 @@ import pytest
 from kiosk import FIRST, Kiosk, Spoilt
 
 from refit.config import load_shop
+from refit.digests import canonical_json, sha256
 from refit.errors import DamagedBatchError, ListsRefusedError
 from refit.lists.comparison import Before, look_back
 from refit.publication import read_commit
@@ -114,8 +115,8 @@ def test_however_large_a_batch_is_sixteen_row_groups_are_read(kiosk: Kiosk) -> N
     commit = read_commit(kiosk.store, kiosk.score(1))
     store = CountingStore(objects=kiosk.store.objects)
     look_back(store, commit)
-    assert sum(len(part["groups"]) for part in commit["parts"]) == 8
-    assert store.requests == 16
+    assert sum(part["row_groups"] for part in commit["parts"]) == 8
+    assert store.requests == 16 + 2 * len(commit["parts"]), "each part tells once where its row groups lie"
 
 
 def test_people_who_all_have_other_ids_are_new(kiosk: Kiosk) -> None:
@@ -135,6 +136,8 @@ def test_people_who_all_have_other_ids_are_new(kiosk: Kiosk) -> None:
     [
         ("index.json is gone", "index.json is gone although a pointer names it"),
         ("index.json", "index.json differs from its SHA-256 in the pointer"),
+        ("places.jsonl is gone", "places.jsonl is gone although a batch names it"),
+        ("places.jsonl", "places.jsonl differ from their SHA-256 in the index"),
         ("part-0.parquet", "part-0.parquet differ from their SHA-256 in the index"),
         ("part-0.parquet is gone", "part-0.parquet is gone although a batch names it"),
         ("live.json", "live.json is no pointer: "),
@@ -192,3 +195,22 @@ def test_thirty_good_days_raise_no_alarm(kiosk: Kiosk) -> None:
         medians.append(values["overlap_against_before"])
     assert medians[0] is None
     assert min(median for median in medians[1:]) > 0.2
+
+
+def test_the_batch_before_may_have_an_index_of_before(kiosk: Kiosk) -> None:
+    """One object with the row groups of all parts: the same people and lists are found by it."""
+    (prefix,) = publish(kiosk, 0)
+    commit = read_commit(kiosk.store, kiosk.score(1))
+    expected = look_back(kiosk.store, commit)
+    store, key = kiosk.store, f"{prefix}/index.json"
+    index = json.loads(store.objects[key])
+    lines = map(json.loads, store.objects.pop(f"{prefix}/places.jsonl").splitlines())
+    parts = [{**entry, **line} for entry, line in zip(index["parts"], lines, strict=True)]
+    for entry in parts:
+        for name in ("first", "last", "row_groups", "places"):
+            del entry[name]
+    store.objects[key] = canonical_json({**index, "format": "refit-index/2", "parts": parts})
+    pointer = {**json.loads(store.objects["live.json"]), "index_sha256": sha256(store.objects[key])}
+    store.objects["live.json"] = canonical_json(pointer)
+    assert expected.overlap is not None
+    assert look_back(store, commit).overlap == expected.overlap

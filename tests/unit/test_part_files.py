@@ -14,7 +14,7 @@ import pytest
 
 from refit.digests import sha256
 from refit.factors import ItemFactors
-from refit.lists.batch_index import find_person, read_row
+from refit.lists.batch_index import find_person, make_index, read_row
 from refit.lists.part_files import PartFile
 from refit.lists.rows import SCHEMA, make_lists, to_batch
 from refit.ranking.flat_histories import Histories
@@ -77,7 +77,8 @@ def test_the_record_says_where_each_group_lies(written: tuple[bytes, dict[str, A
 @pytest.mark.parametrize("name", [name for names in PEOPLE for name in names])
 def test_one_person_is_read_from_one_range(written: tuple[bytes, dict[str, Any]], name: str) -> None:
     content, record = written
-    place = find_person({"parts": [{"key": "part", **record}]}, name)
+    index, places = make_index({"parts": [{"key": "part", **record}]}, "batch")
+    place = find_person(index, name, lambda key, start, length: places[start : start + length])
     assert place is not None
     row = read_row(place, content[place.offset : place.offset + place.bytes], name)
     assert row == rows_of([name]).to_pylist()[0]

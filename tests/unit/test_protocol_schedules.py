@@ -101,7 +101,8 @@ def broken_pointer(store: SimulatedStore) -> None:
 
 
 def deleted_file(store: SimulatedStore) -> None:
-    store.ask(Create("batches/x/index.json", b"{}"))
+    store.ask(Create("batches/x/places.jsonl", b""))
+    store.ask(Create("batches/x/index.json", b'{"places": {"key": "batches/x/places.jsonl"}}'))
     store.ask(Create("batches/x/manifest.json", b'{"parts": []}'))
     broken_pointer(store)
     store.ask(Delete("batches/x/index.json"))

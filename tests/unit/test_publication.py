@@ -114,10 +114,10 @@ def test_what_is_written_before_the_pointer_says_what_was_judged(store: FakeObje
     index = json.loads(store.objects[f"{prefix}/index.json"])
     manifest = json.loads(store.objects[f"{prefix}/manifest.json"])
     assert index == commit == read_commit(store, prefix)
-    assert (index["format"], manifest["format"]) == ("refit-index/2", "refit-manifest/2")
-    assert [set(part) - {"key"} for part in index["parts"]] == [
-        {"rows", "bytes", "sha256", "content", "groups", "footer"}
-    ] * 2
+    assert (index["format"], manifest["format"]) == ("refit-index/3", "refit-manifest/2")
+    told_of_a_part = {"rows", "bytes", "sha256", "content", "first", "last", "row_groups", "places"}
+    assert [set(part) - {"key"} for part in index["parts"]] == [told_of_a_part] * 2
+    assert index["places"] == f"{prefix}/places.jsonl"
     assert [set(part) - {"key"} for part in manifest["parts"]] == [{"rows", "bytes", "sha256", "content"}] * 2
     content = store.objects[f"{prefix}/index.json"]
     assert manifest["index"] == {"key": f"{prefix}/index.json", "bytes": len(content), "sha256": sha256(content)}

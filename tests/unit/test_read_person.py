@@ -1,4 +1,4 @@
-"""Reading one person: the pointer, the index and one range, whatever the size of the batch."""
+"""Reading one person: the pointer, the index and two ranges, whatever the size of the batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from refit.interfaces import StoredObject
 from refit.lists.part_files import PartFile
 from refit.lists.rows import SCHEMA
 from refit.pseudonyms import PseudonymKey
-from refit.publication import LIVE, read_live_batch, read_live_person, write_commit
+from refit.publication import LIVE, read_commit, read_live_batch, read_live_person, write_commit
 from refit.publication.commits import Try
 from refit.testing import FakeObjectStore
 
@@ -97,7 +97,7 @@ def store(published: dict[str, bytes]) -> CountingStore:
 
 
 @pytest.mark.parametrize("user_id", [PEOPLE[0], PEOPLE[199], PEOPLE[200], PEOPLE[2345], PEOPLE[-1]])
-def test_one_person_costs_two_small_requests_and_one_range(store: CountingStore, user_id: str) -> None:
+def test_one_person_costs_two_small_requests_and_two_ranges(store: CountingStore, user_id: str) -> None:
     """The first and the last of a row group are found in it as well as those in the middle."""
     assert read_live_person(store, user_id) == row(user_id)
 
@@ -105,12 +105,14 @@ def test_one_person_costs_two_small_requests_and_one_range(store: CountingStore,
     assert [request[:2] for request in store.requests] == [
         ("get", LIVE),
         ("get", f"{PREFIX}/index.json"),
+        ("get_range", f"{PREFIX}/places.jsonl"),
         ("get_range", f"{PREFIX}/part-{number // 1000}.parquet"),
     ]
     moved = sum(request[2] for request in store.requests)
     batch = sum(len(content) for key, content in store.objects.items() if key.endswith(".parquet"))
-    group = json.loads(store.objects[f"{PREFIX}/index.json"])["parts"][number // 1000]["groups"][number % 1000 // 200]
-    assert store.requests[2][2] == group["bytes"] < batch / 20
+    line = store.objects[f"{PREFIX}/places.jsonl"].splitlines(keepends=True)[number // 1000]
+    assert store.requests[2][2] == len(line)
+    assert store.requests[3][2] == json.loads(line)["groups"][number % 1000 // 200]["bytes"] < batch / 20
     assert moved < batch / 10
 
 
@@ -123,8 +125,16 @@ def test_the_reader_of_one_and_the_reader_of_all_see_the_same(store: CountingSto
 
 @pytest.mark.parametrize(
     ("user_id", "requests"),
-    [("u00001", 3), ("u00399", 2), ("u07999", 2), ("a", 2), ("", 2), ("žofie", 2)],
-    ids=["inside a row group", "between two", "after the last", "before the first", "empty", "another script"],
+    [("u00001", 4), ("u00399", 3), ("u01999", 2), ("u07999", 2), ("a", 2), ("", 2), ("žofie", 2)],
+    ids=[
+        "inside a row group",
+        "between two",
+        "between two parts",
+        "after the last",
+        "before the first",
+        "empty",
+        "another script",
+    ],
 )
 def test_somebody_who_has_no_list_is_none(store: CountingStore, user_id: str, requests: int) -> None:
     """A range is fetched only where the person could be."""
@@ -184,7 +194,7 @@ def test_bytes_that_were_changed_are_noticed(store: CountingStore) -> None:
     """Also where Parquet itself would not mind: one bit of the middle of the row group."""
     key = f"{PREFIX}/part-2.parquet"
     content = bytearray(store.objects[key])
-    group = json.loads(store.objects[f"{PREFIX}/index.json"])["parts"][2]["groups"][1]
+    group = json.loads(store.objects[f"{PREFIX}/places.jsonl"].splitlines()[2])["groups"][1]
     content[group["offset"] + group["bytes"] // 2] ^= 1
     store.objects[key] = bytes(content)
     assert read_live_person(store, PEOPLE[2000]) == row(PEOPLE[2000])
@@ -230,3 +240,76 @@ def test_the_package_and_the_step_read_one_person_of_a_bucket(s3_endpoint: str) 
     receipt = step.run("ann", key=key, store=bucket)
     assert (receipt.id, receipt.pseudonym, receipt.live) == ("ann", key.pseudonym("ann"), row(key.pseudonym("ann")))
     assert canonical_json(step.run("cem", key=key, store=bucket).live) == b"null"
+
+
+def test_places_that_were_changed_or_are_gone_are_noticed(store: CountingStore) -> None:
+    """Those of another part do not matter."""
+    key = f"{PREFIX}/places.jsonl"
+    content = store.objects[key]
+    store.objects[key] = content.replace(PEOPLE[1000].encode(), PEOPLE[1001].encode())
+    assert read_live_person(store, PEOPLE[0]) == row(PEOPLE[0])
+    with pytest.raises(
+        DamagedBatchError, match=r"places\.jsonl differ from their SHA-256 in the index; publish again$"
+    ):
+        read_live_person(store, PEOPLE[1000])
+    del store.objects[key]
+    with pytest.raises(
+        DamagedBatchError, match=r"places\.jsonl is gone although a live index names it; publish again$"
+    ):
+        read_live_person(store, PEOPLE[0])
+
+
+def test_what_is_read_of_the_index_grows_with_the_parts_and_not_with_the_people() -> None:
+    """Two parts of two row groups, and of two hundred; only a line of the places is longer."""
+    few, many = CountingStore(), CountingStore()
+    names = [f"u{n:05d}" for n in range(800)]
+    for made, per_group in ((few, 200), (many, 2)):
+        publish(made, [part(made, f"part-{n}", names[n * 400 : (n + 1) * 400], per_group) for n in range(2)])
+        made.requests.clear()
+        assert read_live_person(made, names[401]) == row(names[401])
+    sizes = [[size for _, _, size in made.requests] for made in (few, many)]
+    assert [len(made) for made in sizes] == [4, 4]
+    assert sizes[1][1] - sizes[0][1] < 30, "some numbers have more digits"
+    assert sizes[1][2] > 10 * sizes[0][2]
+
+
+def with_an_index_of_before(store: FakeObjectStore, prefix: str = PREFIX) -> CountingStore:
+    """Return what `refit-index/2` and its pointer were: every row group of every part in one object, and no places."""
+    index = json.loads(store.objects[f"{prefix}/index.json"])
+    lines = store.objects[f"{prefix}/places.jsonl"].splitlines()
+    bulky = {"first", "last", "row_groups", "places"}
+    parts = [
+        {**{name: value for name, value in entry.items() if name not in bulky}, **json.loads(line)}
+        for entry, line in zip(index["parts"], lines, strict=True)
+    ]
+    old = canonical_json(
+        {**{k: v for k, v in index.items() if k != "places"}, "format": "refit-index/2", "parts": parts}
+    )
+    pointer = {**json.loads(store.objects[LIVE]), "index_sha256": sha256(old)}
+    kept = {key: content for key, content in store.objects.items() if not key.endswith("places.jsonl")}
+    return CountingStore(objects={**kept, f"{prefix}/index.json": old, LIVE: canonical_json(pointer)})
+
+
+def test_a_batch_with_an_index_of_before_is_read_as_ever(store: CountingStore) -> None:
+    """With one request less, since the one index holds everything."""
+    before = with_an_index_of_before(store)
+    for user_id in PEOPLE[::371]:
+        before.requests.clear()
+        assert read_live_person(before, user_id) == row(user_id)
+        assert len(before.requests) == 3
+    assert read_live_person(before, "u00399") is None
+    assert sorted(found["user_id"] for found in read_live_batch(before).to_pylist()) == PEOPLE
+
+
+def test_a_batch_that_was_scored_before_can_be_published_and_read() -> None:
+    """An index of before waits for its pointers when a new Refit comes."""
+    store = FakeObjectStore()
+    publish(store, [part(store, f"part-{n}", PEOPLE[n * 100 : (n + 1) * 100], 20) for n in range(2)])
+    waiting = FakeObjectStore(
+        objects={key: kept for key, kept in with_an_index_of_before(store).objects.items() if "manifest" not in key}
+    )
+    del waiting.objects[LIVE], waiting.objects["dates/run_date=2026-01-05.json"]
+    assert publish_again(waiting, PREFIX, read_commit(waiting, PREFIX)).live.outcome == "published"
+    manifest = json.loads(waiting.objects[f"{PREFIX}/manifest.json"])
+    assert [set(entry) for entry in manifest["parts"]] == [{"key", "rows", "bytes", "sha256", "content"}] * 2
+    assert read_live_person(waiting, PEOPLE[150]) == row(PEOPLE[150])

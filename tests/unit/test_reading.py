@@ -334,7 +334,7 @@ def test_a_whole_batch_costs_at_most_three_requests_more_than_it_has_files(
 
     requests.sent.clear()
     assert refit.read_person(address, "u000", endpoint=s3_endpoint, run_date=DAY) == row("u000")
-    assert len(requests.sent) == 3
+    assert len(requests.sent) == 4
 
     requests.sent.clear()
     assert refit.read_batch(address, DAY, "a", endpoint=s3_endpoint).num_rows == files

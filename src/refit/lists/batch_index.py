@@ -1,11 +1,18 @@
-"""The index of a batch: in which bytes of which file one person's row lies, so that a reader fetches nothing else."""
+"""
+The index of a batch: in which bytes of which file one person's row lies, so that a reader fetches nothing else.
+
+It has two stages. `index.json` says whose people each part file holds, and in which bytes of `places.jsonl` it is told
+where the row groups of that part lie. So one person takes three small reads, however large the batch. An index of
+before, `refit-index/2`, holds the places of all parts itself, and is read as well.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
+import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,11 +21,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from refit.digests import sha256
+from refit.digests import canonical_json, sha256
 from refit.errors import DamagedBatchError
 
-_FORMAT = "refit-index/2"
-_BULKY = ("groups", "footer")
+_FORMAT = "refit-index/3"
+_PLACES = "places.jsonl"
+_FOR_ONE_PERSON = ("first", "last", "row_groups", "places", "groups", "footer")
+"""What an index says of a part beside what a reader of whole batches needs."""
+
+Fetch = Callable[[str, int, int], bytes]
+"""Reads of a key, from an offset on, so many bytes."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +49,27 @@ class Place:
     """Base64 of the zlib-compressed end of the file, from the Parquet footer on."""
 
 
+@dataclass(frozen=True)
+class Group:
+    """The people of one row group."""
+
+    first: str
+    last: str
+    place: Place
+
+
 def without_places(commit: Mapping[str, Any]) -> dict[str, Any]:
     """Return *commit* with part files that say nothing of their row groups: what a reader of whole batches needs."""
-    parts = [{name: value for name, value in part.items() if name not in _BULKY} for part in commit["parts"]]
-    return {**commit, "parts": parts}
+    parts = [{name: value for name, value in part.items() if name not in _FOR_ONE_PERSON} for part in commit["parts"]]
+    return {**{name: value for name, value in commit.items() if name != "places"}, "parts": parts}
 
 
-def make_index(commit: Mapping[str, Any]) -> dict[str, Any]:
+def make_index(commit: Mapping[str, Any], prefix: str) -> tuple[dict[str, Any], bytes]:
     """
-    Return the index of a scored batch: everything that scoring made, with the place of every row group.
+    Return the index of a scored batch, everything that scoring made, and what goes into its `places.jsonl`.
+
+    Each part of *commit* has its row groups and its footer, as `PartFile.close` says them; each line of the second
+    object holds those of one part.
 
     Raises:
         DamagedBatchError: two row groups claim the same people.
@@ -56,16 +80,70 @@ def make_index(commit: Mapping[str, Any]) -> dict[str, Any]:
             raise DamagedBatchError(
                 f"the people of {other} begin before those of {one} end, so one person could be in both; score again"
             )
-    return {**commit, "format": _FORMAT}
+    parts, lines, offset = [], [], 0
+    for part in commit["parts"]:
+        line = canonical_json({"footer": part["footer"], "groups": part["groups"]}) + b"\n"
+        told = {name: value for name, value in part.items() if name not in _FOR_ONE_PERSON}
+        parts.append(
+            {
+                **told,
+                "first": part["groups"][0]["first"],
+                "last": part["groups"][-1]["last"],
+                "row_groups": len(part["groups"]),
+                "places": {"offset": offset, "bytes": len(line), "sha256": sha256(line)},
+            }
+        )
+        lines.append(line)
+        offset += len(line)
+    return {**commit, "format": _FORMAT, "places": f"{prefix}/{_PLACES}", "parts": parts}, b"".join(lines)
 
 
-def find_person(index: Mapping[str, Any], user_id: str) -> Place | None:
-    """Return where *user_id* lies if anywhere; None when no row group can hold them."""
+def people_of(part: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the first and the last person of a part of an index; two empty texts when it does not say."""
+    groups = part.get("groups")
+    if groups:
+        return groups[0]["first"], groups[-1]["last"]
+    return part.get("first", ""), part.get("last", "")
+
+
+def row_groups_of(part: Mapping[str, Any]) -> int:
+    """Return how many row groups a part of an index has; 0 when it does not say."""
+    return len(part["groups"]) if "groups" in part else int(part.get("row_groups", 0))
+
+
+def read_groups(index: Mapping[str, Any], part: Mapping[str, Any], fetch: Fetch) -> list[Group]:
+    """
+    Return the row groups of one *part* of *index*, in the order of their people; at most one read.
+
+    Raises:
+        DamagedBatchError: what was read is not what the index promises.
+    """
+    told = part if "groups" in part else _line(index["places"], part["places"], fetch)
+    places = [{name: group[name] for name in ("offset", "bytes", "sha256")} for group in told["groups"]]
+    return [
+        Group(group["first"], group["last"], Place(key=part["key"], group=number, footer=told["footer"], **place))
+        for number, (group, place) in enumerate(zip(told["groups"], places, strict=True))
+    ]
+
+
+def _line(key: str, place: Mapping[str, Any], fetch: Fetch) -> dict[str, Any]:
+    content = fetch(key, place["offset"], place["bytes"])
+    if sha256(content) != place["sha256"]:
+        raise DamagedBatchError(
+            f"bytes {place['offset']:,} to {place['offset'] + place['bytes']:,} of {key} differ from their SHA-256 in "
+            "the index; publish again"
+        )
+    told: dict[str, Any] = json.loads(content)
+    return told
+
+
+def find_person(index: Mapping[str, Any], user_id: str, fetch: Fetch) -> Place | None:
+    """Return where *user_id* lies if anywhere; None when no row group can hold them. At most one read."""
     for part in index["parts"]:
-        for number, group in enumerate(part["groups"]):
-            if group["first"] <= user_id <= group["last"]:
-                place = {name: group[name] for name in ("offset", "bytes", "sha256")}
-                return Place(key=part["key"], group=number, footer=part["footer"], **place)
+        first, last = people_of(part)
+        if first <= user_id <= last:
+            groups = read_groups(index, part, fetch)
+            return next((group.place for group in groups if group.first <= user_id <= group.last), None)
     return None
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any
 
@@ -18,7 +20,7 @@ from refit.digests import sha256
 from refit.errors import DamagedBatchError
 from refit.interfaces import ObjectStore
 from refit.lists.against_before import NOTHING
-from refit.lists.batch_index import Place, read_group
+from refit.lists.batch_index import Fetch, Group, Place, people_of, read_group, read_groups, row_groups_of
 from refit.publication.pointer import LIVE, Target, date_pointer, read_pointer
 
 _DATES, _, _ENDING = date_pointer("*").partition("*")
@@ -72,22 +74,22 @@ def look_back(store: ObjectStore, commit: Mapping[str, Any]) -> Before:
         if target is None:
             return Before(None, missing=NOTHING)
         earlier = json.loads(_whole(store, target.index, target.index_sha256))
-        theirs = _groups(earlier)
+        theirs = _Groups(earlier, partial(_range, store))
     except DamagedBatchError as error:
         return Before(None, missing=f"the batch before cannot be read: {error}")
     looked_for, alike = 0, []
-    for group in _spread(_groups(commit)):
-        lists = _read(store, group.place)
+    for place in _spread(_Groups(commit, partial(_range, store))):
+        lists = _read(store, place)
         middle = lists["user_id"][len(lists) // 2].as_py()
-        number = max(bisect_right(theirs, middle, key=attrgetter("first")) - 1, 0)
         try:
-            others = _read(store, theirs[number].place)
+            around = theirs.around(middle)
+            others = _read(store, around.place)
         except DamagedBatchError as error:
             return Before(None, missing=f"the batch before cannot be read: {error}")
         # Of the people of our group only these can be in theirs; the rest is in one that is not read.
-        since = pc.greater_equal(lists["user_id"], theirs[number].first if number else "")
-        if number + 1 < len(theirs):
-            since = pc.and_(since, pc.less(lists["user_id"], theirs[number + 1].first))
+        since = pc.greater_equal(lists["user_id"], around.since)
+        if around.until is not None:
+            since = pc.and_(since, pc.less(lists["user_id"], around.until))
         lists = lists.filter(since)
         looked_for += len(lists)
         alike.append(jaccard(lists, others))
@@ -116,33 +118,71 @@ def jaccard(one: pa.Table, other: pa.Table) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class _Group:
-    first: str
+class _Around:
+    """The row group of a batch that holds a person, if any does."""
+
+    since: str
+    """Nobody before this person can be in it; empty where it is the first one."""
+    until: str | None
+    """Nobody from this person on can be in it; None where it is the last one."""
     place: Place
 
 
-def _groups(commit: Mapping[str, Any]) -> list[_Group]:
-    """Return the row groups of a batch in the order of their people."""
-    found = []
-    for part in commit["parts"]:
-        for number, group in enumerate(part.get("groups", [])):
-            place = {name: group[name] for name in ("offset", "bytes", "sha256")}
-            found.append(_Group(group["first"], Place(part["key"], number, footer=part["footer"], **place)))
-    if not found:
-        raise DamagedBatchError(f"batch {commit['batch']} does not say where its row groups lie")
-    return sorted(found, key=attrgetter("first"))
+class _Groups:
+    """The row groups of a batch in the order of their people; where they lie is read for parts that are looked at."""
+
+    def __init__(self, commit: Mapping[str, Any], fetch: Fetch) -> None:
+        self._commit = commit
+        self._fetch = fetch
+        self._parts = sorted((part for part in commit["parts"] if row_groups_of(part)), key=people_of)
+        if not self._parts:
+            raise DamagedBatchError(f"batch {commit['batch']} does not say where its row groups lie")
+        self._ends = list(accumulate(row_groups_of(part) for part in self._parts))
+        self._known: dict[int, list[Group]] = {}
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def place(self, number: int) -> Place:
+        """Return where row group *number* of the whole batch lies."""
+        part = bisect_right(self._ends, number)
+        return self._of(part)[number - (self._ends[part - 1] if part else 0)].place
+
+    def around(self, user_id: str) -> _Around:
+        """Return the last row group that begins with *user_id* or before; the first one where none does."""
+        part = max(bisect_right([people_of(part)[0] for part in self._parts], user_id) - 1, 0)
+        groups = self._of(part)
+        number = max(bisect_right(groups, user_id, key=attrgetter("first")) - 1, 0)
+        following = [group.first for group in groups[number + 1 :]] + [
+            people_of(other)[0] for other in self._parts[part + 1 :]
+        ]
+        return _Around(
+            since=groups[number].first if part or number else "",
+            until=following[0] if following else None,
+            place=groups[number].place,
+        )
+
+    def _of(self, part: int) -> list[Group]:
+        if part not in self._known:
+            self._known[part] = read_groups(self._commit, self._parts[part], self._fetch)
+        return self._known[part]
 
 
-def _spread(groups: Sequence[_Group]) -> list[_Group]:
+def _spread(groups: _Groups) -> Iterator[Place]:
     count = min(_LOOKS, len(groups))
-    return [groups[(2 * n + 1) * len(groups) // (2 * count)] for n in range(count)]
+    for n in range(count):
+        yield groups.place((2 * n + 1) * len(groups) // (2 * count))
+
+
+def _range(store: ObjectStore, key: str, start: int, length: int) -> bytes:
+    content = store.get_range(key, start, length)
+    if content is None:
+        raise DamagedBatchError(f"{store.address}/{key} is gone although a batch names it")
+    return content
 
 
 def _read(store: ObjectStore, place: Place) -> pa.Table:
-    content = store.get_range(place.key, place.offset, place.bytes)
-    if content is None:
-        raise DamagedBatchError(f"{store.address}/{place.key} is gone although a batch names it")
-    return read_group(place, content, _LEAVES)
+    return read_group(place, _range(store, place.key, place.offset, place.bytes), _LEAVES)
 
 
 def _pairs(rows: pa.Table, ids: pa.Array, names: dict[str, int]) -> NDArray[np.int64]:

@@ -50,7 +50,9 @@ def write_commit(
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """
-    Write what scoring made as the index of the batch, and return it; a batch without it was never finished.
+    Write what scoring made as the places and the index of the batch, and return the index, which is the commit.
+
+    The index comes last: a batch without it was never finished.
 
     *parts* are the commit records of the part files, in the order of their people; *made_from* holds at least `as_of`;
     *facts* are what else is known.
@@ -65,7 +67,7 @@ def write_commit(
         "digest": champion.digest,
         "cutoff": champion.cutoff,
     }
-    commit = make_index(
+    commit, places = make_index(
         {
             **facts,
             "batch": made_by.batch,
@@ -78,8 +80,10 @@ def write_commit(
             "made_from": made_from,
             "parts": list(parts),
             "content_sha256": digest_of_sums(sum(part["rows"] for part in parts), (part["content"] for part in parts)),
-        }
+        },
+        prefix,
     )
+    store.create(commit["places"], places)
     store.create(f"{prefix}/index.json", canonical_json(commit))
     return commit
 

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -162,7 +163,7 @@ def read_live_person(store: ObjectStore, user_id: str, run_date: date | str | No
     """
     Return the row of *user_id* in the live batch, or in that of *run_date*, or None when it holds no such person.
 
-    Reads the pointer, the index and one range of one part file, each checked against a SHA-256.
+    Reads the pointer, the index, one range of the places and one of a part file, each checked against a SHA-256.
 
     Raises:
         NothingPublishedError: no batch was ever published.
@@ -179,13 +180,17 @@ def _manifest(store: ObjectStore, standing: Standing) -> dict[str, Any]:
 
 def _row(store: ObjectStore, target: Target, user_id: str) -> dict[str, Any] | None:
     index = json.loads(read_named(store, target.index, target.index_sha256, "manifest"))
-    place = find_person(index, user_id)
+    place = find_person(index, user_id, partial(_range, store))
     if place is None:
         return None
-    content = store.get_range(place.key, place.offset, place.bytes)
+    return read_row(place, _range(store, place.key, place.offset, place.bytes), user_id)
+
+
+def _range(store: ObjectStore, key: str, start: int, length: int) -> bytes:
+    content = store.get_range(key, start, length)
     if content is None:
-        raise GoneError(place.key, "index")
-    return read_row(place, content, user_id)
+        raise GoneError(key, "index")
+    return content
 
 
 def _rows(store: ObjectStore, manifest: Mapping[str, Any]) -> pa.Table:

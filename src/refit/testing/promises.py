@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from refit.errors import RefitError
 from refit.publication.pointer import LIVE, date_pointer
+from refit.testing.simulated_runs import LAST
 from refit.testing.simulated_store import prefix_of
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ def _kept_back(schedule: Schedule, name: str, result: Any, moves: Mapping[str, l
 
 
 def _newer(run: Run, moves: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [move for move in moves if move["kind"] == "publish" and move["fence"] > run.fence]
+    published = (move for move in moves if move["kind"] == "publish" and move["logical_run"] != LAST)
+    return [move for move in published if move["fence"] > run.fence]
 
 
 def _days_ahead(schedule: Schedule, move: Mapping[str, Any]) -> int:

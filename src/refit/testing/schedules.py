@@ -22,7 +22,7 @@ from refit.requests import UNKNOWN, Answer, Create, Delete, Request, Swap, Unset
 from refit.store_clock import order as order_of
 from refit.store_clock import stamp
 from refit.testing.promises import broken_promises
-from refit.testing.simulated_runs import Actor, BrokenPromiseError, Protocols, Run, read, roll_back
+from refit.testing.simulated_runs import LAST, Actor, BrokenPromiseError, Protocols, Run, read, roll_back
 from refit.testing.simulated_store import SimulatedStore
 
 _DATES = ("2026-01-01", "2026-01-02", "2026-01-03")
@@ -283,7 +283,7 @@ class Schedule:
 
         The run goes live whatever has happened before it, and no file may be left that no pointer needs.
         """
-        last = Run("last", _DAY_AFTER, order_of(_instant(self.now)), False, 1, 0, self.contents)
+        last = Run(LAST, _DAY_AFTER, order_of(_instant(self.now)), False, 1, 0, self.contents)
         done = self._alone(last.begin(self.protocols, self._stamp(0), lambda: None))
         if done is None or done.live.outcome != "published":
             self.violations.append("the lists of the next day do not go live")

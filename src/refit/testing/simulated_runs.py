@@ -19,6 +19,8 @@ from refit.requests import DONE, MISSING, UNKNOWN, Answer, Create, Get, Protocol
 _TRIES = 6
 _STARTS = 5
 PARTS = 2
+LAST = "last"
+"""The run that ends every schedule."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,9 @@ class Run:
         for key, content in zip(keys, parts, strict=True):
             yield from create(key, content)
         listed = [{"key": key, "sha256": sha256(content)} for key, content in zip(keys, parts, strict=True)]
-        index = canonical_json({"batch": batch, "parts": listed})
+        places = {"key": f"{prefix}/places.jsonl", "sha256": sha256(batch.encode())}
+        yield from create(places["key"], batch.encode())
+        index = canonical_json({"batch": batch, "parts": listed, "places": places})
         yield from create(f"{prefix}/index.json", index)
         manifest = {
             "batch": batch,
@@ -173,7 +177,11 @@ def create(key: str, content: bytes) -> Protocol[None]:
 
 
 def read(protocols: Protocols, key: str) -> Protocol[tuple[int, Target, list[bytes]] | None]:
-    """Return generation, target and part files as a reader of the pointer *key* sees them; None: nothing is there."""
+    """
+    Return generation, target and part files as readers of the pointer *key* see them; None: nothing is there.
+
+    One reads the manifest, another the index and the places; both follow the digests of the pointer.
+    """
     for _ in range(_STARTS):
         seen = yield from protocols.look(key)
         if seen.pointer is None or seen.pointer.target is None:
@@ -190,7 +198,11 @@ def read(protocols: Protocols, key: str) -> Protocol[tuple[int, Target, list[byt
 
 def _files(target: Target) -> Protocol[list[bytes] | None]:
     manifest = yield from _named(target.manifest, target.manifest_sha256)
-    if manifest is None:
+    index = yield from _named(target.index, target.index_sha256)
+    if manifest is None or index is None:
+        return None
+    places = json.loads(index)["places"]
+    if (yield from _named(places["key"], places["sha256"])) is None:
         return None
     contents = []
     for part in json.loads(manifest)["parts"]:

@@ -58,8 +58,8 @@ class SimulatedStore:
 
     def is_whole(self, pointer: Mapping[str, Any]) -> bool:
         """Return whether every file is there that a reader of *pointer* needs."""
-        manifest = self.objects.get(pointer["manifest"])
-        if manifest is None or pointer["index"] not in self.objects:
+        manifest, index = (self.objects.get(pointer[name]) for name in ("manifest", "index"))
+        if manifest is None or index is None or json.loads(index[0])["places"]["key"] not in self.objects:
             return False
         return all(part["key"] in self.objects for part in json.loads(manifest[0])["parts"])
 

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from refit.accidents import accident
 from refit.errors import ConfigurationError, RefitError, TransientError
+from refit.wrong_values import must_be
 
 STEPS = (
     "simulate_shop",
@@ -118,7 +119,7 @@ def _values(name: str, step: Callable[..., Any], arguments: list[str]) -> dict[s
         try:
             values[key] = adapter.validate_json(text) if structured else adapter.validate_python(text)
         except ValidationError as error:
-            raise ConfigurationError(f"{key}={text!r} does not parse: {error.errors()[0]['msg']}") from error
+            raise ConfigurationError(f"{key}={text!r} cannot be used: it {must_be(error.errors()[0])}") from error
     missing = [
         key
         for key, parameter in parameters.items()

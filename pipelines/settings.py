@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from refit.errors import ConfigurationError
+from refit.wrong_values import must_be
 
 Kind = TypeVar("Kind", bound=BaseSettings)
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -90,5 +91,5 @@ def read_environment(kind: type[Kind]) -> Kind:
         name = "REFIT_" + "_".join(str(part) for part in first["loc"]).upper()
         given = _PASSWORD.sub("://***@", repr(first["input"]))
         raise ConfigurationError(
-            f"setting {name}={given} cannot be used: {first['msg']}; see infra/env.example"
+            f"setting {name}={given} cannot be used: it {must_be(first)}; see infra/env.example"
         ) from error

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from refit.errors import ConfigurationError, DataRefusedError
 from refit.interfaces import Check, Validator
+from refit.wrong_values import with_given
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -59,7 +60,7 @@ def load_suite(folder: Path, table: str) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{path}: {where}: {first['msg']}; correct the suite") from error
+        raise ConfigurationError(f"{path}: {where or 'the suite'} {with_given(first)}; correct it") from error
 
 
 def fill(suite: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:

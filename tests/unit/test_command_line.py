@@ -73,13 +73,13 @@ def test_an_unknown_parameter_is_refused_with_the_usage(refused: Callable[[list[
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["check_drift", "as_of=5.1.2026"], ["as_of='5.1.2026' does not parse", "write YYYY-MM-DD"]),
-        (["check_drift", "as_of=2026-02-30"], ["as_of='2026-02-30' does not parse"]),
-        (["check_drift", "force=maybe"], ["force='maybe' does not parse", "boolean"]),
-        (["promote_model", "version=three"], ["version='three' does not parse", "integer"]),
-        (["promote_model", "version=3.5"], ["version='3.5' does not parse", "integer"]),
-        (["promote_model", "version="], ["version='' does not parse"]),
-        (["promote_model", 'answer={"chosen'], ["does not parse", "JSON"]),
+        (["check_drift", "as_of=5.1.2026"], ["as_of='5.1.2026' cannot be used", "write YYYY-MM-DD"]),
+        (["check_drift", "as_of=2026-02-30"], ["as_of='2026-02-30' cannot be used"]),
+        (["check_drift", "force=maybe"], ["force='maybe' cannot be used: it must be true or false"]),
+        (["promote_model", "version=three"], ["version='three' cannot be used: it must be a whole number"]),
+        (["promote_model", "version=3.5"], ["version='3.5' cannot be used: it must be a whole number"]),
+        (["promote_model", "version="], ["version='' cannot be used: it must be a whole number"]),
+        (["promote_model", 'answer={"chosen'], ["cannot be used", "JSON"]),
     ],
 )
 def test_a_parameter_that_does_not_parse_is_refused_with_what_was_wrong(
@@ -108,8 +108,7 @@ def test_a_setting_that_cannot_be_used_is_one_line(
 ) -> None:
     monkeypatch.setenv("REFIT_APPROVAL_HOURS", "-1")
     assert refused(["pseudonym", "id=1"]) == (
-        "pseudonym: setting REFIT_APPROVAL_HOURS='-1' cannot be used: Input should be greater than 0; "
-        "see infra/env.example"
+        "pseudonym: setting REFIT_APPROVAL_HOURS='-1' cannot be used: it must be more than 0; see infra/env.example"
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Annotated, Any, get_args
 
 import pytest
+from pydantic import BaseModel, TypeAdapter
 
 from pipelines.settings import REPOSITORY
-from refit.config import Calendar, load_shop
+from refit.config import Calendar, Shop, load_shop
 from refit.errors import ConfigurationError
 
 ShopWriter = Callable[..., Path]
@@ -46,27 +49,48 @@ def test_a_folder_without_shops_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("replace", "append", "parts"),
     [
-        ({"title =": "titel ="}, "", ["title", "Field required"]),
-        ({}, "rnak = 8", ["evaluation.rnak", "Extra inputs are not permitted"]),
-        ({}, "[alss]\nseed = 1", ["alss", "Extra inputs are not permitted"]),
-        ({"[als]\nseed = 1": ""}, "", ["als", "Field required"]),
-        ({"[als]\nseed = 1": "[als]"}, "", ["als.seed", "Field required"]),
-        ({"[als]": "[als]\nrank = 0"}, "", ["als.rank", "greater than or equal to 1"]),
-        ({"[als]": "[als]\nregularisation = -0.1"}, "", ["als.regularisation", "greater than 0"]),
-        ({'"sunday"': '"Sonntag"'}, "", ["calendar.closed_weekdays.0", "'monday'"]),
+        ({"title =": "titel ="}, "", ["it knows no titel; did you mean title?; then mend title"]),
+        ({'title = "A corner shop"': ""}, "", ['has no title; write at its top, for example, title = "A corner shop"']),
+        ({}, "rnak = 8", ["[evaluation] knows no rnak; known are baselines, cohorts, k, "]),
+        ({}, "[alss]\nseed = 1", ["knows no alss; did you mean als?"]),
+        ({"[als]\nseed = 1": ""}, "", ["has no table [als]; add [als] with, for example, seed = 20260101"]),
+        ({"[als]\nseed = 1": "[als]"}, "", ["[als] has no seed; write below [als], for example, seed = 20260101"]),
+        ({"[als]": "[als]\nrank = 0"}, "", ["[als] rank = 0 must be 1 or more; for example rank = 32"]),
+        ({"[als]": '[als]\nrank = "big"'}, "", ['[als] rank = "big" must be a whole number; for example rank = 32']),
+        ({"[als]": "[als]\nregularisation = -0.1"}, "", ["[als] regularisation = -0.1 must be more than 0"]),
+        ({"[als]": "[als]\nengine = true"}, "", ["[als] engine = true must be 'auto', 'mllib' or 'implicit'"]),
+        ({"[als]": "[als]\nnonnegative = 7"}, "", ["[als] nonnegative = 7 must be true or false"]),
+        ({'"sunday"': '"Sonntag"'}, "", ["[calendar] closed_weekdays = \"Sonntag\" must be 'monday', "]),
+        ({'["sunday"]': '"sunday"'}, "", ['[calendar] closed_weekdays = "sunday" must be a list']),
+        ({"2026-01-01": '"New Year"'}, "", ['[calendar] first_day = "New Year" must be a day written YYYY-MM-DD']),
         ({"2026-01-01": "2026-02-30"}, "", ["is not valid TOML"]),
         ({'title = "A': "title = A"}, "", ["is not valid TOML"]),
-        ({"{ purchase = 1.0 }": "{ purchase = 0.0 }"}, "", ["events.weights.purchase", "greater than 0"]),
+        ({"{ purchase = 1.0 }": "{ purchase = 0.0 }"}, "", ["[events] weights.purchase = 0.0 must be more than 0"]),
+        ({"{ purchase = 1.0 }": "1.0"}, "", ["[events] weights = 1.0 must be a table", "weights = { purchase = 1.0 }"]),
         (
             {'relevant = ["purchase"]': 'relevant = ["sale"]'},
             "",
-            ["events", "event types ['sale'] have no entry in events.weights"],
+            ["[events] cannot be used: event types ['sale'] have no entry in events.weights"],
         ),
-        ({}, '[promotion]\nmetric = "auc"', ["promotion.metric", "'ndcg'"]),
-        ({}, "[lists.gate]\nmin_filled = 1.5", ["lists.gate.min_filled", "less than or equal to 1"]),
+        (
+            {'format = "csv"\npath = "{DATA}/orders': 'path = "{DATA}/orders'},
+            "",
+            ['[sources.orders] has no format; write below [sources.orders], for example, format = "csv"'],
+        ),
+        ({}, "[sources.more]\nformat = 1", ["[sources.more] format = 1 must be text in quotes"]),
+        ({}, '[promotion]\nmetric = "auc"', ["[promotion] metric = \"auc\" must be 'ndcg'"]),
+        ({}, "[lists.gate]\nmin_filled = 1.5", ["[lists.gate] min_filled = 1.5 must be 1 or less"]),
+        ({}, "[lists]\nboosts = [{ factor = 2.0 }]", ["[lists.boosts] has no where; write below [lists.boosts], for "]),
+        ({}, "[cleaning]\nbots = true", ["[cleaning.bots] = true must be a table"]),
+        ({}, '[tuning.space.als]\nrank = { low = "a" }', ['[tuning.space.als.rank] low = "a" must be a number']),
+        (
+            {},
+            "[simulation]\nseed = 1\nfirst_day = 2026-01-01\ndays = 0",
+            ["simulated shop: days = 0 must be more than 0"],
+        ),
     ],
 )
-def test_what_does_not_belong_there_is_named(
+def test_what_is_wrong_is_named_with_what_to_write(
     write_shop: ShopWriter, replace: dict[str, str], append: str, parts: list[str]
 ) -> None:
     shops = write_shop(replace=replace, append=append)
@@ -76,6 +100,52 @@ def test_what_does_not_belong_there_is_named(
     assert message.startswith(f"{shops / 'corner' / 'shop.toml'}")
     assert [part for part in parts if part not in message] == []
     assert "\n" not in message
+    assert not re.search(r"[Ii]nput|[Ff]ield required|not permitted|\bvalid (?!TOML)|[Vv]alue error", message), message
+
+
+def parts_of(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield every table that a shop.toml may have, with its name."""
+    yield above or "top", model
+    for name, field in model.model_fields.items():
+        for part in tables_in(field.annotation):
+            yield from parts_of(part, f"{above}.{name}".lstrip("."))
+
+
+def tables_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [part for inner in get_args(annotation) for part in tables_in(inner)]
+
+
+@pytest.mark.parametrize(("name", "part"), [pytest.param(*pair, id=pair[0]) for pair in parts_of(Shop)])
+def test_whatever_must_be_written_has_an_example_that_can_be_used(name: str, part: type[BaseModel]) -> None:
+    """An example that a validator would refuse sends people in circles."""
+    for key, field in part.model_fields.items():
+        if not field.is_required() or key in ("name", "folder") or tables_in(field.annotation):
+            continue  # the folder says name and folder; of a table its values are examples
+        assert field.examples, f"[{name}] {key} has no example"
+        wanted: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        TypeAdapter(wanted).validate_python(field.examples[0])
+
+
+def test_whoever_writes_what_each_sentence_says_ends_with_a_shop(write_shop: ShopWriter) -> None:
+    """Beginning with an empty file."""
+    shops = write_shop()
+    file = shops / "corner" / "shop.toml"
+    tables: dict[str, list[str]] = {"": []}
+    while len(tables) < 7:
+        lines = [line for name, values in tables.items() for line in [f"[{name}]" if name else "", *values]]
+        file.write_text("\n".join(lines), encoding="utf-8")
+        with pytest.raises(ConfigurationError) as refusal:
+            load_shop(shops, "corner")
+        said = re.search(r"(?:at its top|add \[(\S+)\]).* for example, (.+?)(?:; then|$)", str(refusal.value))
+        assert said, str(refusal.value)
+        table = (said[1] or "").replace("NAME", "orders")
+        assert not tables.get(table), f"asked for twice: {refusal.value}"
+        tables[table] = said[2].split(" and ")
+    lines = [line for name, values in tables.items() for line in [f"[{name}]" if name else "", *values]]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    assert load_shop(shops, "corner").sources["orders"].format == "csv"
 
 
 @pytest.mark.parametrize("table", ["interactions", "items"])

@@ -125,8 +125,8 @@ def test_a_zone_that_does_not_exist_is_refused_when_the_shop_is_loaded(write_sho
     with pytest.raises(ConfigurationError) as found:
         load_shop(write_shop(replace={closed: f'{closed}\ntime_zone = "{name}"'}), "corner")
     assert str(found.value).endswith(
-        f"shop.toml: calendar.time_zone: Value error, {name!r} is no time zone; "
-        "use a name of the IANA database such as Europe/London; correct it in shop.toml"
+        f"shop.toml cannot be used: [calendar] time_zone cannot be used: {name!r} is no time zone; "
+        "use a name of the IANA database such as Europe/London"
     )
 
 

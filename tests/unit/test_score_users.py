@@ -271,11 +271,11 @@ def test_rules_that_contradict_each_other_are_refused_when_the_shop_is_read(coun
     wrong = {
         'allow = ["a", "b"]\ndeny = ["b"]': "lists.allow and lists.deny both name 'b'; keep each id in one of them",
         "k = 3\nnew_items = 3": "lists.new_items 3 leaves the model no place in a list of k = 3",
-        'boosts = [{ where = "true", factor = 0 }]': "greater than or equal to 0.001",
-        "min_price = nan": "finite number",
+        'boosts = [{ where = "true", factor = 0 }]': "[lists.boosts] factor = 0 must be 0.001 or more",
+        "min_price = nan": "[lists] min_price = nan must be a finite number",
     }
     for setting, sentence in wrong.items():
         with pytest.raises(ConfigurationError) as refusal:
             counter.shop(f"\n[lists]\n{setting}\n")
         assert sentence in str(refusal.value)
-        tell(f"[lists] {setting!r}", str(refusal.value).split("shop.toml: ")[1])
+        tell(f"[lists] {setting!r}", str(refusal.value).split("shop.toml cannot be used: ")[1])

@@ -145,5 +145,5 @@ def test_tuning_finds_settings_that_training_uses_and_the_next_tuning_begins_wit
 def test_settings_that_are_missing_or_damaged_are_one_sentence(lake: Lake) -> None:
     with pytest.raises(NotFoundError, match="holds no settings; run tune_model first"):
         load_settings(lake, "training_sets/x/settings.json")
-    with pytest.raises(ModelDamagedError, match=r"the settings of the model cannot be read: kind: Field required"):
+    with pytest.raises(ModelDamagedError, match=r"the settings of the model cannot be read: kind is missing"):
         read_settings({}, "the model")

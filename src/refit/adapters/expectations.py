@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame
 
 from refit.errors import ConfigurationError
 from refit.interfaces import Check
+from refit.wrong_values import must_be
 
 
 class GreatExpectations:
@@ -72,7 +73,7 @@ def _build(suite: Mapping[str, Any]) -> tuple[Any, Any]:
         first = error.errors()[0]
         raise ConfigurationError(
             f"suite {suite['name']!r} gives an expectation the wrong arguments: "
-            f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}; correct them"
+            f"{'.'.join(str(part) for part in first['loc'])} {must_be(dict(first))}; correct them"
         ) from error
     if len(built.expectations) != len(suite["expectations"]):
         # A misspelt type is otherwise dropped with only a log line.

@@ -27,7 +27,7 @@ class Bots(Part):
 class Outliers(Part):
     """Values far beyond what the day's other events of the same type have."""
 
-    method: Literal["robust_z", "quantile_cap"]
+    method: Literal["robust_z", "quantile_cap"] = Field(examples=["robust_z"])
     """`robust_z` leaves events out, `quantile_cap` lowers their value to the quantile."""
     max_z: Positive = 6.0
     """Of ln(1 + value): distance from the median in units of 1.4826 x the median absolute deviation."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from refit.clocks import ShopClock
 from refit.config.parts import Count, Part, Positive, Share, Weekday
@@ -14,7 +14,7 @@ from refit.config.parts import Count, Part, Positive, Share, Weekday
 class Calendar(Part):
     """On which days the shop has events at all, so that an empty day never passes by accident."""
 
-    first_day: date
+    first_day: date = Field(examples=[date(2026, 1, 1)])
     """First day with data."""
     last_day: date | None = None
     """Last day with data; none for a shop that is alive."""
@@ -72,9 +72,9 @@ class Calendar(Part):
 class Events(Part):
     """What the shop's event types mean."""
 
-    weights: dict[str, Positive]
+    weights: dict[str, Positive] = Field(examples=[{"purchase": 1.0}])
     """Weight of one event of each type; a type that is not listed is not read into training."""
-    relevant: tuple[str, ...]
+    relevant: tuple[str, ...] = Field(examples=[("purchase",)])
     """Event types that count as success when lists are judged."""
     bought: tuple[str, ...] = ()
     """Event types after which an item counts as bought; `lists.rebuy` says whether lists may hold it again."""

@@ -25,7 +25,7 @@ class Evaluation(Part):
     """Bootstrap resamples of people behind each interval."""
     level: Level = 0.95
     """Level of the intervals."""
-    seed: int
+    seed: int = Field(examples=[20260101])
     """Seed of the bootstrap and of every sample."""
     cohorts: tuple[str, ...] = ()
     """Segment columns, of the users table or else of the events, whose values are cohorts of their own."""

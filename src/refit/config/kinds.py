@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from refit.config.model import Als, Confidence
 from refit.config.parts import Count, Part, Positive, Share
 from refit.errors import ConfigurationError
+from refit.wrong_values import with_given
 
 Kind = Literal["als", "neighbours", "closed_form", "blend"]
 PARTS_OF: Mapping[str, tuple[str, ...]] = {
@@ -150,9 +151,8 @@ class ModelSettings(Part):
             return type(self).model_validate(changed)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(step) for step in first["loc"]) or "model"
-            given = f"{where} = {first['input']!r}" if first["loc"] else f"kind = {self.kind!r}"
-            raise ConfigurationError(f"{given} cannot be used: {first['msg']}") from error
+            where = ".".join(str(step) for step in first["loc"]) or f"a model of kind {self.kind}"
+            raise ConfigurationError(f"{where} {with_given(first)}") from error
 
 
 def _known_names(settings: ModelSettings) -> str:

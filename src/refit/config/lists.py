@@ -13,9 +13,9 @@ from refit.config.parts import Count, Part
 class Boost(Part):
     """Items that are moved up or down."""
 
-    where: Annotated[str, Field(min_length=1)]
+    where: Annotated[str, Field(min_length=1, examples=["category = 'tea'"])]
     """Any SQL condition on the catalogue, as in `Lists.where`."""
-    factor: Annotated[float, Field(ge=0.001, le=1000)]
+    factor: Annotated[float, Field(ge=0.001, le=1000, examples=[1.5])]
     """The score of an item that fulfils the condition is multiplied by it; several that fit multiply."""
 
 

@@ -66,7 +66,7 @@ class Als(Part):
     """Factors of 0 or more only; needs the engine `mllib`."""
     local_memory_gb: Positive = 4.0
     """Work on one machine is done up to this estimate of its memory: the engine `implicit`, and links between items."""
-    seed: int
+    seed: int = Field(examples=[20260101])
     """No default on purpose: whoever trains chooses it."""
 
     @model_validator(mode="after")

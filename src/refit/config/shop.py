@@ -23,12 +23,13 @@ from refit.config.sources import Source
 from refit.config.tuning import Tuning
 from refit.errors import ConfigurationError
 from refit.simulation import SimulatedShop
+from refit.wrong_values import sentence
 
 
 class FirstRun(Part):
     """What `make run` does with a shop that has a history."""
 
-    as_of: date
+    as_of: Annotated[date, Field(examples=[date(2026, 6, 1)])]
     """History before this day is landed in one interval, and the first model is trained as of it."""
 
 
@@ -36,7 +37,7 @@ class Shop(Part):
     """Everything that `shop.toml` says."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    title: str
+    title: Annotated[str, Field(examples=["A corner shop"])]
     """One line for people."""
     calendar: Calendar
     first_run: FirstRun
@@ -142,10 +143,10 @@ def load_shop(shops: Path, name: str) -> Shop:
         shop = Shop.model_validate({"name": name, **tomllib.loads(path.read_text(encoding="utf-8")), "folder": folder})
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path} cannot be used: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{path}: {where or 'shop'}: {first['msg']}; correct it in shop.toml") from error
+        raise ConfigurationError(f"{path} cannot be used: {sentence(error, Shop)}") from error
     for table in ("interactions", "items"):
         if shop.mapping(table) is None:
             raise ConfigurationError(f"shop {name!r} has no {folder}/sources/{table}.sql; every shop maps {table}")

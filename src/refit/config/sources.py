@@ -10,7 +10,7 @@ from refit.config.parts import Count, Part
 class Source(Part):
     """One named Spark source; the mapping SQL reads it by that name."""
 
-    format: str
+    format: str = Field(examples=["csv"])
     """Any format that Spark knows: csv, parquet, json, jdbc, iceberg, ..."""
     path: str | None = None
     """Path with `{DATA}` for the folder of the deployment and `{day}` for one file or folder a day."""

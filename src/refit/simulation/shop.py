@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from refit.errors import ConfigurationError
+from refit.wrong_values import with_given
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z ]*$")]
@@ -35,11 +36,11 @@ class SimulatedShop(BaseModel, frozen=True, extra="forbid"):
     is the same on every day, people arrive and leave at a constant rate, and so do new products arrive.
     """
 
-    seed: int
+    seed: Annotated[int, Field(examples=[7])]
     """No default on purpose: whoever simulates chooses it."""
-    first_day: Annotated[date, Field(ge=date(1970, 1, 1))]
+    first_day: Annotated[date, Field(ge=date(1970, 1, 1), examples=[date(2026, 1, 1)])]
     """First day (UTC) of the history."""
-    days: Annotated[int, Field(gt=0, le=36_500)]
+    days: Annotated[int, Field(gt=0, le=36_500, examples=[180])]
     """Length of the history."""
     people: Annotated[int, Field(gt=0, le=_LAST_NUMBER)] = 5_000
     """Registered people, with and without events."""
@@ -142,10 +143,6 @@ class SimulationFacts:
 
 
 def _one_sentence(error: ValidationError) -> str:
-    reasons = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"][:1].lower() + problem["msg"][1:]
-        shown = "" if problem["type"] == "missing" else f" (given {problem['input']!r})"
-        reasons.append(f"{place}: {message}{shown}" if place else f"{message}{shown}")
-    return "; ".join(reasons)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc'])} {with_given(problem)}".strip() for problem in error.errors()
+    )

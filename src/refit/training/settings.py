@@ -16,6 +16,7 @@ from refit.histories import person_item_pairs
 from refit.lake import Lake
 from refit.training.stored_pairs import StoredPairs, spread
 from refit.training_sets import Recipe
+from refit.wrong_values import with_given
 
 
 def settings_of(model: ItemFactors) -> ModelSettings | None:
@@ -31,7 +32,7 @@ def read_settings(values: Any, what: str) -> ModelSettings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ModelDamagedError(
-            f"the settings of {what} cannot be read: {where}: {first['msg']}; train again"
+            f"the settings of {what} cannot be read: {where} {with_given(first)}; train again"
         ) from error
 
 

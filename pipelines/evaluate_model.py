@@ -9,7 +9,7 @@ Re-run: safe; the same models on the same holdout give the same numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,16 +17,18 @@ from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.addresses import VERDICT_FILE, Addresses
-from refit.config import Shop
+from refit.config import ModelSettings, Shop
 from refit.digests import canonical_json
+from refit.evaluation.anchors import find_anchor, next_anchor
 from refit.evaluation.dossiers import metrics_of, page_of, record_of
 from refit.evaluation.judging import judge_challenger, trials_beside
 from refit.evaluation.promotion import judge_promotion
 from refit.experiments import experiment, refuse_experiment
-from refit.factors import load_verified, verified
-from refit.interfaces import ModelRegistry, Tracker
+from refit.factors import ItemFactors, load_verified, verified
+from refit.interfaces import Factoriser, ModelRegistry, Tracker
 from refit.lake import Lake
 from refit.pages.dossier_page import DOSSIER_FILE
+from refit.training.recipes import train_on_set
 from refit.training_sets import load_manifest
 
 
@@ -45,6 +47,8 @@ class Receipt:
     """Version of the champion that the challenger was compared with."""
     dossier: str
     """Name of the page among the files of the run."""
+    anchor: str
+    """Settings that losses are counted from once this is the champion, as JSON."""
 
 
 def run(
@@ -61,6 +65,7 @@ def run(
     addresses: Addresses,
     tracker: Tracker,
     registry: ModelRegistry,
+    factoriser: Factoriser,
 ) -> Receipt:
     """Judge a model; the trials beside *settings*, a file of tuning, and *drift*, a receipt, are only shown."""
     place = addresses.training_set(training_set)
@@ -69,9 +74,15 @@ def run(
     champion = registry.champion()
     if champion is not None:
         models["champion"] = load_verified(tracker, champion)
-    found = judge_challenger(spark, lake, shop, place, manifest, models)
+
+    def train(settings: ModelSettings) -> ItemFactors:
+        return train_on_set(settings, lambda: spark, lake, shop, place, manifest, factoriser=factoriser)
+
+    anchor = find_anchor(champion, models, train)
+    found = judge_challenger(spark, lake, shop, place, manifest, models | anchor.contender)
     past = experiment(champion, datetime.fromisoformat(str(models["challenger"].facts["cutoff"])))
     verdict = refuse_experiment(judge_promotion(found.compared, shop.promotion), past)
+    verdict = replace(verdict, reasons=(*verdict.reasons, *anchor.notes))
     version = champion.version if champion else None
     trials = trials_beside(lake.store, settings)
     shown = {"counts": manifest["counts"], "champion": version, "trials": trials, "drift": drift or {}}
@@ -91,6 +102,7 @@ def run(
         k=found.compared.k,
         champion=version,
         dossier=DOSSIER_FILE,
+        anchor=next_anchor(anchor, found.compared, models["challenger"], shop.promotion.metric),
     )
 
 
@@ -116,5 +128,6 @@ def main(
         addresses=wiring.addresses(),
         tracker=wiring.tracker(),
         registry=wiring.registry(),
+        factoriser=wiring.factoriser(),
     )
     return asdict(receipt)

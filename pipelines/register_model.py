@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines import wiring
-from refit.approval import decision_line
+from refit.approval import ANCHOR_TAG, decision_line
 from refit.factors import verified
 from refit.interfaces import ModelRegistry, Tracker
 
@@ -55,6 +55,7 @@ def run(
         "verdict": "propose" if evaluation["proposed"] else "refuse",
         "reasons": "; ".join(evaluation["reasons"])[:4_000] or "none",
         "judged_against": str(evaluation["champion"] or "none"),
+        **({ANCHOR_TAG: evaluation["anchor"]} if evaluation.get("anchor") else {}),
     }
     asked = {"approval": "pending", "registered_at": now.isoformat(timespec="seconds")}
     made = {"code": code, **({"requested_by": requested_by} if requested_by else {})}

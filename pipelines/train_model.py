@@ -22,8 +22,8 @@ from refit.digests import canonical_json, digest_of_files
 from refit.interfaces import Factoriser, Tracker
 from refit.lake import Lake
 from refit.stored_profiles import stored_profile
-from refit.training import train
-from refit.training.settings import load_settings, pairs_here, shop_with, training_facts
+from refit.training.recipes import train_on_set
+from refit.training.settings import load_settings
 from refit.training_sets import Recipe, changed_days, load_manifest
 
 
@@ -71,13 +71,7 @@ def run(
     manifest = load_manifest(lake, place)
     recipe = Recipe.from_manifest(manifest)
     chosen = load_settings(lake, settings) if settings else shop.model_settings(shop.models.candidates[0])
-    model = train(
-        pairs_here(chosen, open_spark, lake, place, manifest),
-        chosen,
-        training_facts(manifest, shop_with(chosen, shop)),
-        factoriser=factoriser,
-        checkpoints=lake.path(f"{place}/checkpoints"),
-    )
+    model = train_on_set(chosen, open_spark, lake, shop, place, manifest, factoriser=factoriser)
     files = {**model.to_files(), PROFILE_FILE: stored_profile(open_spark, lake, shop, recipe, place)}
     digest = digest_of_files(files)
     shown = chosen.parameters()

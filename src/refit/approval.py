@@ -23,6 +23,8 @@ DIGITS = 16
 """So many hexadecimal digits of a digest name a model in an answer."""
 EVIDENCE = ("cutoff", "training_set", "evaluation_run", "dossier", "judged_against", "registered_at", "code")
 """What a challenger must carry beside its digest and a passed verdict before a person may answer."""
+ANCHOR_TAG = "anchor"
+"""Tag of a version: the settings, as JSON, from which losses are counted; see `refit.evaluation.anchors`."""
 
 _PLACEHOLDER = "YOUR NAME"
 _LINE = re.compile(r"(approve|reject) ([0-9a-f]{16,64}) ([^:\s][^:]{0,99}): *(\S.{0,999})", re.DOTALL)

@@ -63,6 +63,21 @@ def test_a_folder_without_shops_says_so(tmp_path: Path) -> None:
         ({'"sunday"': '"Sonntag"'}, "", ["[calendar] closed_weekdays = \"Sonntag\" must be 'monday', "]),
         ({'["sunday"]': '"sunday"'}, "", ['[calendar] closed_weekdays = "sunday" must be a list']),
         ({"2026-01-01": '"New Year"'}, "", ['[calendar] first_day = "New Year" must be a day written YYYY-MM-DD']),
+        (
+            {},
+            "[promotion]\nmin_people = 100",
+            ["promotion.min_people = 100", "training.min_people = 50", "raise training.min_people or lower"],
+        ),
+        (
+            {"[evaluation]": "[evaluation]\nmax_people = 30"},
+            "[promotion]\nmin_people = 40",
+            ["promotion.min_people = 40", "evaluation.max_people = 30"],
+        ),
+        (
+            {},
+            "[promotion]\nmargin = 0.2",
+            ["promotion", "margin = 0.2", "max_total_loss = 0.1 in all; raise max_total_loss or lower margin"],
+        ),
         ({"2026-01-01": "2026-02-30"}, "", ["is not valid TOML"]),
         ({'title = "A': "title = A"}, "", ["is not valid TOML"]),
         ({"{ purchase = 1.0 }": "{ purchase = 0.0 }"}, "", ["[events] weights.purchase = 0.0 must be more than 0"]),

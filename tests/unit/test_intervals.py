@@ -39,6 +39,19 @@ def test_nineteen_of_twenty_intervals_cover_the_truth() -> None:
     assert 180 <= sum(each.low <= 0.2 <= each.high for each in found) <= 198
 
 
+@pytest.mark.parametrize("telling", [2, 5, 40])
+def test_the_width_is_that_of_the_people_who_tell_two_models_apart(telling: int) -> None:
+    """Of 400 people all but a few agree: Student's quantile has the few, not the 400, behind it."""
+    values = np.zeros(400)
+    values[:telling] = np.linspace(0.1, 1.0, telling)
+    found = interval(values)
+    weights = np.random.default_rng(1).multinomial(400, np.full(400, 1 / 400), 4_000)
+    tail = np.quantile(weights @ values / 400, [0.025, 0.975]) - values.mean()
+    wider = stats.t.ppf(0.975, telling - 1) / stats.norm.ppf(0.975)
+    assert found.telling == telling
+    assert (found.low, found.high) == pytest.approx(values.mean() + tail * wider, rel=0.15)
+
+
 def test_a_higher_level_gives_a_wider_interval() -> None:
     values = np.random.default_rng(1).random(100)
     usual, stricter = interval(values), interval(values, level=0.995)
@@ -79,4 +92,4 @@ def test_nobody_and_nothing() -> None:
     with pytest.raises(ValueError, match="nobody"):
         bootstrap(np.empty((0, 2)), resamples=100, level=0.95, seed=1)
     assert bootstrap(np.empty((3, 0)), resamples=100, level=0.95, seed=1) == []
-    assert interval(np.array([0.5])) == Interval(0.5, 0.5, 0.5)
+    assert interval(np.array([0.5])) == Interval(0.5, 0.5, 0.5, telling=1)

@@ -91,12 +91,46 @@ def test_a_better_model_is_proposed_with_its_gains() -> None:
     )
 
 
+def swapped(count: int) -> NDArray[np.int64]:
+    """Return the champion's hits, one more and one less in turn for *count* people: equal on the whole."""
+    turn = np.where(np.arange(PEOPLE) % 2, 1, -1)
+    return BASE + np.where(np.arange(PEOPLE) < count, turn, 0)
+
+
 def test_a_model_that_equals_the_champion_is_proposed_and_not_called_better() -> None:
     """Retraining keeps a model fresh; it need not be better."""
-    verdict = judge(BASE)
+    verdict = judge(swapped(20))
     assert verdict.decision == "propose"
     assert verdict.reasons[0].startswith("not worse than the champion: recall@20 is +0.0000, +0.0% ")
     assert verdict.reasons[0].endswith("; a loss of 0.0100 is tolerated")
+
+
+@pytest.mark.parametrize("differing", [0, 2, 8])
+def test_people_who_fare_alike_are_no_evidence_that_nothing_is_lost(differing: int) -> None:
+    """Nobody differs: the interval is [0, 0], which excludes every loss and shows nothing."""
+    verdict = judge(swapped(differing))
+    assert verdict.decision == "refuse"
+    assert verdict.reasons[0].startswith(
+        f"cannot be told from the champion: {differing} of 400 judged people fare differently, at least 10 are asked "
+        "for (promotion.min_differing); recall@20 is +0.0000, +0.0% "
+    )
+    measure = next(m for m in verdict.measures if m.name == "differing_people")
+    assert (measure.value, measure.limit, measure.passed) == (differing, 10, False)
+
+
+def test_a_gain_that_is_shown_needs_no_more_people_than_show_it() -> None:
+    """Nine people gain and nobody loses: an interval above 0 is evidence by itself."""
+    verdict = judge(BASE + (np.arange(PEOPLE) < 9))
+    assert verdict.decision == "propose"
+    assert verdict.reasons[0].startswith("better than the champion: ")
+
+
+def test_a_cohort_in_which_nobody_differs_is_not_counted_as_fine() -> None:
+    new = np.arange(PEOPLE) < 100
+    verdict = judge(BASE + np.where(new, 0, 3), new=new)
+    assert verdict.decision == "propose"
+    assert "not worse in 1 of 2 cohorts; better in returning" in verdict.reasons[2]
+    assert "too few people to tell a loss of 10% in new" in verdict.reasons[2]
 
 
 @pytest.mark.parametrize(("losers", "decision"), [(30, "propose"), (60, "propose"), (75, "refuse"), (400, "refuse")])
@@ -181,13 +215,14 @@ def test_too_few_people_are_no_evidence(people: int) -> None:
 
 def test_every_comparison_is_kept_with_its_limit() -> None:
     new = np.arange(PEOPLE) < 100
-    measures = {m.name: (m.value, m.limit, m.n, m.passed) for m in judge(BASE, new=new).measures}
+    measures = {m.name: (m.value, m.limit, m.n, m.passed) for m in judge(BASE + 1, new=new).measures}
     assert measures == {
         "judged_people": (400, 100, 400, True),
-        "recall_over_champion.low": (0, pytest.approx(-0.01), 400, True),
-        "recall_over_popularity.low": (pytest.approx(0.25), pytest.approx(0, abs=1e-300), 400, True),
-        "recall_over_champion[new].low": (0, pytest.approx(-0.05), 100, True),
-        "recall_over_champion[returning].low": (0, pytest.approx(-0.05), 300, True),
+        "differing_people": (400, 10, 400, True),
+        "recall_over_champion.low": (pytest.approx(0.05), pytest.approx(-0.01), 400, True),
+        "recall_over_popularity.low": (pytest.approx(0.3), pytest.approx(0, abs=1e-300), 400, True),
+        "recall_over_champion[new].low": (pytest.approx(0.05), pytest.approx(-0.05), 100, True),
+        "recall_over_champion[returning].low": (pytest.approx(0.05), pytest.approx(-0.05), 300, True),
         "coverage": (1.0, 0.8, 400, True),
     }
 
@@ -216,7 +251,7 @@ def test_a_small_cohort_is_named_and_not_judged() -> None:
 
 
 def test_of_many_small_cohorts_only_the_number_is_told() -> None:
-    found = judged({"challenger": BASE, "champion": BASE, "popularity": BASE - 5})
+    found = judged({"challenger": swapped(40), "champion": BASE, "popularity": BASE - 5})
     countries = pa.array(["UK"] * 370 + [f"country {n % 4}" for n in range(30)])
     found = replace(found, described=replace(found.described, segments={"country": countries}))
     verdict = judge_promotion(compared(found), POLICY)
@@ -252,6 +287,71 @@ def test_the_catalogue_may_not_become_much_narrower(shown: int, decision: str) -
     verdict = judge(BASE + 1, shown={"challenger": shown})
     assert verdict.decision == decision
     assert any(reason.startswith(f"shows {shown / 400:.1%} of the catalogue") for reason in verdict.reasons)
+
+
+ANCHOR_COUNTS = {"challenger": BASE - 2, "champion": BASE - 2 - (np.arange(PEOPLE) < 20), "popularity": BASE - 5}
+"""A challenger that is no worse than the champion, who has lost two hits of ten since the first one."""
+
+
+@pytest.mark.parametrize(("anchor", "decision"), [(BASE, "refuse"), (BASE - 1, "propose"), (BASE - 3, "propose")])
+def test_small_losses_may_not_add_up(anchor: NDArray[np.int64], decision: str) -> None:
+    """Of the anchor's 0.5 a loss of a tenth in all is tolerated, 0.05: one hit of 20; two are too many."""
+    policy = POLICY.model_copy(update={"max_total_loss": 0.12})
+    verdict = judge_promotion(compared(judged({**ANCHOR_COUNTS, "anchor": anchor}), policy), policy)
+    assert verdict.decision == decision
+    told = next(reason for reason in verdict.reasons if "the anchor" in reason)
+    if decision == "refuse":
+        assert told == verdict.reasons[0]
+        assert told.startswith(
+            "worse than the anchor, the recipe of an earlier champion trained on the same days: recall@20 is -0.1000, "
+            "-20.0% "
+        )
+        assert told.endswith("; 0.0600 may be lost in all since then (promotion.max_total_loss)")
+    assert any(m.name == "recall_over_anchor.low" for m in verdict.measures)
+
+
+def test_many_promotions_at_the_edge_of_the_margin_end_at_the_total() -> None:
+    """Each challenger loses less than the margin to the champion before it, which alone would go on for ever."""
+    policy = POLICY.model_copy(update={"margin": 0.1, "max_total_loss": 0.25})
+    anchor = np.full(PEOPLE, 16)
+    champion, promoted = anchor, 0
+    for _ in range(10):
+        challenger = champion - 1
+        counts = {"challenger": challenger, "champion": champion, "popularity": BASE - 9, "anchor": anchor}
+        if judge_promotion(compared(judged(counts), policy), policy).decision == "refuse":
+            break
+        champion, promoted = challenger, promoted + 1
+    assert promoted == 4
+
+
+def test_every_baseline_that_is_better_is_named_with_its_interval() -> None:
+    """One is shown to be better, one may be by chance, one is not; none of them refuses."""
+    chance = BASE + 2 + np.where(np.arange(PEOPLE) % 2, 3, -2)
+    counts = {
+        "challenger": BASE + 2,
+        "champion": BASE,
+        "popularity": BASE - 5,
+        "items_cosine": BASE + 3,
+        "people_pearson": np.minimum(chance, K) - (np.arange(PEOPLE) < 190),
+        "people_cosine": BASE,
+    }
+    verdict = judge_promotion(compared(judged(counts)), POLICY)
+    assert verdict.decision == "propose"
+    told = [reason for reason in verdict.reasons if "has a higher" in reason]
+    assert told == [
+        "items cosine has a higher recall@20: the challenger's is -0.0500, -7.7% (95% interval -0.0500 to -0.0500, "
+        "400 people)",
+        verdict.reasons[-1],
+    ]
+    assert told[1].startswith("people pearson has a higher recall@20, maybe by chance: the challenger's is -0.00")
+    assert not any("people cosine" in reason for reason in verdict.reasons)
+
+
+def test_a_refused_challenger_is_told_which_baselines_are_better() -> None:
+    counts = {"challenger": BASE - 2, "champion": BASE, "popularity": BASE - 5, "items_cosine": BASE}
+    verdict = judge_promotion(compared(judged(counts)), POLICY)
+    assert verdict.decision == "refuse"
+    assert any(reason.startswith("items cosine has a higher recall@20") for reason in verdict.reasons)
 
 
 RUNS = 100

@@ -83,6 +83,22 @@ class Shop(Part):
             raise ValueError("cleaning.cancellations needs events.cancellation, the event type that takes back")
         return self
 
+    @model_validator(mode="after")
+    def _whoever_may_train_may_be_judged(self) -> Shop:
+        asked, trained = self.promotion.min_people or 1, self.training.min_people
+        if asked > trained:
+            raise ValueError(
+                f"promotion.min_people = {asked:,} asks for more people than training.min_people = {trained:,}: a "
+                "holdout between the two would be trained for every week and never be enough to promote; raise "
+                "training.min_people or lower promotion.min_people"
+            )
+        if asked > self.evaluation.max_people:
+            raise ValueError(
+                f"promotion.min_people = {asked:,} asks for more people than evaluation.max_people = "
+                f"{self.evaluation.max_people:,} lets be judged; raise evaluation.max_people or lower the other"
+            )
+        return self
+
     @property
     def serving_events(self) -> Events:
         """The events as lists see them: where rebuying is allowed, none of them leaves an item out."""

@@ -72,12 +72,12 @@ class Tuning(Part):
     prune: bool = True
     """Whether a trial that is below the median of the others after a fold is given up."""
     max_people: Count = 5_000
-    """At most so many people are judged in each fold, chosen by a hash of their id."""
+    """At most so many people are judged in each fold, drawn anew for each cut-off."""
     space: dict[Name, Range] = Field(default_factory=dict)
     """Setting -> its range; the names are those of `shop.toml`, such as `als.rank`, `confidence.half_life_days`, and
     `weights.TYPE` for the weight of an event type."""
     seed: int = 0
-    """Of the sampler; the people are chosen by it, too."""
+    """Of the sampler; the people of a fold are drawn by it and the cut-off."""
 
     @field_validator("space", mode="before")
     @classmethod

@@ -21,6 +21,8 @@ class Interval:
     mean: float
     low: float
     high: float
+    telling: int
+    """People with a value other than 0: of a difference, those whom the two models serve differently."""
 
     @property
     def above_zero(self) -> bool:
@@ -49,7 +51,7 @@ def bootstrap(values: NDArray[Any], *, resamples: int, level: float, seed: int) 
     same intervals, whatever the other columns are.
 
     >>> bootstrap(np.array([[0.25, 1.0], [0.25, 1.0]]), resamples=100, level=0.95, seed=1)
-    [Interval(mean=0.25, low=0.25, high=0.25), Interval(mean=1.0, low=1.0, high=1.0)]
+    [Interval(mean=0.25, low=0.25, high=0.25, telling=2), Interval(mean=1.0, low=1.0, high=1.0, telling=2)]
     """
     people, columns = values.shape
     if not people:
@@ -61,9 +63,11 @@ def bootstrap(values: NDArray[Any], *, resamples: int, level: float, seed: int) 
     around = (values - centres).astype(np.float32)
     means = np.concatenate([weights @ around for weights in _weights(people, resamples, seed)]) / people
     tail = (1 - level) / 2
-    wider = _wider(np.count_nonzero(values, axis=0), tail)
+    telling = np.count_nonzero(values, axis=0)
+    wider = _wider(telling, tail)
     lows, highs = centres + np.quantile(means, [tail, 1 - tail], axis=0) * wider
-    return [Interval(float(c), float(low), float(high)) for c, low, high in zip(centres, lows, highs, strict=True)]
+    found = zip(centres.tolist(), lows.tolist(), highs.tolist(), telling.tolist(), strict=True)
+    return [Interval(mean, low, high, people) for mean, low, high, people in found]
 
 
 def resampled_sums(values: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[np.float64]:
@@ -79,7 +83,7 @@ def interval_of(drawn: NDArray[np.float64], value: float, *, telling: int, level
     """Return the expanded percentile interval of *value* as `bootstrap` makes it; *telling* people have a say in it."""
     tail = (1 - level) / 2
     low, high = value + (np.quantile(drawn, [tail, 1 - tail]) - value) * float(_wider(telling, tail))
-    return Interval(value, float(low), float(high))
+    return Interval(value, float(low), float(high), telling)
 
 
 def _wider(telling: Any, tail: float) -> Any:

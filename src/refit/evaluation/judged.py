@@ -23,6 +23,8 @@ from refit.evaluation.ratings import ByFolding, Missed, Rater, missed
 from refit.factors import ItemFactors
 
 CHALLENGER, CHAMPION, POPULARITY = "challenger", "champion", "popularity"
+ANCHOR = "anchor"
+"""The recipe of an earlier champion, trained on the same days as the challenger; see `refit.evaluation.anchors`."""
 
 _ACTIVITY, _PAST, _WANTED = "_activity", "_past", "_wanted"
 
@@ -88,7 +90,8 @@ def judge_people(
     name. The catalogue is that of the model `challenger`: nobody is asked about other items, so no model may recommend
     them. Popularity, that of the same model, is always one of the *rivals*. Where *holdout* has ratings and the
     challenger predicts them, so do the other models of ratings and the *raters*. *traits* are those of
-    `refit.evaluation.cohorts.traits`. At most `settings.max_people` people are judged, chosen by a hash of their id;
+    `refit.evaluation.cohorts.traits`. At most `settings.max_people` people are judged, chosen by a hash of their id and
+    `settings.seed`, which `Evaluation.drawn_for` makes another one for each training set;
     their lists come to the driver, nothing else does.
 
     Raises:

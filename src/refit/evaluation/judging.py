@@ -57,7 +57,7 @@ def judge_challenger(
     learn from the challenger's pairs.
     """
     recipe = Recipe.from_manifest(manifest)
-    challenger, settings = models[CHALLENGER], shop.evaluation
+    challenger, settings = models[CHALLENGER], shop.evaluation.drawn_for(manifest["digest"])
     wanted = {name: settings_of(model) for name, model in models.items()}
     made = {name: pairs_of(each, spark, lake, place, manifest) for name, each in wanted.items()}
     pairs = made[CHALLENGER].persist()

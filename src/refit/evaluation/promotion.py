@@ -11,7 +11,7 @@ import numpy as np
 from refit.config import Promotion
 from refit.evaluation.comparisons import Cohort, Comparison
 from refit.evaluation.intervals import Interval
-from refit.evaluation.judged import CHALLENGER, CHAMPION, POPULARITY
+from refit.evaluation.judged import ANCHOR, CHALLENGER, CHAMPION, POPULARITY
 from refit.verdicts import Measure, Verdict
 
 Standing = Literal["better", "not worse", "worse", "unclear"]
@@ -23,20 +23,24 @@ _ABOVE_ZERO = float(np.nextafter(0, 1))
 """The smallest number above 0: equal to popularity is not better than popularity."""
 
 
-def standing(difference: Interval, margin: float) -> Standing:
+def standing(difference: Interval, margin: float, *, least: int) -> Standing:
     """
     Return how a challenger stands by the interval of its *difference* when a loss of *margin* is tolerated.
 
-    Better: the interval lies above 0. Not worse: a loss beyond the margin is excluded. Worse: the interval lies below
-    0 and such a loss is not excluded. Unclear: too few people to tell.
+    Better: the interval lies above 0. Not worse: a loss beyond the margin is excluded, and at least *least* people fare
+    differently; where hardly anybody does, an interval is narrow because nothing was told apart. Worse: the interval
+    lies below 0 and such a loss is not excluded. Unclear: too few people to tell.
 
-    >>> [standing(Interval(0.0, low, high), 0.1) for low, high in ((0.1, 0.3), (-0.05, 0.2), (-0.3, -0.1), (-0.3, 0.1))]
+    >>> ends = ((0.1, 0.3), (-0.05, 0.2), (-0.3, -0.1), (-0.3, 0.1))
+    >>> [standing(Interval(0.0, low, high, telling=50), 0.1, least=10) for low, high in ends]
     ['better', 'not worse', 'worse', 'unclear']
+    >>> standing(Interval(0.0, 0.0, 0.0, telling=0), 0.1, least=10)
+    'unclear'
     """
     if difference.above_zero:
         return "better"
     if difference.low >= -margin:
-        return "not worse"
+        return "not worse" if difference.telling >= least else "unclear"
     return "worse" if difference.below_zero else "unclear"
 
 
@@ -46,7 +50,9 @@ def judge_promotion(compared: Comparison, policy: Promotion) -> Verdict:
 
     The challenger
 
-    - must not be worse than the champion by more than the margin: the paired interval lies above minus the margin;
+    - must not be worse than the champion by more than the margin: the paired interval lies above minus the margin, and
+      enough people fare differently with the two;
+    - must not be worse than the anchor, where it was judged, by more than all promotions together may lose;
     - must beat popularity, overall and recent where both were judged: the interval lies above 0;
     - must not be worse in any cohort. Intervals of cohorts have a Bonferroni level, so that a challenger that equals
       the champion is refused by any of its C cohorts in at most (1 - level) / 2 of all cases, whatever C is. A cohort
@@ -54,21 +60,24 @@ def judge_promotion(compared: Comparison, policy: Promotion) -> Verdict:
       `unclear_cohorts = "refuse"` the second of these is a refusal;
     - must not show a smaller part of the catalogue than the champion by more than the limit.
 
-    A shop without a champion asks only for the second. Too few judged people are no evidence, and no evidence is a
-    refusal.
+    A shop without a champion asks only that popularity is beaten. Too few judged people are no evidence, and no
+    evidence is a refusal. Every baseline with a higher mean is named, which refuses nothing.
     """
     gate = _Gate(compared, policy)
-    enough = compared.people >= policy.min_people
-    gate.measure("judged_people", compared.people, policy.min_people, compared.people, enough)
+    least = policy.min_people or 1
+    enough = compared.people >= least
+    gate.measure("judged_people", compared.people, least, compared.people, enough)
     if not enough:
-        reason = f"{compared.people:,} people could be judged, at least {policy.min_people:,} are needed as evidence"
+        reason = f"{compared.people:,} people could be judged, at least {least:,} are needed as evidence"
         return Verdict(gate="promotion", decision="refuse", measures=tuple(gate.measures), reasons=(reason,))
     gate.against_champion()
+    gate.against_anchor()
     gate.against_popularity([rival for rival in _POPULAR if rival in compared.against])
     if CHAMPION in compared.against:
         elsewhere = [*gate.in_cohorts(), *gate.width()]
         if elsewhere:
             gate.merits.append("; ".join(elsewhere))
+    gate.beaten_by([rival for rival in compared.against if rival not in (CHAMPION, ANCHOR, *_POPULAR)])
     decision = "refuse" if gate.refusals else "propose"
     reasons = (*gate.refusals, *gate.merits)
     return Verdict(gate="promotion", decision=decision, measures=tuple(gate.measures), reasons=reasons)
@@ -89,13 +98,49 @@ class _Gate:
         if CHAMPION not in self.compared.against:
             self.merits.append("there is no champion to compare with")
             return
-        found = self._difference(CHAMPION)
-        margin = self.policy.margin * self.compared.mean(CHAMPION, self.policy.metric)
-        stands = standing(found, margin)
-        passed = stands in ("better", "not worse")
-        self.measure(f"{self.policy.metric}_over_champion.low", found.low, -margin, self.compared.people, passed)
-        sentence = f"{_LEADS[stands]} the champion: {self._told(found, CHAMPION)}"
+        found, policy, people = self._difference(CHAMPION), self.policy, self.compared.people
+        margin = policy.margin * self.compared.mean(CHAMPION, policy.metric)
+        stands = standing(found, margin, least=policy.min_differing)
+        passed, few = stands in ("better", "not worse"), found.telling < policy.min_differing
+        self.measure("differing_people", found.telling, policy.min_differing, people, stands == "better" or not few)
+        self.measure(f"{policy.metric}_over_champion.low", found.low, -margin, people, passed)
+        told = self._told(found, CHAMPION)
+        if few and stands == "unclear":
+            self.refusals.append(
+                f"cannot be told from the champion: {found.telling:,} of {people:,} judged people fare differently, at "
+                f"least {policy.min_differing:,} are asked for (promotion.min_differing); {told}"
+            )
+            return
+        sentence = f"{_LEADS[stands]} the champion: {told}"
         self._say(sentence if stands == "better" else f"{sentence}; a loss of {margin:.4f} is tolerated", passed)
+
+    def against_anchor(self) -> None:
+        """Refuse what losses within the margin have added up to since the anchor."""
+        if ANCHOR not in self.compared.against:
+            return
+        found = self._difference(ANCHOR)
+        limit = self.policy.max_total_loss * self.compared.mean(ANCHOR, self.policy.metric)
+        # The same recipe gives the same lists, and has lost nothing.
+        stands = standing(found, limit, least=0)
+        passed = stands in ("better", "not worse")
+        self.measure(f"{self.policy.metric}_over_anchor.low", found.low, -limit, self.compared.people, passed)
+        self._say(
+            f"{_LEADS[stands]} the anchor, the recipe of an earlier champion trained on the same days: "
+            f"{self._told(found, ANCHOR)}; {limit:.4f} may be lost in all since then (promotion.max_total_loss)",
+            passed,
+        )
+
+    def beaten_by(self, rivals: Sequence[str]) -> None:
+        """Name the *rivals* that have a higher mean than the challenger, the best first."""
+        found = {rival: self._difference(rival) for rival in rivals}
+        for rival in sorted(found, key=lambda name: found[name].mean):
+            difference = found[rival]
+            if difference.mean < 0:
+                chance = "" if difference.below_zero else ", maybe by chance"
+                name = f"{self.policy.metric}@{self.compared.k}{chance}"
+                self.merits.append(
+                    f"{_words(rival)} has a higher {name}: the challenger's {self._size(difference, rival)}"
+                )
 
     def against_popularity(self, rivals: Sequence[str]) -> None:
         beaten = []
@@ -123,7 +168,7 @@ class _Gate:
                 judged["too small"].append(f"{name} ({cohort.people:,})")
                 continue
             found, margin = cohort.differences[metric], policy.cohort_margin * cohort.rival_mean
-            stands = standing(found, margin)
+            stands = standing(found, margin, least=policy.min_differing)
             passed = stands in ("better", "not worse") or (stands == "unclear" and policy.unclear_cohorts == "report")
             self.measure(f"{metric}_over_champion[{name}].low", found.low, -margin, cohort.people, passed)
             judged[stands].append(name)
@@ -155,12 +200,13 @@ class _Gate:
         return self.compared.against[rival][f"{self.policy.metric}@{self.compared.k}"]
 
     def _told(self, found: Interval, rival: str) -> str:
+        return f"{self.policy.metric}@{self.compared.k} {self._size(found, rival)}"
+
+    def _size(self, found: Interval, rival: str) -> str:
         base = self.compared.mean(rival, self.policy.metric)
         share = f", {found.mean / base:+.1%}" if base else ""
-        return (
-            f"{self.policy.metric}@{self.compared.k} is {found.mean:+.4f}{share} "
-            f"({self.compared.level:.0%} interval {found}, {self.compared.people:,} people)"
-        )
+        interval = f"{self.compared.level:.0%} interval {found}, {self.compared.people:,} people"
+        return f"is {found.mean:+.4f}{share} ({interval})"
 
     def _in_cohort(self, found: Interval, cohort: Cohort) -> str:
         margin = self.policy.cohort_margin * cohort.rival_mean

@@ -162,16 +162,16 @@ def _champion(dossier: Dossier) -> Markup:
         base = compared.metrics[CHAMPION][key].mean
         if int(k) == compared.k and base:
             margin = policy.margin if metric == policy.metric else None
-            lines.append(_relative(_spelt(key), found, base, margin))
+            lines.append(_relative(_spelt(key), found, base, margin, policy.min_differing))
     title = "Challenger against champion, of the champion's value"
     unit = f"{compared.level:.0%} intervals, paired; the dashed mark is the loss that is tolerated"
     return interval_chart(lines, title=title, unit=unit, percent=True)
 
 
-def _relative(name: str, found: Interval, base: float, margin: float | None) -> Line:
+def _relative(name: str, found: Interval, base: float, margin: float | None, least: int) -> Line:
     kind: Kind = "good" if found.above_zero else "refused" if found.below_zero else "neutral"
     if margin is not None:
-        kind = _STANDINGS[standing(found, margin * base)]
+        kind = _STANDINGS[standing(found, margin * base, least=least)]
     limit = None if margin is None else -margin
     return Line(name, found.low / base, found.mean / base, found.high / base, kind, limit)
 
@@ -184,8 +184,8 @@ def _cohorts(dossier: Dossier) -> Markup:
         told = badge(f"too small, needs {policy.cohort_people:,}", "neutral")
         if found is not None:
             if cohort.rival_mean:
-                lines.append(_relative(name, found, cohort.rival_mean, policy.cohort_margin))
-            stands = standing(found, policy.cohort_margin * cohort.rival_mean)
+                lines.append(_relative(name, found, cohort.rival_mean, policy.cohort_margin, policy.min_differing))
+            stands = standing(found, policy.cohort_margin * cohort.rival_mean, least=policy.min_differing)
             told = badge("cannot be told" if stands == "unclear" else stands, _STANDINGS[stands])
         rows.append((shorten(name), number(cohort.people), f"{cohort.rival_mean:.4f}", _difference(found), told))
     rival = model_name(_rival(compared.cohorts))

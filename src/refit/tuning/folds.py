@@ -86,7 +86,8 @@ class Folds:
         asked = shop.serving_events
         pairs = person_item_pairs(before, since=since, as_of=cutoff, events=asked, confidence=shop.confidence)
         wanted = holdout(whole, pairs, cutoff=cutoff, as_of=until, events=asked)
-        order = F.xxhash64(Columns.USER, F.lit(shop.tuning.seed))
+        # Other people for each cut-off, and so for each training set.
+        order = F.xxhash64(Columns.USER, F.lit(shop.tuning.seed), F.lit(cutoff.isoformat()))
         judges = wanted.orderBy(order, Columns.USER).limit(shop.tuning.max_people).orderBy(Columns.USER).toArrow()
         if len(judges) < shop.training.min_people:
             raise NotEnoughDataError(

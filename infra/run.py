@@ -34,6 +34,7 @@ from refit.adapters.s3 import S3ObjectStore
 from refit.config import Shop, load_shop
 from refit.errors import ConfigurationError, NothingPublishedError, RefitError
 from refit.lake import Lake
+from refit.pages.markdown import plain_text
 from refit.publication import read_manifest
 
 _STEPS = [
@@ -152,8 +153,8 @@ class Loop:
 
     def _ask(self, api: AirflowApi, stack: Stack, run_id: str) -> None:
         question = api.questions("retrain", run_id)[0]
-        page = f"{stack.airflow}/dags/retrain/runs/{run_id}/tasks/approve"
-        print(f"\n{question['subject']}\n\n{question['body']}\n")
+        page = f"{stack.airflow}/dags/retrain/runs/{run_id}/tasks/approve/required_actions"
+        print(f"\n{plain_text(question['subject'])}\n\n{plain_text(question['body'])}\n")
         answer = os.environ.get("APPROVE", "")
         if not answer and sys.stdin.isatty():
             answer = input("Approve? [yes/no] ")

@@ -25,12 +25,13 @@ from refit.publication import read_live_batch, read_manifest
 
 _PEOPLE = 3
 _SHOWN = 5
-_METRICS = ("recall", "precision", "map", "ndcg", "hit_rate")
+_METRICS = ("recall", "capped_recall", "precision", "map", "ndcg", "hit_rate")
 
 
 def show_summary(stack: Stack, shop: Shop, api: AirflowApi, progress: Progress) -> None:
     """Print the closing tables."""
-    console = Console(width=130, highlight=False, soft_wrap=True)
+    # Titles come from data: one in brackets is no instruction to the terminal.
+    console = Console(width=130, highlight=False, soft_wrap=True, markup=False)
     places = Addresses(shop.name, stack.own_environment["REFIT_LAKE"], stack.own_environment["REFIT_BUCKET"])
     _show_metrics(console, api, shop)
     _show_people(console, stack, shop, places)

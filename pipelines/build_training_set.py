@@ -9,7 +9,6 @@ Re-run: safe; the same landed days and settings give the same digest, and a set 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +22,7 @@ from refit.config import Shop
 from refit.digests import canonical_json
 from refit.lake import Lake
 from refit.stored_profiles import stored_profile
-from refit.training_sets import Recipe, require_enough
+from refit.training_sets import Recipe, load_manifest, require_enough
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +41,8 @@ class Receipt:
     items: int
     judges: int
     """People in the holdout."""
+    asked: dict[str, int]
+    """Who came to want something, and who and what of it is left out of the holdout; empty for a set of before."""
     built: bool
     """False when the set existed."""
 
@@ -53,16 +54,14 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
     recipe = Recipe.of(shop, as_of, days, lake.snapshot("users", as_of))
     digest = recipe.digest
     place = addresses.training_set(digest)
-    manifest = lake.store.get(f"{place}/manifest.json")
-    built = manifest is None
-    if manifest is None:
-        counts, content = recipe.write(spark, lake, place)
-        require_enough(counts, shop.training)
+    built = lake.store.get(f"{place}/manifest.json") is None
+    if built:
+        written = recipe.write(spark, lake, place)
+        require_enough(written.counts, shop.training)
         stored_profile(lambda: spark, lake, shop, recipe, place)
         # The manifest is written last: a set without one was never finished and is built again.
-        lake.store.create(f"{place}/manifest.json", canonical_json(recipe.manifest(counts, content)))
-    else:
-        counts = json.loads(manifest.content)["counts"]
+        lake.store.create(f"{place}/manifest.json", canonical_json(recipe.manifest(written)))
+    made = load_manifest(lake, place)
     landed = {day.day for day in days}
     expected = shop.calendar.open_days(max(recipe.since.date(), shop.calendar.first_day), as_of.date())
     return Receipt(
@@ -72,7 +71,8 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
         days=len(days),
         missing_days=sum(day.isoformat() not in landed for day in expected),
         built=built,
-        **counts,
+        asked=made.get("asked", {}),
+        **made["counts"],
     )
 
 

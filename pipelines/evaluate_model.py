@@ -2,7 +2,8 @@
 Step: compare challenger, champion and baselines on the holdout.
 
 Reads:  the training set with its holdout; the events and the catalogue before its cutoff; both models' files.
-Writes: metrics, the promotion verdict with all intervals, and the dossier, into the challenger's MLflow run.
+Writes: metrics, the promotion verdict with all intervals, and the dossier, into the challenger's MLflow run; asked by
+        `export=true`, every judged list, too.
 Re-run: safe; the same models on the same holdout give the same numbers.
 """
 
@@ -17,11 +18,13 @@ from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.addresses import VERDICT_FILE, Addresses
+from refit.asked import tell_asked
 from refit.config import ModelSettings, Shop
 from refit.digests import canonical_json
 from refit.evaluation.anchors import find_anchor, next_anchor
 from refit.evaluation.dossiers import metrics_of, page_of, record_of
-from refit.evaluation.judging import judge_challenger, trials_beside
+from refit.evaluation.exports import LISTS_FILE, export_lists
+from refit.evaluation.judging import holdout_of, judge_challenger, trials_beside
 from refit.evaluation.promotion import judge_promotion
 from refit.experiments import experiment, refuse_experiment
 from refit.factors import ItemFactors, load_verified, verified
@@ -49,6 +52,12 @@ class Receipt:
     """Name of the page among the files of the run."""
     anchor: str
     """Settings that losses are counted from once this is the champion, as JSON."""
+    left_out: str
+    """Who came to want something and cannot judge, in a sentence; empty for a training set that does not count them."""
+    everybody: dict[str, dict[str, float]]
+    """Model -> metric -> mean over everybody who came to want something; what no model knows counts as missed."""
+    exported: str
+    """Name of the file with the judged lists among the files of the run; empty where nobody asked for it."""
 
 
 def run(
@@ -58,6 +67,7 @@ def run(
     digest: str,
     settings: str = "",
     drift: Mapping[str, Any] | None = None,
+    export: bool = False,
     *,
     shop: Shop,
     spark: SparkSession,
@@ -67,7 +77,11 @@ def run(
     registry: ModelRegistry,
     factoriser: Factoriser,
 ) -> Receipt:
-    """Judge a model; the trials beside *settings*, a file of tuning, and *drift*, a receipt, are only shown."""
+    """
+    Judge a model; the trials beside *settings*, a file of tuning, and *drift*, a receipt, are only shown.
+
+    With *export* every judged list is kept beside the verdict, for a judge of one's own.
+    """
     place = addresses.training_set(training_set)
     manifest = load_manifest(lake, place)
     models = {"challenger": verified(tracker.model_files(model_id), digest, f"challenger {model_id}")}
@@ -86,14 +100,14 @@ def run(
     version = champion.version if champion else None
     trials = trials_beside(lake.store, settings)
     shown = {"counts": manifest["counts"], "champion": version, "trials": trials, "drift": drift or {}}
-    tracker.add_to_run(
-        run_id,
-        metrics=metrics_of(found.compared),
-        files={
-            VERDICT_FILE: canonical_json(record_of(verdict, found.compared, version)),
-            DOSSIER_FILE: page_of(verdict, found, models, shop, **shown),
-        },
-    )
+    files = {
+        VERDICT_FILE: canonical_json(record_of(verdict, found.compared, version)),
+        DOSSIER_FILE: page_of(verdict, found, models, shop, **shown),
+    }
+    if export:
+        files[LISTS_FILE] = export_lists(found.judged, holdout_of(spark, lake, place))
+    tracker.add_to_run(run_id, metrics=metrics_of(found.compared), files=files)
+    everybody = found.compared.everybody
     return Receipt(
         proposed=verdict.decision == "propose",
         reasons=list(verdict.reasons),
@@ -103,6 +117,9 @@ def run(
         champion=version,
         dossier=DOSSIER_FILE,
         anchor=next_anchor(anchor, found.compared, models["challenger"], shop.promotion.metric),
+        left_out=tell_asked(everybody.asked, everybody.judges) if everybody else "",
+        everybody=everybody.means(found.compared.k) if everybody else {},
+        exported=LISTS_FILE if export else "",
     )
 
 
@@ -113,6 +130,7 @@ def main(
     digest: str,
     settings: str = "",
     drift: dict[str, Any] | None = None,
+    export: bool = False,
 ) -> dict[str, Any]:
     """Judge with the real collaborators."""
     receipt = run(
@@ -122,6 +140,7 @@ def main(
         digest,
         settings,
         drift,
+        export,
         shop=wiring.shop(),
         spark=wiring.spark("evaluate_model"),
         lake=wiring.lake(),

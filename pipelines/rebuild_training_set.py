@@ -21,8 +21,6 @@ from refit.errors import DataRefusedError, NotFoundError
 from refit.lake import Lake
 from refit.training_sets import Recipe, changed_days, load_manifest
 
-_PARTS = ("pairs", "holdout")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
@@ -51,13 +49,15 @@ def run(training_set: str, *, spark: SparkSession, lake: Lake, addresses: Addres
         )
     again = f"{place}/again-{uuid4().hex[:12]}"
     try:
-        _, content = recipe.write(spark, lake, again)
+        written = recipe.write(spark, lake, again).content
+        # A set of before tells nothing of what its holdout leaves out.
+        content = {part: written[part] for part in manifest["content"]}
         if content != manifest["content"]:
             raise DataRefusedError(
                 f"training set {training_set[:16]} came out different: {content}, the manifest says "
                 f"{manifest['content']}; the landed files were changed, or Refit makes sets in another way now"
             )
-        missing = [part for part in _PARTS if not folders.exists(spark, lake.path(f"{place}/{part}"))]
+        missing = [part for part in content if not folders.exists(spark, lake.path(f"{place}/{part}"))]
         for part in missing:
             folders.move(spark, lake.path(f"{again}/{part}"), lake.path(f"{place}/{part}"))
     finally:

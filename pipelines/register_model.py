@@ -16,6 +16,7 @@ from pipelines import wiring
 from refit.approval import ANCHOR_TAG, decision_line
 from refit.factors import verified
 from refit.interfaces import ModelRegistry, Tracker
+from refit.pages.markdown import markdown_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ def run(
     facts = verified(tracker.model_files(model_id), digest, f"challenger {model_id}").facts
     address = tracker.run_address(run_id)
     dossier = f"{address}/artifacts/{evaluation['dossier']}"
+    alone = tracker.file_address(run_id, evaluation["dossier"])
     evidence = {
         "digest": digest,
         "cutoff": str(facts["cutoff"]),
@@ -75,11 +77,12 @@ def run(
         proposed=bool(evaluation["proposed"]),
         summary="\n".join(
             [
-                *[f"- {reason}" for reason in evaluation["reasons"]],
+                # Reasons name cohorts, and their names come from data.
+                *[f"- {markdown_text(reason)}" for reason in evaluation["reasons"]],
                 "",
-                f"**[Dossier]({dossier})**, to be read in two minutes. "
-                f"Trained on data before {cutoff}, judged by {evaluation['judged']:,} people. "
-                f"Digest `{digest[:16]}`. [Run]({address})",
+                f"**[Dossier]({dossier})**, to be read in two minutes ([the page alone]({alone}), as a file). "
+                f"Trained on data before {cutoff}, judged by {evaluation['judged']:,} people"
+                f"{_of_everybody(evaluation)}. Digest `{digest[:16]}`. [Run]({address})",
                 "",
                 *_table(evaluation),
                 "",
@@ -90,14 +93,27 @@ def run(
     )
 
 
+def _of_everybody(evaluation: dict[str, Any]) -> str:
+    told = evaluation.get("left_out", "")
+    return f" ({markdown_text(told)})" if told else ""
+
+
 def _table(evaluation: dict[str, Any]) -> list[str]:
-    k = evaluation["k"]
+    """Return the metrics as a table, over those who can be judged and, where that was counted, over everybody."""
+    k, everybody = evaluation["k"], evaluation.get("everybody") or {}
     ours, *others = sorted(evaluation["metrics"].items(), key=lambda row: (row[0] != "challenger", -row[1]["ndcg"]))
-    rows = [
-        f"| {model.replace('_', ' ')} | {row['recall']:.4f} | {row['ndcg']:.4f} | {row['hit_rate']:.4f} |"
-        for model, row in (ours, *others)
-    ]
-    return [f"| model | recall@{k} | ndcg@{k} | hit rate@{k} |", "|---|---|---|---|", *rows]
+    heads = ["model", *(f"{_SPELT[name]}@{k}" for name in _SHOWN)]
+    if everybody:
+        heads.append(f"ndcg@{k} over everybody")
+    rows = []
+    for model, row in (ours, *others):
+        cells = [markdown_text(model.replace("_", " ")), *(f"{row[name]:.4f}" for name in _SHOWN)]
+        rows.append([*cells, f"{everybody[model]['ndcg']:.4f}"] if everybody else cells)
+    return [f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows)]
+
+
+_SPELT = {"recall": "recall", "capped_recall": "capped recall", "ndcg": "ndcg", "hit_rate": "hit rate"}
+_SHOWN = tuple(_SPELT)
 
 
 def main(

@@ -149,6 +149,9 @@ class Tracker(Protocol):
     def run_address(self, run_id: str) -> str:
         """Return the page of a run, for people."""
 
+    def file_address(self, run_id: str, name: str) -> str:
+        """Return where a browser gets one file of a run and nothing around it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Check:

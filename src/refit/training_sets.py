@@ -11,6 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from refit.asked import KNOWN_ITEM, KNOWN_PERSON, asked_pairs, count_asked, left_out
 from refit.cleaning import without_cancelled
 from refit.columns import Columns
 from refit.config import Confidence, Events, Shop, Training
@@ -19,6 +20,18 @@ from refit.digests import digest_of
 from refit.errors import NotEnoughDataError, NotFoundError
 from refit.histories import person_item_pairs
 from refit.lake import Lake, Landed, content_digest, hash_sum
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What was written of a training set."""
+
+    counts: Mapping[str, int]
+    """Pairs, people and items that teach, and people who judge."""
+    asked: Mapping[str, int]
+    """What the holdout was made of and who is left out of it; see `refit.asked.count_asked`."""
+    content: Mapping[str, str]
+    """Part -> digest of its rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +90,14 @@ class Recipe:
         """Name of the set: equal content has an equal name, whichever landing it comes from."""
         return digest_of(self.ingredients())
 
-    def manifest(self, counts: Mapping[str, int], content: Mapping[str, str]) -> dict[str, Any]:
-        """Return the manifest of the set as plain JSON values; *counts* and *content* are what `write` returned."""
+    def manifest(self, written: Written) -> dict[str, Any]:
+        """Return the manifest of the set that was *written*, as plain JSON values."""
         return {
             "digest": self.digest,
             "ingredients": self.ingredients(),
-            "counts": counts,
-            "content": content,
+            "counts": dict(written.counts),
+            "asked": dict(written.asked),
+            "content": dict(written.content),
             "used": [asdict(day) for day in self.days],
             **({"users": asdict(self.users)} if self.users else {}),
         }
@@ -117,8 +131,8 @@ class Recipe:
         """
         return without_cancelled(self.told(spark, lake, self.cutoff), self.events)
 
-    def write(self, spark: SparkSession, lake: Lake, place: str) -> tuple[dict[str, int], dict[str, str]]:
-        """Write `pairs` and `holdout` below *place*, relative to the lake; return their counts and content digests."""
+    def write(self, spark: SparkSession, lake: Lake, place: str) -> Written:
+        """Write `pairs`, `holdout` and what is `left_out` of it below *place*, relative to the lake."""
         pairs = person_item_pairs(
             self.history(spark, lake),
             since=self.since,
@@ -128,17 +142,26 @@ class Recipe:
         )
         written = _written(spark, pairs, lake.path(f"{place}/pairs"))
         whole = without_cancelled(self.told(spark, lake, self.as_of), self.events)
-        judges = holdout(
+        asked = asked_pairs(
             whole,
             written,
             cutoff=self.cutoff,
             as_of=self.as_of,
             events=self.events,
             ratings=self.confidence if self.rated else None,
-        )
-        judged = _written(spark, judges, lake.path(f"{place}/holdout"))
-        content = {"pairs": _content(written), "holdout": _content(judged)}
-        return count_pairs(written, judged), content
+        ).persist()
+        try:
+            judged = _written(spark, questions(asked), lake.path(f"{place}/holdout"))
+            beside = _written(spark, left_out(asked), lake.path(f"{place}/left_out"))
+            counts = count_pairs(written, judged)
+            made = {"pairs": written, "holdout": judged, "left_out": beside}
+            return Written(
+                counts=counts,
+                asked=count_asked(asked, counts["judges"]),
+                content={name: _content(rows) for name, rows in made.items()},
+            )
+        finally:
+            asked.unpersist()
 
 
 def changed_days(lake: Lake, used: Sequence[Landed]) -> list[str]:
@@ -169,22 +192,14 @@ def holdout(
     since every model is asked the same question, and items the person had already bought are left out when the shop's
     lists leave them out.
     """
-    taught = training.where(F.col(Columns.CONFIDENCE) > 0)
-    after = interactions.where(
-        (F.col(Columns.EVENT_TIME) >= F.lit(cutoff)) & (F.col(Columns.EVENT_TIME) < F.lit(as_of))
-    ).where(F.col(Columns.EVENT_TYPE).isin(*events.relevant))
-    if ratings is None:
-        asked = after.select(Columns.USER, Columns.ITEM).distinct()
-    else:
-        given = person_item_pairs(after, since=cutoff, as_of=as_of, events=events, confidence=ratings)
-        rating = F.when(F.col(Columns.CONFIDENCE) > 0, F.col(Columns.CONFIDENCE)).otherwise(F.lit(float("nan")))
-        asked = given.select(Columns.USER, Columns.ITEM, rating.alias(Columns.RATING))
-    wanted = asked.join(taught.select(Columns.USER).distinct(), Columns.USER, "left_semi").join(
-        taught.select(Columns.ITEM).distinct(), Columns.ITEM, "left_semi"
-    )
-    had = training.where(Columns.BOUGHT).select(Columns.USER, Columns.ITEM)
-    left = wanted.join(had, [Columns.USER, Columns.ITEM], "left_anti").groupBy(Columns.USER)
-    if ratings is None:
+    return questions(asked_pairs(interactions, training, cutoff=cutoff, as_of=as_of, events=events, ratings=ratings))
+
+
+def questions(asked: DataFrame) -> DataFrame:
+    """Return the holdout of *asked*, the result of `asked_pairs`."""
+    kept = F.col(KNOWN_PERSON) & F.col(KNOWN_ITEM) & ~F.col(Columns.BOUGHT)
+    left = asked.where(kept).groupBy(Columns.USER)
+    if Columns.RATING not in asked.columns:
         return left.agg(F.array_sort(F.collect_set(Columns.ITEM)).alias(Columns.RELEVANT))
     entries = left.agg(F.array_sort(F.collect_list(F.struct(Columns.ITEM, Columns.RATING))).alias("entries"))
     return entries.select(
@@ -212,7 +227,8 @@ def require_enough(counts: Mapping[str, int], limits: Training) -> None:
     short = [f"{counts[name]:,} {name} (at least {least:,})" for name, least in needed.items() if counts[name] < least]
     if short:
         raise NotEnoughDataError(
-            f"the training set is too small: {', '.join(short)}; land more days, or move as_of or the window"
+            f"the training set is too small: {', '.join(short)}; land more days, move as_of or the window, or "
+            "lengthen training.holdout_days where only judges are missing"
         )
 
 

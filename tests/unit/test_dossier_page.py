@@ -142,7 +142,7 @@ def test_nobody_judged_is_a_page_too() -> None:
     assert made.compared.means()["challenger"] == dict.fromkeys(METRICS, 0.0)
     assert json.loads(canonical_json(record_of(made.verdict, made.compared, None)))["decision"] == "refuse"
     told = text_of(dossier_page(made))
-    assert "0 people could be judged, at least 100 are needed as evidence" in told
+    assert "0 people could be judged, at least 1 are needed as evidence" in told
 
 
 def test_ratings_are_shown_where_a_shop_has_them(better: Judged) -> None:
@@ -158,6 +158,32 @@ def test_ratings_are_shown_where_a_shop_has_them(better: Judged) -> None:
     assert "item mean 0.9000 (0.9000 to 0.9000) 0.9000 (0.9000 to 0.9000) -0.2000 (-0.2000 to -0.2000)" in told
     assert "1,500 ratings by 1,500 people" in told
     assert "predicted ratings" not in text_of(dossier_page(dossier(better)))
+
+
+def test_metrics_over_everybody_stand_beside_those_over_judges(better: Judged) -> None:
+    """Everybody wanted one item more than could be asked about, and as many people as judge were new."""
+    counted = replace(better, wanted=better.relevant + 1)
+    asked = {"people": 3_000, "new_people": 1_500, "people_of_new_items": 0, "items": 400, "new_items": 7}
+    made = dossier(counted)
+    model = ItemFactors(
+        items=better.items,
+        factors=np.ones((len(better.items), 1), dtype=np.float32),
+        people=np.ones(len(better.items), dtype=np.int64),
+        alpha=1.0,
+        regularisation=1.0,
+        facts={},
+    )
+    settings = Evaluation(seed=1, ks=(20,), resamples=200)
+    found = compare(counted, model, settings, POLICY, everybody=9, asked=asked, judges=1_500)
+    assert found.everybody is not None
+    hits = better.hits["challenger"].sum(axis=1)
+    recall = float((hits / (better.relevant + 1)).sum() / 3_000)
+    assert found.everybody.metrics["challenger"]["recall@20"] == pytest.approx(recall)
+    told = text_of(dossier_page(replace(made, compared=found)))
+    assert "1,500 of 3,000 people who came to want something can judge: 1,500 were new" in told
+    assert f"{recall:.4f}" in told
+    assert "Over everybody: 3,000 people" in told
+    assert "Over everybody" not in text_of(dossier_page(made))
 
 
 def test_how_the_model_learnt_is_a_picture_where_it_is_known(better: Judged) -> None:
@@ -177,16 +203,33 @@ def test_how_the_model_learnt_is_a_picture_where_it_is_known(better: Judged) -> 
 
 
 def test_an_interval_lies_where_its_numbers_say() -> None:
-    """From -10% to +30% the axis is 365 wide; 0 lies a quarter of the way."""
+    """From -10% to +30% the axis is 100 wide; 0 lies a quarter of the way."""
     lines = [Line("a", -0.1, 0.1, 0.3, "good", limit=-0.05), Line("b", 0.0, 0.0, 0.0)]
     drawn = interval_chart(lines, title="t", percent=True)
     root = ET.fromstring(f"<x>{drawn}</x>")
-    first, second = (float(circle.attrib["cx"]) for circle in root.iter("circle"))
-    bar = next(line for line in root.iter("line") if line.attrib.get("stroke-width") == "3")
-    low, high = float(bar.attrib["x1"]), float(bar.attrib["x2"])
-    assert first == pytest.approx((low + high) / 2, abs=0.01)
-    assert second == pytest.approx(low + (high - low) / 4, abs=0.01)
+    paths = [(path.attrib.get("stroke-width"), path.attrib["d"]) for path in root.iter("path")]
+    bars, dots = ([place for width, place in paths if width == wanted] for wanted in ("3", "10"))
+    assert bars == ["M0.00 13H100.00", "M25.00 13H25.00"]
+    assert dots == ["M50.00 13H50.00", "M25.00 13H25.00"]
+    assert [path.attrib["d"] for path in root.iter("path") if path.attrib.get("class") == "guide"] == ["M12.50 0V26"]
+    marks = {span.text: span.attrib["style"] for span in root.iter("span") if "style" in span.attrib}
+    assert marks == {"-10%": "left:0.00%", "0": "left:25.00%", "+10%": "left:50.00%"} | {
+        "+20%": "left:75.00%",
+        "+30%": "left:100.00%",
+    }
     assert "+10.0% (-10.0 to +30.0)" in "".join(root.itertext())
+
+
+def test_on_a_narrow_page_each_cell_of_a_wide_table_carries_its_header(better: Judged) -> None:
+    """Numbers at the right of a table are not cut off where nobody scrolls: the frame of MLflow is 460 pixels wide."""
+    page = dossier_page(dossier(better))
+    body = ET.fromstring(page[page.index("<body>") : page.index("</body>") + len("</body>")])
+    wide = [found for found in body.iter("div") if found.attrib.get("class") == "wide cards"]
+    assert len(wide) >= 3
+    for found in wide:
+        heads = [head.text or "" for head in found.iter("th")]
+        for row in found.find("table/tbody") or ():
+            assert [cell.attrib.get("data-head", "") for cell in row] == ["", *heads[1:]]
 
 
 def test_nothing_and_infinity_are_told_apart() -> None:

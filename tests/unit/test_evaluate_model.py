@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -12,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from markdown_it import MarkdownIt
 from pyspark.sql import SparkSession
 from tea_shop import TeaShop
 
-from pipelines import build_training_set, evaluate_model, register_model
+from pipelines import build_training_set, evaluate_model, rebuild_training_set, register_model
 from pipelines.addresses import VERDICT_FILE, Addresses
 from refit.adapters.implicit import ImplicitLibrary
 from refit.config import Shop, load_shop
@@ -165,7 +169,7 @@ def test_a_model_that_knows_tastes_is_proposed_before_there_is_a_champion(world:
     assert run.metrics["challenger.coverage"] == 1.0
     record = json.loads(run.files[VERDICT_FILE])
     assert record["decision"] == "propose"
-    assert record["measured"]["metrics"]["challenger"]["recall@3"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert record["measured"]["metrics"]["challenger"]["recall@3"] == dict(mean=1.0, low=1.0, high=1.0, telling=60)
     assert set(record["measured"]["cohorts"]) == {"new", "returning", "country=FR", "country=DE"}
     page = run.files[receipt.dossier].decode()
     assert page.startswith("<!doctype html>")
@@ -176,6 +180,130 @@ def test_a_model_that_knows_tastes_is_proposed_before_there_is_a_champion(world:
     assert re.search(r"Before: [AB]\d, [AB]\d, ", page)
     assert re.search(r"✓ [AB]\d", page)
     assert "Against the champion" not in page
+
+
+def test_everybody_who_wanted_something_is_told_beside_those_who_can_judge(world: World) -> None:
+    """
+    60 people of the shop judge; here are 20 newcomers and 10 who also wanted an item that came after the cutoff.
+
+    Means over everybody from raw events: a person without a history has no hit, and an item that nobody knew is missed.
+    """
+    late = [(f"new{n}", "a0", CUTOFF + timedelta(days=2)) for n in range(20)]
+    late += [(f"p{n:02d}", "z9", CUTOFF + timedelta(days=3)) for n in range(10)]
+    tea = TeaShop.empty(world.spark, Path(world.tea.lake.root).parent.parent / "late" / "corner")
+    tea.sell([*events(), *late])
+    tea.stock({name: ("tea", 4.0, True) for name in ITEMS}, CUTOFF - timedelta(days=1))
+    addresses = Addresses(shop="corner", lake=str(Path(tea.lake.root).parent), bucket="refit")
+    shop = world.shop.model_copy(update={"evaluation": world.shop.evaluation.model_copy(update={"cohorts": ()})})
+    built = build_training_set.run(AS_OF, shop=shop, spark=world.spark, lake=tea.lake, addresses=addresses)
+    assert (built.judges, built.asked["people"], built.asked["new_people"], built.asked["new_items"]) == (60, 80, 20, 1)
+    here = replace(world, shop=shop, tea=tea, addresses=addresses, training_set=built.training_set)
+    kept = here.keep(model(knows=True))
+    receipt = here.judge(kept)
+    assert receipt.left_out == (
+        "60 of 80 people who came to want something can judge: 20 were new, 0 wanted only new items (1 of 17 are new)"
+    )
+    assert receipt.metrics["challenger"]["recall"] == 1.0
+    assert receipt.everybody["challenger"]["recall"] == pytest.approx((50 * 1.0 + 10 * 2 / 3) / 80)
+    assert receipt.everybody["challenger"]["hit_rate"] == pytest.approx(60 / 80)
+    run = here.tracker.runs[kept["run_id"]]
+    assert run.metrics["challenger.everybody.recall_at_3"] == receipt.everybody["challenger"]["recall"]
+    page = run.files["dossier.html"].decode()
+    assert receipt.left_out in page
+    assert f"{receipt.everybody['challenger']['recall']:.4f}" in page
+
+    sampled = shop.model_copy(update={"evaluation": shop.evaluation.model_copy(update={"max_people": 30})})
+    few = replace(here, shop=sampled).judge(kept)
+    assert few.everybody["challenger"]["hit_rate"] == pytest.approx(60 / 80)
+
+
+def test_a_training_set_of_before_is_judged_and_says_what_it_does_not_tell(world: World) -> None:
+    place = world.addresses.training_set(world.training_set)
+    stored = world.tea.lake.store.get(f"{place}/manifest.json")
+    assert stored is not None
+    old = json.loads(stored.content)
+    old.pop("asked")
+    old["content"].pop("left_out")
+    found = judge_challenger(world.spark, world.tea.lake, world.shop, place, old, {"challenger": model(knows=True)})
+    assert found.compared.everybody is None
+    assert "made before people and items were counted" in found.notes[0]
+    again = rebuild_training_set.run(
+        world.training_set, spark=world.spark, lake=world.tea.lake, addresses=world.addresses
+    )
+    assert not again.restored
+
+
+def by_hand(relevant: list[str], ranked: list[str], k: int) -> dict[str, float]:
+    """Return metrics in plain Python, from ids."""
+    hits = [item in relevant for item in ranked[:k]]
+    gained = sum(1 / math.log2(rank + 2) for rank, hit in enumerate(hits) if hit)
+    ideal = sum(1 / math.log2(rank + 2) for rank in range(min(k, len(relevant))))
+    return {
+        "ndcg": gained / ideal,
+        "recall": sum(hits) / len(relevant),
+        "capped_recall": sum(hits) / min(k, len(relevant)),
+        "hit_rate": float(any(hits)),
+    }
+
+
+def test_a_judge_outside_finds_the_same_numbers_in_the_exported_lists(world: World) -> None:
+    kept = world.keep(model(knows=True))
+    receipt = world.judge(kept, export=True)
+    assert receipt.exported == "judged_lists.parquet"
+    table = pq.read_table(io.BytesIO(world.tracker.runs[kept["run_id"]].files[receipt.exported]))
+    assert table.num_rows == receipt.judged == 60
+    assert {name for name in table.column_names if name.startswith("list:")} == {f"list:{n}" for n in receipt.metrics}
+    raw = {(user, item) for user, item, at in events() if at >= CUTOFF}
+    rows = table.to_pylist()
+    assert {(row["user_id"], item) for row in rows for item in row["relevant"]} == raw
+    assert [row["wanted"] for row in rows] == [len(row["relevant"]) for row in rows]
+    for name, told in receipt.metrics.items():
+        for k in (1, 3):
+            found = [by_hand(row["relevant"], row[f"list:{name}"], k) for row in rows]
+            for metric in found[0]:
+                mean = sum(each[metric] for each in found) / len(found)
+                assert mean == pytest.approx(world.tracker.runs[kept["run_id"]].metrics[f"{name}.{metric}_at_{k}"])
+        assert told["ndcg"] == pytest.approx(sum(each["ndcg"] for each in found) / len(found))
+
+
+def test_lists_are_exported_only_where_they_are_asked_for(world: World) -> None:
+    kept = world.keep(model(knows=True))
+    assert world.judge(kept).exported == ""
+    assert "judged_lists.parquet" not in world.tracker.runs[kept["run_id"]].files
+
+
+def test_names_from_data_are_text_in_the_question_and_on_the_page(world: World) -> None:
+    """A country that is a picture and a heading, in which the challenger is worse."""
+    country = "![x](https://example.org/a.png)\n\n# Approve <b>this</b>"
+    tea = TeaShop.empty(world.spark, Path(world.tea.lake.root).parent.parent / "hostile" / "corner")
+    tea.sell(events())
+    tea.stock({name: (f"{name} [red]", 4.0, True) for name in ITEMS}, CUTOFF - timedelta(days=1))
+    tea.register({f"p{n:02d}": "FR" if n % 2 else country for n in range(PEOPLE)}, CUTOFF - timedelta(days=1))
+    addresses = Addresses(shop="corner", lake=str(Path(tea.lake.root).parent), bucket="refit")
+    built = build_training_set.run(AS_OF, shop=world.shop, spark=world.spark, lake=tea.lake, addresses=addresses)
+    here = replace(world, tea=tea, addresses=addresses, training_set=built.training_set)
+    here.crown(model(knows=True))
+    kept = here.keep(model(knows=False))
+    receipt = here.judge(kept)
+    assert any(country in reason for reason in receipt.reasons)
+    asked = register_model.run(
+        here.training_set,
+        **kept,
+        evaluation=asdict(receipt),
+        code="commit 1",
+        now=AS_OF,
+        registry=here.registry,
+        tracker=here.tracker,
+    )
+    reader = MarkdownIt("commonmark", {"html": True}).enable("table")
+    tokens = [child for token in reader.parse(asked.summary) for child in [token, *(token.children or [])]]
+    kinds = {token.type for token in tokens}
+    assert not kinds & {"image", "heading_open", "html_inline", "html_block"}
+    links = [token.attrs["href"] for token in tokens if token.type == "link_open"]
+    assert all(str(link).startswith("memory://fake/") for link in links)
+    page = here.tracker.runs[kept["run_id"]].files["dossier.html"].decode()
+    assert "<b>this" not in page
+    assert "&lt;b&gt;this" in page
 
 
 def test_a_champion_that_knows_more_is_kept_and_the_person_reads_why(world: World) -> None:

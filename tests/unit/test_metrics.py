@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, ndcg_score
 from refit.evaluation.metrics import (
     METRICS,
     average_precision,
+    capped_recall,
     hit_rate,
     ndcg,
     precision,
@@ -48,13 +49,19 @@ def trec() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(
     ("metric", "theirs"),
-    [("ndcg", "ndcg_cut_10"), ("precision", "P_10"), ("mrr", "recip_rank"), ("hit_rate", "success_10")],
+    [
+        ("recall", "recall_10"),
+        ("ndcg", "ndcg_cut_10"),
+        ("precision", "P_10"),
+        ("mrr", "recip_rank"),
+        ("hit_rate", "success_10"),
+    ],
 )
 def test_each_metric_equals_that_of_trec(trec: dict[str, np.ndarray], metric: str, theirs: str) -> None:
     assert METRICS[metric](HITS, RELEVANT) == pytest.approx(trec[theirs], abs=1e-12)
 
 
-@pytest.mark.parametrize(("metric", "theirs"), [("recall", "recall_10"), ("map", "map_cut_10")])
+@pytest.mark.parametrize(("metric", "theirs"), [("capped_recall", "recall_10"), ("map", "map_cut_10")])
 def test_trec_divides_by_all_that_is_relevant_even_where_a_list_cannot_hold_it(
     trec: dict[str, np.ndarray], metric: str, theirs: str
 ) -> None:
@@ -83,7 +90,8 @@ def test_average_precision_of_a_short_list_is_the_sum_written_out() -> None:
 
 def test_recall_and_precision_count_the_same_hits() -> None:
     found = HITS.sum(axis=1)
-    assert recall(HITS, RELEVANT).tolist() == (found / np.minimum(K, RELEVANT)).tolist()
+    assert recall(HITS, RELEVANT).tolist() == (found / RELEVANT).tolist()
+    assert capped_recall(HITS, RELEVANT).tolist() == (found / np.minimum(K, RELEVANT)).tolist()
     assert precision(HITS, RELEVANT).tolist() == (found / K).tolist()
     assert hit_rate(HITS, RELEVANT).tolist() == (found > 0).tolist()
 
@@ -91,10 +99,11 @@ def test_recall_and_precision_count_the_same_hits() -> None:
 @pytest.mark.parametrize("relevant", [1, K, 3 * K])
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_a_perfect_list_has_1_and_a_list_without_a_hit_has_0(name: str, relevant: int) -> None:
-    """Also with fewer or more relevant items than the list is long; only precision cannot reach 1 with fewer."""
+    """With fewer relevant items than places precision cannot reach 1, with more recall cannot."""
     hits = np.zeros((2, K))
     hits[0, : min(K, relevant)] = 1
-    best = min(K, relevant) / K if name == "precision" else 1.0
+    reachable = min(K, relevant)
+    best = {"precision": reachable / K, "recall": reachable / relevant}.get(name, 1.0)
     assert METRICS[name](hits, np.array([relevant, relevant])) == pytest.approx([best, 0.0], abs=1e-15)
 
 

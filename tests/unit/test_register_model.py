@@ -15,7 +15,7 @@ from refit.code_versions import code_version, git_commit
 from refit.errors import ModelDamagedError
 from refit.interfaces import ModelVersion
 
-METRICS = {"recall": 0.5, "ndcg": 0.4, "hit_rate": 0.9}
+METRICS = {"recall": 0.3, "capped_recall": 0.5, "ndcg": 0.4, "hit_rate": 0.9}
 
 
 @pytest.fixture
@@ -92,13 +92,29 @@ def test_the_person_reads_reasons_dossier_numbers_and_the_line_for_mlflow(
 ) -> None:
     lines = register(shop, trained, evaluation())[0].summary.splitlines()
     assert lines[:2] == ["- better than the champion", "- beats popularity"]
-    assert "/artifacts/dossier.html)**, to be read in two minutes." in lines[3]
+    assert "/artifacts/dossier.html)**, to be read in two minutes (" in lines[3]
     assert "judged by 1,234 people" in lines[3]
-    assert lines[7].startswith("| challenger | 0.5000 | 0.4000 | 0.9000 |")
+    assert "([the page alone](memory://fake/runs/run-1/files/dossier.html), as a file)" in lines[3]
+    assert lines[5] == "| model | recall@20 | capped recall@20 | ndcg@20 | hit rate@20 |"
+    assert lines[7].startswith("| challenger | 0.3000 | 0.5000 | 0.4000 | 0.9000 |")
     assert (
         f"set the tag `decision-1` of the registered model that serves to `approve {trained.digest[:16]} YOUR"
         in lines[-1]
     )
+
+
+def test_the_person_reads_who_could_not_judge_and_what_everybody_would_say(
+    shop: AuditedShop, trained: ModelVersion
+) -> None:
+    told = {
+        **evaluation(),
+        "left_out": "1,234 of 2,000 people who came to want something can judge: 766 were new",
+        "everybody": {"popularity": {"ndcg": 0.2468}, "challenger": {"ndcg": 0.2469}},
+    }
+    lines = register(shop, trained, told)[0].summary.splitlines()
+    assert "(1,234 of 2,000 people who came to want something can judge\\: 766 were new)" in lines[3]
+    assert lines[5].endswith("| ndcg@20 over everybody |")
+    assert [line.split(" | ")[-1] for line in lines[7:9]] == ["0.2469 |", "0.2468 |"]
 
 
 def test_registering_again_changes_nothing(shop: AuditedShop, trained: ModelVersion) -> None:

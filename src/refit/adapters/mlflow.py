@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import mlflow
 from botocore.exceptions import BotoCoreError
@@ -21,6 +22,8 @@ from refit.errors import NotFoundError, RefitError, TransientError
 from refit.interfaces import ModelVersion
 
 CHAMPION = "champion"
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Tag by which MLflow shows an experiment as one of model training, and not with the pages for language models."""
 
 _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 """MLflow answers a missing alias with the second of these."""
@@ -85,7 +88,7 @@ class MlflowTracker:
     ) -> str:
         """Write one finished run and return its id."""
         with _answered(self._address):
-            run = self._client.create_run(self._experiment(), run_name=name, tags=dict(tags))
+            run = self._client.create_run(self._marked_experiment(), run_name=name, tags=dict(tags))
             run_id = str(run.info.run_id)
             self._client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
             self.add_to_run(run_id, metrics=metrics, files=files)
@@ -136,13 +139,25 @@ class MlflowTracker:
         with _answered(self._address):
             return f"{self._address}/#/experiments/{self._experiment()}/runs/{run_id}"
 
+    def file_address(self, run_id: str, name: str) -> str:
+        """Return where a browser gets one file of a run; MLflow sends it as a download, so that no page runs there."""
+        return f"{self._address}/get-artifact?{urlencode({'path': name, 'run_uuid': run_id})}"
+
+    def _marked_experiment(self) -> str:
+        """Return the experiment, marked; one of before is marked by whoever writes into it, and so may."""
+        found = self._experiment()
+        if not KIND.keys() <= self._client.get_experiment(found).tags.keys():
+            for key, value in KIND.items():
+                self._client.set_experiment_tag(found, key, value)
+        return found
+
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(self._name)
         if found is not None:
             return str(found.experiment_id)
         try:
             # An explicit location lets clients write to S3 themselves instead of through the server.
-            return str(self._client.create_experiment(self._name, artifact_location=self._artifacts))
+            return str(self._client.create_experiment(self._name, artifact_location=self._artifacts, tags=KIND))
         except RestException:
             # Two first runs at once: the other one has made it.
             return str(self._client.get_experiment_by_name(self._name).experiment_id)

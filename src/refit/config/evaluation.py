@@ -69,8 +69,8 @@ class Evaluation(Part):
 class Promotion(Part):
     """When a challenger may be put before a person."""
 
-    metric: Literal["ndcg", "recall", "precision", "map", "mrr", "hit_rate"] = "ndcg"
-    """The metric that decides."""
+    metric: Literal["ndcg", "recall", "capped_recall", "precision", "map", "mrr", "hit_rate"] = "ndcg"
+    """The metric that decides; `capped_recall` divides by min(k, relevant), `recall` by everything that is relevant."""
     margin: Share = 0.02
     """Loss against the champion that is tolerated, as a share of the champion's metric."""
     min_people: Count | None = None

@@ -45,7 +45,7 @@ class ClosedForm(Part):
     power: Power = 0.5
     """A pair counts r ** power: 0 for all alike, 1 for its confidence."""
     max_items: Count = 10_000
-    """More items than this are refused: the time grows with their cube, the memory with 16 bytes times their square."""
+    """More items than this are refused: the time grows with their cube, the memory with 8 bytes times their square."""
 
 
 class Habit(Part):

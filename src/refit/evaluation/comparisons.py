@@ -49,6 +49,24 @@ class Lists:
 
 
 @dataclass(frozen=True)
+class Everybody:
+    """Means over all who came to want something; people and items that the training set does not know are missed."""
+
+    people: int
+    """How many came to want something that they had not bought before."""
+    judges: int
+    """How many of them can be asked about; `Comparison.people` are those, or some of them."""
+    asked: Mapping[str, int]
+    """Who and what is left out; see `refit.asked.count_asked`."""
+    metrics: Mapping[str, Mapping[str, float]]
+    """Model -> metric@k."""
+
+    def means(self, k: int) -> dict[str, dict[str, float]]:
+        """Return model -> metric -> mean at length *k*."""
+        return {model: {metric: found[f"{metric}@{k}"] for metric in METRICS} for model, found in self.metrics.items()}
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Everything that was measured on the judged people."""
 
@@ -66,6 +84,8 @@ class Comparison:
     """Model -> what its lists of the deciding length are like."""
     ratings: RatingErrors | None = None
     """Errors of predicted ratings, where the shop has ratings."""
+    everybody: Everybody | None = None
+    """None for a training set of before, which does not count whom its holdout leaves out."""
 
     def mean(self, model: str, metric: str) -> float:
         """Return the mean of one metric at the deciding length; 0 when nobody was judged."""
@@ -89,11 +109,14 @@ def compare(
     *,
     everybody: int,
     sample: PairSample | None = None,
+    asked: Mapping[str, int] | None = None,
+    judges: int = 0,
 ) -> Comparison:
     """
     Return the comparison of the models of *judged* with their intervals.
 
-    *everybody* is the number of people in the training set and *sample* its pairs, or some of them. All metrics of all
+    *everybody* is the number of people in the training set and *sample* its pairs, or some of them. *asked* tells who
+    is left out of the holdout, and *judges* how many people are in it. All metrics of all
     models and of all differences are resampled together: each resample is one draw of people.
     """
     keys = [f"{metric}@{k}" for k in judged.lengths for metric in METRICS]
@@ -130,7 +153,26 @@ def compare(
         against=dict(zip(rivals, named[len(values) :], strict=True)),
         cohorts=found,
         lists={model: _lists(judged, model, challenger, settings, everybody, sample) for model in judged.lists},
+        everybody=None if asked is None or judged.wanted is None else _over_all(judged, asked, judges),
         ratings=None if judged.ratings is None else compare_ratings(judged.ratings, level=settings.level, **draws),
+    )
+
+
+def _over_all(judged: Judged, asked: Mapping[str, int], judges: int) -> Everybody:
+    people = asked["people"]
+    share = judges / people if people else 0.0
+    return Everybody(
+        people=people,
+        judges=judges,
+        asked=dict(asked),
+        metrics={
+            model: {
+                f"{metric}@{k}": judged.mean_over_all(model, metric, k, share=share)
+                for k in judged.lengths
+                for metric in METRICS
+            }
+            for model in judged.hits
+        },
     )
 
 

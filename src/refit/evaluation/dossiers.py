@@ -22,6 +22,12 @@ def metrics_of(compared: Comparison) -> dict[str, float]:
         for model, metrics in compared.metrics.items()
         for key, interval in metrics.items()
     }
+    if compared.everybody:
+        found |= {
+            f"{model}.everybody.{key.replace('@', '_at_')}": value
+            for model, metrics in compared.everybody.metrics.items()
+            for key, value in metrics.items()
+        }
     for model, lists in compared.lists.items():
         found |= {f"{model}.{name}": value for name, value in asdict(lists).items() if value is not None}
     if compared.ratings:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from refit.asked import LEFT_OUT
 from refit.columns import Columns
 from refit.config import Evaluation
 from refit.errors import ConfigurationError
@@ -52,6 +53,8 @@ class Judged:
     """Mean number of people who touched the items of a person's history."""
     ratings: Missed | None = None
     """Where the shop has ratings: the errors of predicted ones, those of the challenger first."""
+    wanted: NDArray[np.int64] | None = None
+    """How many items each person came to want, with those that no model is asked about; None where nobody counted."""
 
     @property
     def people(self) -> int:
@@ -61,6 +64,18 @@ class Judged:
     def values(self, model: str, metric: str, k: int | None = None) -> NDArray[np.float64]:
         """Return the metric of each person at length *k*, the deciding one unless told."""
         return METRICS[metric](self.hits[model][:, : k or self.k], self.relevant)
+
+    def mean_over_all(self, model: str, metric: str, k: int, *, share: float) -> float:
+        """
+        Return the mean of one metric where what no model knows counts as missed: items, and people.
+
+        *share* is the share of people who can be judged in all who came to want something.
+        """
+        if self.wanted is None:
+            raise ValueError("what was left out of this holdout was not counted")
+        if not self.people:
+            return 0.0
+        return share * float(METRICS[metric](self.hits[model][:, :k], self.wanted).mean())
 
     def mean(self, model: str, metric: str, k: int | None = None) -> float:
         """Return the mean of one metric over people; 0 without any."""
@@ -81,6 +96,7 @@ def judge_people(
     rivals: Mapping[str, Contender] | None = None,
     raters: Mapping[str, Rater] | None = None,
     traits: DataFrame | None = None,
+    left_out: DataFrame | None = None,
 ) -> Judged:
     """
     Return the lists of every model for each person of *holdout*, and what was right in them.
@@ -92,7 +108,7 @@ def judge_people(
     challenger predicts them, so do the other models of ratings and the *raters*. *traits* are those of
     `refit.evaluation.cohorts.traits`. At most `settings.max_people` people are judged, chosen by a hash of their id and
     `settings.seed`, which `Evaluation.drawn_for` makes another one for each training set;
-    their lists come to the driver, nothing else does.
+    their lists come to the driver, nothing else does. *left_out* is that of `refit.asked.left_out`.
 
     Raises:
         ConfigurationError: a model knows no item of the catalogue, so its items have other ids.
@@ -109,6 +125,8 @@ def judge_people(
     contest = _Contest(contenders, predicting, challenger, max(settings.lengths))
 
     chosen = holdout.orderBy(F.xxhash64(Columns.USER, F.lit(settings.seed)), Columns.USER).limit(settings.max_people)
+    if left_out is not None:
+        chosen = chosen.join(left_out, Columns.USER, "left").fillna(0, subset=[LEFT_OUT])
     asked = histories.join(F.broadcast(chosen), Columns.USER)
     for name, theirs in (own or {}).items():
         asked = asked.join(_renamed(theirs, name), Columns.USER, "left")
@@ -151,6 +169,7 @@ class _Contest:
     def schema(self, asked: DataFrame, columns: Sequence[str]) -> str:
         kinds = dict(asked.dtypes)
         fields = [f"{Columns.USER} string", f"{_WANTED} long", f"{_ACTIVITY} long", f"{_PAST} double"]
+        fields += [f"{LEFT_OUT} long"] if LEFT_OUT in asked.columns else []
         fields += [f"{_trait(n)} {kinds[_trait(n)]}" for n in range(len(columns))]
         fields += [f"`{name}.list` array<int>, `{name}.hits` array<boolean>" for name in self.contenders]
         fields += [f"`{Columns.RATINGS}` array<double>"] if self.raters else []
@@ -168,6 +187,7 @@ class _Contest:
             Columns.USER: _column(batch, Columns.USER),
             _WANTED: pa.array(counts),
             **dict(zip((_ACTIVITY, _PAST), self._pasts(batch), strict=True)),
+            **{name: _column(batch, name) for name in (LEFT_OUT,) if name in batch.schema.names},
             **{_trait(n): _column(batch, _trait(n)) for n in range(len(columns))},
         }
         people = np.arange(len(batch))[:, None]
@@ -224,6 +244,7 @@ def _gathered(table: pa.Table, contest: _Contest, columns: Sequence[str], settin
         else Described(np.empty(0, int)),
         past=table[_PAST].to_numpy(),
         ratings=ratings,
+        wanted=table[_WANTED].to_numpy() + table[LEFT_OUT].to_numpy() if LEFT_OUT in table.column_names else None,
     )
 
 

@@ -60,6 +60,7 @@ def judge_challenger(
     challenger, settings = models[CHALLENGER], shop.evaluation.drawn_for(manifest["digest"])
     wanted = {name: settings_of(model) for name, model in models.items()}
     made = {name: pairs_of(each, spark, lake, place, manifest) for name, each in wanted.items()}
+    counted = "left_out" in manifest.get("content", {})
     pairs = made[CHALLENGER].persist()
     try:
         events = recipe.history(spark, lake)
@@ -73,7 +74,7 @@ def judge_challenger(
         asked = histories(pairs)
         judged = judge_people(
             asked,
-            spark.read.parquet(lake.path(f"{place}/holdout")),
+            holdout_of(spark, lake, place),
             models,
             settings,
             own={
@@ -84,9 +85,17 @@ def judge_challenger(
             rivals=baselines(challenger, sample, recent, settings),
             raters={ITEM_MEAN: ByItemMean.of(sample)} if recipe.rated else {},
             traits=traits(events, users, settings.cohorts, cutoff=recipe.cutoff),
+            left_out=spark.read.parquet(lake.path(f"{place}/left_out")) if counted else None,
         )
         compared = compare(
-            judged, challenger, settings, shop.promotion, everybody=manifest["counts"]["people"], sample=sample
+            judged,
+            challenger,
+            settings,
+            shop.promotion,
+            everybody=manifest["counts"]["people"],
+            sample=sample,
+            asked=manifest.get("asked"),
+            judges=manifest["counts"]["judges"],
         )
         catalogue = lake.snapshot("items", recipe.cutoff)
         shown = [name for name in (CHAMPION, CHALLENGER) if name in models]
@@ -100,7 +109,14 @@ def judge_challenger(
         )
     finally:
         pairs.unpersist()
-    return Judgement(judged=judged, compared=compared, examples=tuple(found), notes=_notes(judged, sample, settings))
+    return Judgement(
+        judged=judged, compared=compared, examples=tuple(found), notes=_notes(judged, sample, settings, counted)
+    )
+
+
+def holdout_of(spark: SparkSession, lake: Lake, place: str) -> DataFrame:
+    """Return the holdout of the training set at *place*."""
+    return spark.read.parquet(lake.path(f"{place}/holdout"))
 
 
 def baselines(
@@ -135,8 +151,13 @@ def _alike(left: Any, right: Any) -> bool:
     return bool((left.confidence, left.weights) == (right.confidence, right.weights))
 
 
-def _notes(judged: Judged, sample: PairSample, settings: Evaluation) -> tuple[str, ...]:
+def _notes(judged: Judged, sample: PairSample, settings: Evaluation, counted: bool) -> tuple[str, ...]:
     found = []
+    if not counted:
+        found.append(
+            "This training set was made before people and items were counted that a holdout leaves out; the next one "
+            "tells them."
+        )
     if sample.share < 1:
         found.append(
             f"Neighbourhoods and the variety of lists were learnt from {sample.share:.1%} of {sample.pairs:,} pairs, "
@@ -145,7 +166,7 @@ def _notes(judged: Judged, sample: PairSample, settings: Evaluation) -> tuple[st
         )
     if judged.people >= settings.max_people:
         found.append(
-            f"{judged.people:,} people were judged (evaluation.max_people), chosen by a hash of their id; more had "
+            f"{judged.people:,} people were judged (evaluation.max_people), drawn for this training set; more had "
             "something to be asked about."
         )
     return tuple(found)

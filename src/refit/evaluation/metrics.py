@@ -21,13 +21,27 @@ Counts = NDArray[np.int64]
 
 def recall(hits: Hits, relevant: Counts) -> Values:
     """
-    Hits divided by the most that a list of this length can hit, min(k, relevant).
+    Hits divided by everything that is relevant.
 
     2 of 3 relevant items among 4 places; then 2 places, both hit, where 10 are relevant.
 
     >>> recall(np.array([[1, 0, 1, 0]]), np.array([3])).round(6)
     array([0.666667])
     >>> recall(np.array([[1, 1]]), np.array([10]))
+    array([0.2])
+    """
+    return np.asarray(hits.sum(axis=1) / relevant)
+
+
+def capped_recall(hits: Hits, relevant: Counts) -> Values:
+    """
+    Hits divided by the most that a list of this length can hit, min(k, relevant) (Thakur et al. 2021, R_cap).
+
+    2 of 3 relevant items among 4 places; then 2 places, both hit, where 10 are relevant.
+
+    >>> capped_recall(np.array([[1, 0, 1, 0]]), np.array([3])).round(6)
+    array([0.666667])
+    >>> capped_recall(np.array([[1, 1]]), np.array([10]))
     array([1.])
     """
     return np.asarray(hits.sum(axis=1) / np.minimum(hits.shape[1], relevant))
@@ -93,6 +107,7 @@ def reciprocal_rank(hits: Hits, relevant: Counts) -> Values:
 
 METRICS: Mapping[str, Callable[[Hits, Counts], Values]] = {
     "recall": recall,
+    "capped_recall": capped_recall,
     "precision": precision,
     "map": average_precision,
     "ndcg": ndcg,

@@ -20,6 +20,8 @@ _HEIGHT = 200
 """Of the plot alone, without the labels below it."""
 _LETTER = 7.8
 """Width of a letter at 12 pixels in the widest of the fonts that the page asks for."""
+_NARROW = 17 / 12
+"""How much larger the letters of the narrow page's style sheet are."""
 _APART = 12
 """Between two labels."""
 _LARGEST = 1e300
@@ -181,6 +183,8 @@ class _Plot:
             self.left = max(axis, widest / 2)
             self.slot = (_WIDTH - self.left - max(widest / 2 - self.slot / 2, 0)) / len(labels)
         self._every = max(math.ceil((widest + _APART) / self.slot), 1)
+        # On a narrow page letters keep their size while the picture shrinks, so fewer labels find room.
+        self._every_narrow = self._every * max(math.ceil((_NARROW * widest + _APART) / (self.slot * self._every)), 1)
         self.top, self.base = 8.0, 8.0 + _HEIGHT
 
     def x(self, position: int) -> float:
@@ -200,9 +204,10 @@ class _Plot:
         start = self._marked or 0
         for position, label in enumerate(self._labels):
             if (position - start) % self._every == 0:
-                how = {"class_": "here"} if position == self._marked else {}
+                roomy = (position - start) % self._every_narrow != 0
+                how = {"class_": "here"} if position == self._marked else {"class_": "roomy"} if roomy else {}
                 back.append(tag("text", label, x=self.x(position), y=self.base + 18, text_anchor="middle", **how))
-        # On a phone a chart scrolls sideways, and one that marks a late label starts at its end.
+        # Where a chart scrolls sideways, one that marks a late label starts at its end.
         late = self._marked is not None and self._marked >= len(self._labels) / 2
         kind = "plot late" if late else "plot"
         return tag("div", _svg(title, self.base + 26, [*back, *shapes]), class_=kind)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from refit.asked import tell_asked
 from refit.config import Promotion
 from refit.evaluation.comparisons import Cohort, Comparison
 from refit.evaluation.intervals import Interval
@@ -26,7 +27,7 @@ DOSSIER_FILE = "dossier.html"
 
 _DECISIONS: dict[str, Kind] = {"propose": "good", "refuse": "refused"}
 _STANDINGS: dict[Standing, Kind] = {"better": "good", "not worse": "good", "worse": "refused", "unclear": "warning"}
-_NAMES = {"map": "MAP", "ndcg": "NDCG", "mrr": "MRR", "hit_rate": "hit rate"}
+_NAMES = {"capped_recall": "capped recall", "map": "MAP", "ndcg": "NDCG", "mrr": "MRR", "hit_rate": "hit rate"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +114,28 @@ def _models(dossier: Dossier) -> Markup:
         [
             interval_chart(lines, title=_spelt(metric), unit=f"{compared.level:.0%} intervals"),
             table(heads, rows, numeric=set(range(1, len(heads)))),
+            _everybody(compared, order),
             _ratings(compared),
             _lengths(compared),
         ]
     )
+
+
+def _everybody(compared: Comparison, order: Sequence[str]) -> Markup:
+    found = compared.everybody
+    if not found:
+        return join([])
+    heads = ["model", *(_spelt(f"{metric}@{compared.k}") for metric in METRICS)]
+    rows = [
+        [
+            _bold(model_name(name), name == CHALLENGER),
+            *(f"{found.metrics[name][f'{metric}@{compared.k}']:.4f}" for metric in METRICS),
+        ]
+        for name in order
+    ]
+    told = f"{tell_asked(found.asked, found.judges)}. Over everybody, what no model knows counts as missed."
+    title = tag("h3", f"Over everybody: {number(found.people)} people")
+    return join([title, table(heads, rows, numeric=set(range(1, len(heads)))), tag("p", told, class_="note")])
 
 
 def _ratings(compared: Comparison) -> Markup:
@@ -269,7 +288,7 @@ _FACTS = {
     "pairs": "pairs of a person and an item",
     "people": "people",
     "items": "items",
-    "judges": "people who came to want something",
+    "judges": "people who judge",
     "training_set": "training set",
 }
 

@@ -42,7 +42,12 @@ def escape(text: str) -> Markup:
     >>> escape("<a> & 'b'")
     '&lt;a&gt; &amp; &#x27;b&#x27;'
     """
-    return text if isinstance(text, Markup) else Markup(_escape(_UNPRINTABLE.sub("\ufffd", text)))
+    return text if isinstance(text, Markup) else Markup(_escape(shown_as_text(text)))
+
+
+def shown_as_text(text: str) -> str:
+    """Return *text* with U+FFFD for each character that no document can carry."""
+    return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def tag(name: str, *children: str, **attributes: str | float) -> Markup:
@@ -109,17 +114,25 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Col
     """
     Return a table that scrolls sideways when it is wider than the page.
 
+    On a narrow page each row of a table of more than three columns is a card, with its header above each cell.
     *numeric* are the positions of columns that hold numbers, counted from 0; they are aligned on the right. A cell that
     is `Markup` is taken as it is.
     """
 
+    many = len(headers) > 3
+
     def line(cell: str, values: Sequence[str]) -> Markup:
-        named = {"scope": "col"} if cell == "th" else {}
-        aligned = [{"class_": "number"} if position in numeric else {} for position in range(len(values))]
-        return tag("tr", *(tag(cell, value, **named, **how) for value, how in zip(values, aligned, strict=True)))
+        cells = []
+        for position, value in enumerate(values):
+            how: dict[str, str | float] = {"scope": "col"} if cell == "th" else {}
+            how |= {"class_": "number"} if position in numeric else {}
+            how |= {"data_head": headers[position]} if cell == "td" and many and position and headers[position] else {}
+            cells.append(tag(cell, value, **how))
+        return tag("tr", *cells)
 
     head = tag("thead", line("th", headers))
-    return tag("div", tag("table", head, tag("tbody", *(line("td", row) for row in rows))), class_="wide")
+    body = tag("tbody", *(line("td", row) for row in rows))
+    return tag("div", tag("table", head, body), class_="wide cards" if many else "wide")
 
 
 def page(
@@ -219,10 +232,18 @@ figcaption b{{color:var(--ink);font-weight:600}}
 .rule{{display:inline-block;width:20px;border-top:2.5px solid;margin-right:6px;vertical-align:4px}}
 .rule-1{{border-top-style:dashed}}.rule-2{{border-top-style:dotted}}
 .plot{{overflow-x:auto}}.late{{direction:rtl}}.late svg{{direction:ltr}}
-svg{{display:block;width:100%;height:auto}}
+svg{{display:block;width:100%;height:auto;overflow:visible}}
 .plot svg{{min-width:600px}}
 svg text{{font-size:12px;fill:var(--muted);font-variant-numeric:tabular-nums}}
 svg .here{{fill:var(--ink);font-weight:650}}
+.intervals{{font-size:13px;font-variant-numeric:tabular-nums}}
+.interval{{display:grid;grid-template-columns:minmax(0,190px) 1fr 190px;column-gap:14px;align-items:center}}
+.interval .name,.interval .said{{color:var(--muted);overflow-wrap:anywhere}}.interval .said{{text-align:right}}
+.track{{height:26px;fill:none}}
+.ticks{{grid-column:2;position:relative;height:20px;font-size:12px;color:var(--muted)}}
+.ticks span{{position:absolute;transform:translateX(-50%);white-space:nowrap}}
+.in-good{{color:var(--good)}}.in-warning{{color:var(--warning)}}
+.in-refused{{color:var(--refused)}}.in-muted{{color:var(--muted)}}
 .grid{{stroke:var(--grid)}}.axis{{stroke:var(--muted)}}.guide{{stroke:var(--muted);stroke-dasharray:2 3}}
 .unseen{{fill:transparent}}
 .line{{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}}
@@ -230,7 +251,17 @@ path.line-1{{stroke-dasharray:6 4}}path.line-2{{stroke-dasharray:1 4}}
 {_PARTS}
 .reference{{fill:var(--reference);background:var(--reference)}}.current{{fill:var(--current);background:var(--current)}}
 @media (max-width:560px){{main{{padding:24px 16px 40px}}h1{{font-size:25px}}.summary{{font-size:16px}}
-th,td{{padding-right:12px}}}}
+th,td{{padding-right:12px}}
+.plot svg{{min-width:0}}svg text{{font-size:17px}}.roomy{{display:none}}.passed{{white-space:normal}}
+.interval{{grid-template-columns:1fr auto;row-gap:1px;padding-top:5px}}.interval .said{{grid-row:1;grid-column:2}}
+.track,.ticks{{grid-row:2;grid-column:1/-1}}.ticks{{grid-row:1}}
+.cards{{overflow-x:visible}}.cards table,.cards tbody,.cards td{{display:block}}.cards thead{{display:none}}
+.cards tr{{display:grid;grid-template-columns:repeat(auto-fill,minmax(98px,1fr));gap:5px 12px;padding:9px 0;
+align-items:end;border-bottom:1px solid var(--line)}}.cards tr:last-child{{border-bottom:0}}
+.cards td{{border:0;padding:0;text-align:left;min-width:0}}.cards td:not(.number){{grid-column:1/-1}}
+.cards td:empty{{display:none}}
+.cards td[data-head]::before{{content:attr(data-head);display:block;font-size:11.5px;line-height:1.3;
+color:var(--muted);white-space:normal}}}}
 @media print{{:root{{color-scheme:light;{_LIGHT}}}main{{max-width:none;padding:0}}body{{font-size:10.5pt}}
 *{{print-color-adjust:exact;-webkit-print-color-adjust:exact}}figure,tr,.notice{{break-inside:avoid}}
 h2,h3{{break-after:avoid}}.wide,.plot{{overflow:visible}}}}

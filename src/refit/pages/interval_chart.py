@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from refit.pages.charts import NotDrawableError
 from refit.pages.html import Kind, Markup, number, shorten, tag
 
-_WIDTH, _NAMES, _VALUES = 720, 190, 165
 _ROW = 26
-_COLOURS: dict[Kind, str] = {"good": "good", "warning": "warning", "refused": "refused", "neutral": "muted"}
+_COLOURS: dict[Kind, str] = {"good": "in-good", "warning": "in-warning", "refused": "in-refused", "neutral": "in-muted"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,8 @@ def interval_chart(lines: Sequence[Line], *, title: str, unit: str = "", percent
     """
     Return the intervals below each other with the value as a dot; 0 is always on the axis and has a line.
 
-    With *percent* 1.0 is shown as +100%, else numbers stand as they are. Limits are short dashed lines.
+    With *percent* 1.0 is shown as +100%, else numbers stand as they are. Limits are short dashed lines. On a narrow
+    page name and numbers stand above their interval, which takes the whole width.
 
     Raises:
         NotDrawableError: a number is NaN or infinite.
@@ -43,41 +43,44 @@ def interval_chart(lines: Sequence[Line], *, title: str, unit: str = "", percent
     if not lines:
         return tag("figure", caption, tag("p", "Nothing to show.", class_="note"))
     first, last, step = _axis(min(ends), max(ends))
-    height = _ROW * len(lines) + 8
 
     def x(value: float) -> float:
-        return _NAMES + (_WIDTH - _NAMES - _VALUES) * (value - first) / (last - first)
+        return 100 * (value - first) / (last - first)
 
     def said(value: float) -> str:
         return f"{100 * value:+.1f}%" if percent else number(value)
 
-    shapes = []
+    grid, marks = [], []
     for n in range(round((last - first) / step) + 1):
         at = first + n * step
-        kind = "axis" if abs(at) < step / 2 else "grid"
-        shapes.append(tag("line", x1=x(at), x2=x(at), y1=0, y2=height, class_=kind))
+        zero = abs(at) < step / 2
+        grid.append(_upright(x(at), "axis" if zero else "grid"))
         mark = f"{100 * at:+.0f}%" if percent and step >= 0.01 else said(at)
-        zero = "0" if abs(at) < step / 2 else mark
-        shapes.append(tag("text", zero, x=x(at), y=height + 16, text_anchor="middle"))
-    for n, line in enumerate(lines):
-        y = _ROW * n + _ROW / 2 + 4
-        colour = f"color:var(--{_COLOURS[line.kind]})"
-        what = f"{line.name}: {said(line.value)} ({said(line.low)} to {said(line.high)})"
-        drawn = [tag("title", what)]
+        marks.append(tag("span", "0" if zero else mark, style=f"left:{x(at):.2f}%"))
+    rows = []
+    for line in lines:
+        inside = f"{said(line.value)} ({said(line.low)} to {said(line.high)})"
+        drawn = [tag("title", f"{line.name}: {inside}"), *grid]
         if line.limit is not None:
-            at = x(line.limit)
-            drawn.append(tag("line", x1=at, x2=at, y1=y - 10, y2=y + 10, class_="guide"))
-        wide: dict[str, str | float] = {"stroke": "currentColor", "stroke_width": 3, "stroke_linecap": "round"}
-        drawn.append(tag("line", **wide, x1=x(line.low), x2=x(line.high), y1=y, y2=y))
-        drawn.append(tag("circle", cx=x(line.value), cy=y, r=5, fill="currentColor"))
-        drawn.append(tag("text", shorten(line.name, 28), x=0, y=y + 4))
-        inside = f"{said(line.value)} ({said(line.low)} to {said(line.high)})".replace("% to", " to").replace("%)", ")")
-        drawn.append(tag("text", inside, x=_WIDTH, y=y + 4, text_anchor="end"))
-        shapes.append(tag("g", *drawn, style=colour))
-    picture = tag(
-        "svg", tag("title", title), *shapes, viewBox=f"0 0 {_WIDTH} {height + 24}", role="img", aria_label=title
-    )
-    return tag("figure", caption, tag("div", picture, class_="plot"))
+            drawn.append(_upright(x(line.limit), "guide"))
+        drawn.append(_stroke(x(line.low), x(line.high), 3))
+        # A stroke without length and with round ends is a dot, whatever the picture's width is.
+        drawn.append(_stroke(x(line.value), x(line.value), 10))
+        track = tag("svg", *drawn, viewBox=f"0 0 100 {_ROW}", preserveAspectRatio="none", class_="track", role="img")
+        told = inside.replace("% to", " to").replace("%)", ")")
+        parts = (tag("span", shorten(line.name, 28), class_="name"), track, tag("span", told, class_="said"))
+        rows.append(tag("div", *parts, class_=f"interval {_COLOURS[line.kind]}"))
+    rows.append(tag("div", tag("div", *marks, class_="ticks"), class_="interval", aria_hidden="true"))
+    return tag("figure", caption, tag("div", *rows, class_="intervals"))
+
+
+def _upright(at: float, kind: str) -> Markup:
+    return tag("path", d=f"M{at:.2f} 0V{_ROW}", class_=kind, vector_effect="non-scaling-stroke")
+
+
+def _stroke(start: float, end: float, width: int) -> Markup:
+    how: dict[str, str | float] = {"stroke": "currentColor", "stroke_width": width, "stroke_linecap": "round"}
+    return tag("path", d=f"M{start:.2f} {_ROW / 2:g}H{end:.2f}", **how, vector_effect="non-scaling-stroke")
 
 
 def _axis(low: float, high: float) -> tuple[float, float, float]:

@@ -75,6 +75,10 @@ class FakeTracker:
         """Return the page of a run, for people."""
         return f"memory://fake/runs/{run_id}"
 
+    def file_address(self, run_id: str, name: str) -> str:
+        """Return where one file of a run is, for people."""
+        return f"memory://fake/runs/{run_id}/files/{name}"
+
     def _run(self, run_id: str) -> FakeRun:
         if run_id not in self.runs:
             raise NotFoundError(f"there is no run {run_id}")

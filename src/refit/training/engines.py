@@ -16,7 +16,7 @@ from refit.factors import ItemFactors
 from refit.interfaces import Factoriser
 from refit.links import ItemLinks
 from refit.training.blending import blend, with_habit
-from refit.training.closed_form import closed_form_links
+from refit.training.closed_form import closed_form_bytes, closed_form_links
 from refit.training.matrices import PairMatrix, Size, collect_pairs, measure
 from refit.training.neighbours import neighbour_links
 from refit.training.stored_pairs import StoredPairs, spread
@@ -35,16 +35,18 @@ class Engine:
     why: str
 
 
-def choose_engine(size: Size, settings: Als) -> Engine:
+def choose_engine(size: Size, settings: Als, *, links: int = 0) -> Engine:
     """
     Return the engine for `auto`: the local one if its estimated memory is within the limit.
+
+    *links* are the bytes of links between items, which are made on this machine beside the factors.
 
     Raises:
         NotEnoughDataError: `auto` would have to spread a set for which MLlib does not have what is asked.
     """
     if asked := only_mllib_has(settings):
         return Engine(name=SPREAD, why=f"only MLlib has {' and '.join(asked)}")
-    needed = size.local_bytes(settings.rank) / 2**30
+    needed = size.local_bytes(settings.rank, links=links) / 2**30
     room = f"an estimated {needed:.2g} GB on one machine, {settings.local_memory_gb:g} GB are allowed"
     if needed <= settings.local_memory_gb:
         return Engine(name=LOCAL, why=f"{size} at rank {settings.rank} need {room}")
@@ -83,10 +85,13 @@ def train(
         NotEnoughDataError: no confidence above 0, a rank that the data do not support, more items or pairs than fit.
     """
     als = settings.als
+    if settings.linked_by is not None or settings.habit.weight:
+        # Asked before factors are learnt: what does not fit is refused and not killed at the end.
+        require_room(_size(pairs, facts), settings)
     if settings.has_factors and als.engine != "auto":
         engine = Engine(name=als.engine, why="named in als.engine")
     elif settings.has_factors:
-        engine = choose_engine(_size(pairs, facts), als)
+        engine = choose_engine(_size(pairs, facts), als, links=links_bytes(_size(pairs, facts), settings))
     else:
         engine = Engine(name=NONE, why="it has no factors")
     told = _facts(settings, engine, facts)
@@ -96,10 +101,7 @@ def train(
         model = train_als(frame, als, told, checkpoints=checkpoints)
         if settings.linked_by is None and not settings.habit.weight:
             return model
-        _require_room(_size(pairs, facts), als)
         return complete(model, collect_pairs(pairs), settings)
-    if engine.name == NONE:
-        _require_room(_size(pairs, facts), als)
     learning: list[float] = []
     model = train_here(collect_pairs(pairs), settings, told, factoriser=factoriser, watch=learning.append)
     return replace(model, facts={**model.facts, LEARNING: [_rounded(left) for left in learning]}) if learning else model
@@ -133,9 +135,10 @@ def train_here(
 
 
 def complete(model: ItemFactors, pairs: PairMatrix, settings: ModelSettings) -> ItemFactors:
-    """Return *model* with the links and the habit that *settings* ask for beside its factors."""
+    """Return *model* with the links and the habit that *settings* ask for beside its factors; checks the room first."""
     power = 1.0
     if settings.linked_by is not None:
+        require_room(pairs.size, settings)
         links = _links(pairs, settings)
         weight = settings.blend.weight if settings.kind == "blend" else 1.0
         power = links.power
@@ -162,13 +165,24 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def _require_room(size: Size, als: Als) -> None:
-    needed = size.local_bytes(als.rank) / 2**30
-    if needed > als.local_memory_gb:
-        raise NotEnoughDataError(
-            f"links between items are made on one machine, and {size} need an estimated {needed:.2g} GB there; "
-            f"{als.local_memory_gb:g} GB are allowed: raise als.local_memory_gb, or train als without habit"
-        )
+def links_bytes(size: Size, settings: ModelSettings) -> int:
+    """Return an estimate of the memory that links between items need while they are made, beside the pairs."""
+    if settings.linked_by == "closed_form":
+        return closed_form_bytes(size.items, settings.closed_form)
+    # Neighbours are found some rows at a time; what is kept of them is small beside the pairs that they come from.
+    return 0
+
+
+def require_room(size: Size, settings: ModelSettings) -> None:
+    """Raise NotEnoughDataError when pairs and links of *size* do not fit the memory that is allowed here."""
+    needed, allowed = size.local_bytes(0, links=links_bytes(size, settings)) / 2**30, settings.als.local_memory_gb
+    if needed <= allowed:
+        return
+    raise NotEnoughDataError(
+        f"links between items are made on one machine, and {size} need an estimated {needed:.2g} GB there for "
+        f"{settings.linked_by or 'habit'}; {allowed:g} GB are allowed: raise als.local_memory_gb, or train "
+        f"{'neighbours or als' if settings.linked_by == 'closed_form' else 'als without habit'}"
+    )
 
 
 def _links(pairs: PairMatrix, settings: ModelSettings) -> ItemLinks:

@@ -29,9 +29,13 @@ class Size:
     people: int
     items: int
 
-    def local_bytes(self, rank: int) -> int:
-        """Return an estimate of the memory that the matrix and the float32 factors of *rank* need on one machine."""
-        return self.pairs * _BYTES_PER_PAIR + (self.people + self.items) * rank * 4 * 2
+    def local_bytes(self, rank: int, *, links: int = 0) -> int:
+        """
+        Return an estimate of the memory that training needs on one machine.
+
+        That is the pairs, the float32 factors of *rank*, 0 for none, and *links* bytes for links between items.
+        """
+        return self.pairs * _BYTES_PER_PAIR + (self.people + self.items) * rank * 4 * 2 + links
 
     def __str__(self) -> str:
         """Return the size as a part of a sentence."""

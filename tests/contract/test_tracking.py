@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from refit.errors import NotFoundError
@@ -115,6 +116,34 @@ def test_two_runs_of_one_name_are_two_runs(shop: Tracking) -> None:
 def test_the_page_of_a_run_names_it(shop: Tracking) -> None:
     run_id = shop.model()["run_id"]
     assert shop.tracker.run_address(run_id).endswith(f"/runs/{run_id}")
+
+
+def test_a_file_of_a_run_has_an_address_of_its_own(mlflow_address: str) -> None:
+    """The bytes of the page and nothing around them."""
+    shop = _mlflow(mlflow_address)
+    page = "<!doctype html>Größe".encode()
+    run_id = shop.tracker.log_run("train", params={}, metrics={}, tags={}, files={"dossier.html": page})
+    answer = httpx.get(shop.tracker.file_address(run_id, "dossier.html"), trust_env=False)
+    assert (answer.status_code, answer.content) == (200, page)
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_mlflow_is_told_that_an_experiment_is_one_of_model_training(mlflow_address: str) -> None:
+    """A new one, and one that was made before; what a person has chosen for one stays."""
+    from mlflow import MlflowClient
+
+    from refit.adapters.mlflow import MlflowTracker
+
+    client = MlflowClient(tracking_uri=mlflow_address)
+    kind = "mlflow.experimentKind"
+    new, old, chosen = (f"refit-{uuid4().hex}" for _ in range(3))
+    client.create_experiment(old, artifact_location=f"s3://refit/mlflow/{old}")
+    client.create_experiment(chosen, artifact_location=f"s3://refit/mlflow/{chosen}", tags={kind: "finetuning"})
+    for name in (new, old, chosen):
+        tracker = MlflowTracker(mlflow_address, name, f"s3://refit/mlflow/{name}")
+        tracker.log_run("train", params={}, metrics={}, tags={}, files={})
+    kinds = [client.get_experiment_by_name(name).tags[kind] for name in (new, old, chosen)]
+    assert kinds == ["custom_model_development", "custom_model_development", "finetuning"]
 
 
 def test_the_files_of_a_model_come_back_byte_for_byte(shop: Tracking) -> None:

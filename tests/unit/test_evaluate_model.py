@@ -29,6 +29,7 @@ from refit.errors import ConfigurationError, ModelDamagedError
 from refit.evaluation.judging import judge_challenger
 from refit.factors import ItemFactors
 from refit.interfaces import ModelVersion
+from refit.pages.markdown import plain_text
 from refit.testing import FakeRegistry, FakeTracker, crown
 from refit.training_sets import load_manifest
 
@@ -278,7 +279,7 @@ def test_names_from_data_are_text_in_the_question_and_on_the_page(world: World) 
     tea = TeaShop.empty(world.spark, Path(world.tea.lake.root).parent.parent / "hostile" / "corner")
     tea.sell(events())
     tea.stock({name: (f"{name} [red]", 4.0, True) for name in ITEMS}, CUTOFF - timedelta(days=1))
-    tea.register({f"p{n:02d}": "FR" if n % 2 else country for n in range(PEOPLE)}, CUTOFF - timedelta(days=1))
+    tea.register({f"p{n:02d}": country if n % 2 else "FR" for n in range(PEOPLE)}, CUTOFF - timedelta(days=1))
     addresses = Addresses(shop="corner", lake=str(Path(tea.lake.root).parent), bucket="refit")
     built = build_training_set.run(AS_OF, shop=world.shop, spark=world.spark, lake=tea.lake, addresses=addresses)
     here = replace(world, tea=tea, addresses=addresses, training_set=built.training_set)
@@ -338,7 +339,7 @@ def test_a_champion_that_knows_more_is_kept_and_the_person_reads_why(world: Worl
         registry=world.registry,
         tracker=world.tracker,
     )
-    assert registered.summary.splitlines()[0] == f"- {receipt.reasons[0]}"
+    assert plain_text(registered.summary.splitlines()[0]) == f"- {receipt.reasons[0]}"
     assert f"/{kept['run_id']}/artifacts/dossier.html)" in registered.summary
     table = [line.split(" | ")[0] for line in registered.summary.splitlines() if line.startswith("| ")]
     assert table[:3] == ["| model", "| challenger", "| champion"]

@@ -144,12 +144,15 @@ class MlflowTracker:
         return f"{self._address}/get-artifact?{urlencode({'path': name, 'run_uuid': run_id})}"
 
     def _marked_experiment(self) -> str:
-        """Return the experiment, marked; one of before is marked by whoever writes into it, and so may."""
-        found = self._experiment()
-        if not KIND.keys() <= self._client.get_experiment(found).tags.keys():
-            for key, value in KIND.items():
-                self._client.set_experiment_tag(found, key, value)
-        return found
+        """Return the experiment; one of before is marked by whoever writes into it, and so may."""
+        found = self._client.get_experiment_by_name(self._name)
+        if found is None:
+            return self._experiment()
+        for key, value in KIND.items():
+            # What a person has chosen there stays.
+            if key not in found.tags:
+                self._client.set_experiment_tag(found.experiment_id, key, value)
+        return str(found.experiment_id)
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(self._name)

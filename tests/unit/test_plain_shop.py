@@ -41,7 +41,7 @@ from refit.config import Shop, load_shop
 from refit.past import Past
 from refit.profiles import Profile
 from refit.replays import Moment
-from refit.training_sets import Recipe, load_manifest
+from refit.training_sets import Recipe, Written, load_manifest
 from refit.tuning import Folds
 from refit.tuning.folds import LocalFold, SpreadFold
 from refit.watching import current_days, day_number, sample
@@ -51,6 +51,7 @@ RAW = raw_events(11)
 CUTOFF = END - HOLDOUT
 STAYED = set(AGREED) - WITHDRAWN
 PLACES = Addresses("corner", "lake", "refit")
+NOTHING = Written(counts={}, asked={}, content={})
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +135,8 @@ def test_a_set_whose_people_changed_their_minds_is_another_set(told: TeaShop, sh
     recipes = [Recipe.of(shop(), END, days, told.lake.snapshot("users", at)) for at in (LATER - DAY, END, END + DAY)]
     nobody = Recipe.of(shop(), END, days, None)
     assert len({each.digest for each in (*recipes, nobody)}) == 4
-    assert [Recipe.from_manifest(each.manifest({}, {})) for each in (*recipes, nobody)] == [*recipes, nobody]
-    assert "users" not in nobody.manifest({}, {})
+    assert [Recipe.from_manifest(each.manifest(NOTHING)) for each in (*recipes, nobody)] == [*recipes, nobody]
+    assert "users" not in nobody.manifest(NOTHING)
 
 
 @pytest.mark.parametrize("engine", ["implicit", "mllib"])

@@ -3,12 +3,13 @@ Step: land one interval of the shop's data.
 
 Reads:  the shop's sources for [since, until).
 Writes: clean interactions by event date, their quarantine and reports, the catalogue and the people as of `until`.
-Re-run: safe; landing an interval again replaces exactly its days, and a refused or killed landing shows nothing.
+Re-run: safe; landing an interval again replaces exactly its days, and a refused or killed landing shows nothing. What
+        is known of items and people is filed under `until` only if nothing younger is: an old day keeps its catalogue.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class Receipt(Totals):
     withheld: int = 0
     """Events of people who have not given consent; never written anywhere."""
     digest: str = ""
+    not_filed: list[str] = field(default_factory=list)
+    """Snapshots (items, users) that were read and left out, because younger ones are landed: the past keeps its own."""
     checks: int = 0
     report: str = ""  # page of the last day
     warnings: list[str]
@@ -65,6 +68,7 @@ def run(
 ) -> Receipt:
     """Land [since, until), two midnights of UTC."""
     require_whole_days(since, until)
+    lake.require_key(key)
     open_days, landing = shop.calendar.open_days(since.date(), until.date()), uuid4().hex[:12]
     span: dict[str, Any] = {"since": str(since.date()), "until": str(until.date()), "open_days": len(open_days)}
     if not open_days:
@@ -87,7 +91,7 @@ def run(
             events = keep_consenting(events, people)
         inspection.refuse()
         days = settlement.settle(stage.intake(events))
-        stage.show()
+        not_filed = stage.show(key=key)
     sums = totals(days)
     return Receipt(
         **span,
@@ -97,6 +101,7 @@ def run(
         people=stage.rows("users") if everybody is not None else None,
         withheld=int(read.get["rows"]) - sums.rows_in,
         digest=stage.digest("interactions"),
+        not_filed=not_filed,
         checks=len(inspection.checks),
         report=settlement.reports.address(landing, days[-1].day),
         warnings=[*inspection.warnings, *tell_losses(sums)],

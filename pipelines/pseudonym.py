@@ -1,7 +1,7 @@
 """
 Step: find a person's pseudonym.
 
-Reads:  the key of the shop's pseudonyms.
+Reads:  the key of the shop's pseudonyms, the fingerprint of the one with which the lake was landed.
 Writes: nothing.
 Re-run: safe.
 """
@@ -15,4 +15,6 @@ from pipelines import wiring
 
 def main(id: str) -> dict[str, Any]:
     """Return the pseudonym under which the person *id* appears in lake and lists."""
-    return {"id": id, "pseudonym": wiring.pseudonym_key().pseudonym(id)}
+    key = wiring.pseudonym_key()
+    wiring.lake().require_key(key)
+    return {"id": id, "pseudonym": key.pseudonym(id)}

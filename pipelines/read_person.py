@@ -1,7 +1,8 @@
 """
 Step: show what is recommended to one person now.
 
-Reads:  the key of the shop's pseudonyms; `live.json`, the index of the live batch and one range of one part file.
+Reads:  the key of the shop's pseudonyms, the fingerprint of the one with which the lake was landed; `live.json`, the
+        index of the live batch and one range of one part file.
 Writes: nothing.
 Re-run: safe.
 """
@@ -35,4 +36,6 @@ def run(id: str, *, key: PseudonymKey, store: ObjectStore) -> Receipt:
 
 def main(id: str) -> dict[str, Any]:
     """Read with the real collaborators."""
-    return asdict(run(id, key=wiring.pseudonym_key(), store=wiring.lists()))
+    key = wiring.pseudonym_key()
+    wiring.lake().require_key(key)
+    return asdict(run(id, key=key, store=wiring.lists()))

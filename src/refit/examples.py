@@ -23,10 +23,12 @@ def examples_of(written: DataFrame) -> list[Example]:
     out = written.where(F.col(Columns.FATE) != KEPT)
     reason = F.when(F.col(Columns.FATE) == QUARANTINED, F.element_at(Columns.BROKEN, 1)).otherwise(F.col(Columns.FATE))
     own = sorted(set(written.columns) - {Columns.EVENT_DATE, Columns.FATE, Columns.CHANGED, Columns.ITEM_KNOWN})
-    hashed, row = F.xxhash64(*own), F.to_json(F.struct(*own))
+    row = F.to_json(F.struct(*own))
+    # The hash functions pass over nulls: rows that differ only in where they are have one hash, and the text decides.
+    hashed, backwards = F.struct(F.xxhash64(*own), row), F.struct(F.reverse(F.xxhash64(*own).cast("string")), row)
     chosen = (
         out.groupBy(Columns.EVENT_DATE, reason.alias("reason"))
-        .agg(F.min_by(row, hashed), F.max_by(row, hashed), F.min_by(row, F.reverse(hashed.cast("string"))))
+        .agg(F.min_by(row, hashed), F.max_by(row, hashed), F.min_by(row, backwards))
         .orderBy(Columns.EVENT_DATE, "reason")
     )
     found = []

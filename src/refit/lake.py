@@ -14,13 +14,18 @@ from datetime import UTC, date, datetime, time
 from functools import reduce
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from refit.digests import canonical_json, digest_of
-from refit.errors import ConflictError, NotFoundError
+from refit.digests import canonical_json
+from refit.errors import ConfigurationError, ConflictError, NotFoundError
 from refit.interfaces import ObjectStore
+from refit.pseudonyms import PseudonymKey
+from refit.widening import DaySchema, stored_schema, widest_schema
+
+SNAPSHOTS = ("items", "users")
+"""Tables of which each landing holds the whole, as it was known at the end of its interval."""
 
 _TRIES = 20
 """Compare-and-swap is tried so often; each lost try means that another landing has succeeded."""
@@ -80,14 +85,27 @@ class Lake:
         return entries[chosen] if chosen else None
 
     def read(self, spark: SparkSession, table: str, landed: Iterable[Landed]) -> DataFrame:
-        """Return the rows of the given versions; NotFoundError when none of them has a row."""
+        """
+        Return the rows of the given versions with all their columns, each of the widest type that it has in any.
+
+        Raises:
+            NotFoundError: none of the versions has a row.
+            IncompatibleTypesError: a column has types that no type can hold together.
+        """
         chosen = [entry for entry in landed if entry.path]
         if not chosen:
             raise NotFoundError(f"{self.root}: nothing is landed for the asked days; land them first")
         schemas = self._load()[1]["schemas"]
-        names = sorted({f"{table}/{entry.landing}" for entry in chosen})
-        wide = reduce(_union, (StructType.fromJson(json.loads(schemas[name])) for name in names))
-        return spark.read.schema(wide).parquet(*[self.path(entry.path) for entry in chosen])
+        own = {entry.landing: StructType.fromJson(json.loads(schemas[f"{table}/{entry.landing}"])) for entry in chosen}
+        wide = widest_schema(table, (DaySchema(entry.day, own[entry.landing]) for entry in chosen))
+        groups: dict[str, list[Landed]] = {}
+        for entry in chosen:
+            groups.setdefault(stored_schema(wide, own[entry.landing]).json(), []).append(entry)
+        return reduce(DataFrame.union, (self._files(spark, stored, group, wide) for stored, group in groups.items()))
+
+    def require_key(self, key: PseudonymKey) -> None:
+        """Raise ConfigurationError when the lake was landed with another key of the same version."""
+        self._require_key(self._load()[1].get("keys", {}), key)
 
     def commit(
         self,
@@ -95,12 +113,19 @@ class Lake:
         tables: Mapping[str, tuple[StructType, Iterable[Landed]]],
         *,
         replacing: Iterable[Landed] = (),
-    ) -> None:
+        key: PseudonymKey | None = None,
+    ) -> list[str]:
         """
         Make the days and snapshots of one landing current, all at once; *tables* gives schema and entries each.
 
+        A snapshot is not filed under a day before which a younger one was taken: whoever lands an old day again knows
+        the catalogue of today, and the past must go on seeing its own. The tables whose snapshots were left out are
+        returned. *key* is the one that made the pseudonyms of the landing.
+
         Raises:
             ConflictError: *replacing*, days of interactions that the landing was made from, are not current any more.
+            ConfigurationError: the lake was landed with another key of that version.
+            IncompatibleTypesError: a column has a type that does not go together with that of other landed days.
         """
         new = {name: {entry.day: asdict(entry) for entry in entries} for name, (_, entries) in tables.items()}
         made_from = [asdict(entry) for entry in replacing]
@@ -113,15 +138,43 @@ class Lake:
                     f"{self.root}: {', '.join(changed[:5])} was landed again meanwhile; "
                     "nothing was changed, run it again"
                 )
+            if key is not None:
+                self._require_key(catalog.setdefault("keys", {}), key)
+                catalog["keys"][key.version] = key.fingerprint
+            left_out = []
             for name, (schema, _) in tables.items():
-                catalog["tables"].setdefault(name, {}).update(new[name])
+                known = catalog["tables"].setdefault(name, {})
+                if name in SNAPSHOTS and _would_be_old(known, new[name]):
+                    left_out.append(name)
+                    continue
+                known.update(new[name])
                 catalog["schemas"][f"{name}/{landing}"] = schema.json()
+                if name not in SNAPSHOTS:
+                    _require_one_schema(name, known.values(), catalog["schemas"])
             try:
                 self.store.swap(self.catalog, canonical_json(catalog), expected=etag)
             except ConflictError:
                 continue
-            return
+            return left_out
         raise ConflictError(f"{self.root}: the catalogue changed {_TRIES} times while landing {landing}; try again")
+
+    def _files(self, spark: SparkSession, stored: str, entries: Iterable[Landed], wide: StructType) -> DataFrame:
+        """Return the rows of files that have the types of the schema *stored*, with those of *wide*."""
+        schema = StructType.fromJson(json.loads(stored))
+        frame = spark.read.schema(schema).parquet(*[self.path(entry.path) for entry in entries])
+        if schema == wide:
+            return frame
+        return frame.select(*[F.col(f"`{field.name}`").cast(field.dataType).alias(field.name) for field in wide.fields])
+
+    def _require_key(self, fingerprints: Mapping[str, str], key: PseudonymKey) -> None:
+        known = fingerprints.get(key.version, key.fingerprint)
+        if known != key.fingerprint:
+            raise ConfigurationError(
+                f"the pseudonym key {key.version!r} is not the one with which {self.root} was landed (fingerprint "
+                f"{key.fingerprint[:12]}, the lake has {known[:12]}), so everybody would become a stranger; set "
+                "REFIT_PSEUDONYM_KEY to the key of before, or REFIT_PSEUDONYM_KEY_VERSION to a new version and land "
+                "the history again"
+            )
 
     def _load(self) -> tuple[str | None, dict[str, Any]]:
         stored = self.store.get(self.catalog)
@@ -134,27 +187,17 @@ class Lake:
         return {day: Landed(**entry) for day, entry in days.items()}
 
 
-def content_digest(rows: int, total: int | None, schema: StructType) -> str:
-    """Return the digest of a set of rows from their number, their `hash_sum` and their columns."""
-    return digest_of({"rows": rows, "sum": str(total or 0), "columns": sorted(schema.names)})
+def _would_be_old(known: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether *known* has a younger snapshot than *new*, and not *new* itself by a try whose answer was lost."""
+    return max(known, default="") > max(new, default="") and any(known.get(day) != entry for day, entry in new.items())
 
 
-def row_hash(columns: Iterable[str]) -> Column:
-    """Return a 64-bit hash of a row; the order of *columns* is irrelevant."""
-    return F.xxhash64(*[F.col(f"`{name}`") for name in sorted(columns)])
-
-
-def hash_sum(columns: Iterable[str]) -> Column:
-    """Return the sum of `row_hash` over rows as a decimal, exact for up to 2^31 rows."""
-    hashed = row_hash(columns)
-    # Summing two halves as longs is several times faster than summing decimals.
-    high, low = F.sum(F.shiftright(hashed, 32)), F.sum(hashed.bitwiseAND(F.lit(0xFFFFFFFF)))
-    wide = "decimal(38,0)"
-    return high.cast(wide) * F.lit(2**32).cast("decimal(11,0)") + low.cast(wide)
-
-
-def _union(left: StructType, right: StructType) -> StructType:
-    return StructType([*left.fields, *(field for field in right.fields if field.name not in left.names)])
+def _require_one_schema(table: str, days: Iterable[Mapping[str, Any]], schemas: Mapping[str, str]) -> None:
+    """Raise IncompatibleTypesError unless all *days* of *table* can be read together."""
+    first: dict[str, str] = {}
+    for day in sorted((day for day in days if day["path"]), key=lambda day: str(day["day"])):
+        first.setdefault(schemas[f"{table}/{day['landing']}"], day["day"])
+    widest_schema(table, (DaySchema(day, StructType.fromJson(json.loads(text))) for text, day in first.items()))
 
 
 def _in(day: str, since: datetime, until: datetime) -> bool:

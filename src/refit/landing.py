@@ -17,7 +17,10 @@ from refit.cleaning import KEPT, QUARANTINED
 from refit.cleaning.fates import CHECKED_ONLY
 from refit.columns import Columns
 from refit.digests import digest_of
-from refit.lake import Lake, Landed, content_digest, hash_sum
+from refit.errors import ConfigurationError, DataRefusedError
+from refit.lake import Lake, Landed
+from refit.pseudonyms import PseudonymKey
+from refit.row_hashes import content_digest, hash_sum
 
 _ASIDE = (*CHECKED_ONLY, Columns.FATE, Columns.CHANGED)
 
@@ -51,7 +54,7 @@ class Staging:
         path = self._path(table)
         rows.coalesce(8).write.mode("overwrite").parquet(self.lake.path(path))
         written = self.spark.read.parquet(self.lake.path(path))
-        count, total = written.agg(F.count(F.lit(1)), hash_sum(written.columns)).collect()[0]
+        count, total = written.agg(F.count(F.lit(1)), hash_sum(written.schema)).collect()[0]
         digest = content_digest(count, total, written.schema)
         day = until.date().isoformat()
         self._tables[table] = (written.schema, [Landed(day, path, count, digest, self.landing)])
@@ -74,7 +77,7 @@ class Staging:
         apart = StructType([part for part in rows.schema.fields if part.name not in {*in_path, Columns.CHANGED}])
         counted = (
             written.groupBy(Columns.EVENT_DATE, Columns.FATE)
-            .agg(F.count(F.lit(1)), hash_sum(own.names))
+            .agg(F.count(F.lit(1)), hash_sum(own))
             .orderBy(Columns.EVENT_DATE, Columns.FATE)
             .collect()
         )
@@ -110,24 +113,32 @@ class Staging:
         """Return what was staged of *table*."""
         return self._tables[table][1] if table in self._tables else []
 
-    def show(self, *, replacing: list[Landed] | None = None) -> None:
+    def show(self, *, replacing: list[Landed] | None = None, key: PseudonymKey | None = None) -> list[str]:
         """
         Make everything that was staged current, all at once, if the days of *replacing* still are.
 
-        The intake stays where something of its day was set apart, so that it can be judged again.
+        The intake stays where something of its day was set apart, so that it can be judged again. Tables whose
+        snapshots are not filed, since younger ones are there, are returned, and their files deleted. *key* is the one
+        that made the pseudonyms.
         """
-        spare = ""
+        spare = []
         if self._intake is not None:
             schema, path = self._intake
             apart = [entry for entry in self.entries("quarantine") if entry.rows]
             kept = [Landed(entry.day, path, entry.rows, "", self.landing) for entry in apart]
-            spare = "" if kept else path
+            if not kept:
+                spare.append(path)
             self._tables["intake"] = (schema, kept)
         # Even a commit that fails may have been done: from here on readers may see the files, so they stay.
-        self._begun.clear()
-        self.lake.commit(self.landing, self._tables, replacing=replacing or ())
-        if spare:
-            folders.delete(self.spark, self.lake.path(spare))
+        begun, self._begun = self._begun, []
+        try:
+            left_out = self.lake.commit(self.landing, self._tables, replacing=replacing or (), key=key)
+        except (ConfigurationError, DataRefusedError):
+            self._begun = begun
+            raise
+        for path in (*spare, *(entry.path for table in left_out for entry in self.entries(table))):
+            folders.delete(self.spark, self.lake.path(path))
+        return left_out
 
     def discard(self) -> None:
         """Delete whatever was staged and not shown."""

@@ -14,6 +14,8 @@ from refit.errors import ConfigurationError
 
 _BLOCK = 64
 """Block size of SHA-256 in bytes."""
+_CONSTANT = b"\0refit: which key is this?"
+"""No user id: ids that begin with a null byte are none."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class PseudonymKey:
             raise ConfigurationError(
                 f"the pseudonym key has {len(self.secret)} bytes, at least 16 are needed; set REFIT_PSEUDONYM_KEY"
             )
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this key from any other without telling what it is: an HMAC of a constant."""
+        return hmac.new(self.secret, _CONSTANT, hashlib.sha256).hexdigest()
 
     def pseudonym(self, user_id: str) -> str:
         """

@@ -19,7 +19,8 @@ from refit.consent import events_of_consenting
 from refit.digests import digest_of
 from refit.errors import NotEnoughDataError, NotFoundError
 from refit.histories import person_item_pairs
-from refit.lake import Lake, Landed, content_digest, hash_sum
+from refit.lake import Lake, Landed
+from refit.row_hashes import content_digest, hash_sum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,5 +248,5 @@ def _written(spark: SparkSession, rows: DataFrame, path: str) -> DataFrame:
 
 
 def _content(rows: DataFrame) -> str:
-    count, total = rows.agg(F.count(F.lit(1)), hash_sum(rows.columns)).collect()[0]
+    count, total = rows.agg(F.count(F.lit(1)), hash_sum(rows.schema)).collect()[0]
     return content_digest(count, total, rows.schema)

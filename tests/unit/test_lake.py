@@ -6,16 +6,19 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from refit.adapters.folder import FolderObjectStore
-from refit.errors import ConflictError, NotFoundError, TransientError
+from refit.errors import ConfigurationError, ConflictError, NotFoundError, TransientError
 from refit.interfaces import ObjectStore
-from refit.lake import Lake, Landed, content_digest, hash_sum, row_hash
+from refit.lake import Lake, Landed
 from refit.landing import staging
+from refit.pseudonyms import PseudonymKey
+from refit.row_hashes import content_digest, hash_sum
 from refit.testing import FakeObjectStore
+from refit.widening import IncompatibleTypesError
 
 EVENTS = "user_id string, item_id string, event_type string, event_time timestamp, value double"
 EMPTY = StructType()
@@ -113,18 +116,10 @@ def test_the_digest_does_not_depend_on_the_order_of_columns(spark: SparkSession)
     turned = frame.select(*reversed(frame.columns))
     digests = set()
     for some in (frame, turned):
-        count, total = some.agg(F.count(F.lit(1)), hash_sum(some.columns)).collect()[0]
+        count, total = some.agg(F.count(F.lit(1)), hash_sum(some.schema)).collect()[0]
         digests.add(content_digest(count, total, some.schema))
     assert len(digests) == 1
     assert content_digest(0, None, frame.schema) != content_digest(0, None, frame.drop("value").schema)
-
-
-def test_the_sum_of_hashes_is_exact(spark: SparkSession) -> None:
-    """Python adds up what Spark adds up in halves; among fifty hashes some are negative."""
-    frame = spark.createDataFrame([(f"u{n}", n) for n in range(50)], "user_id string, n int")
-    hashes = [row[0] for row in frame.select(row_hash(frame.columns)).collect()]
-    assert min(hashes) < 0 < max(hashes)
-    assert int(frame.agg(hash_sum(frame.columns)).collect()[0][0]) == sum(hashes)
 
 
 def test_nothing_is_landed_at_first(spark: SparkSession, lake: Lake) -> None:
@@ -266,3 +261,102 @@ def test_days_are_those_of_utc(spark: SparkSession, lake: Lake) -> None:
         ("2026-01-01", 1),
         ("2026-01-02", 1),
     ]
+
+
+TYPES = {
+    "grown": ("int", "bigint", "bigint"),
+    "shrunk": ("bigint", "smallint", "bigint"),
+    "halved": ("int", "double", "double"),
+    "finer": ("float", "double", "double"),
+    "priced": ("decimal(6,2)", "decimal(10,4)", "decimal(10,4)"),
+    "counted": ("decimal(10,4)", "int", "decimal(14,4)"),
+    "many": ("array<int>", "array<bigint>", "array<bigint>"),
+    "nested": ("struct<a:int>", "struct<A:bigint,b:string>", "struct<a:bigint,b:string>"),
+}
+"""Column -> its type on the first day, on the second, and when both are read."""
+
+
+def of_type(number: int, kind: str) -> Column:
+    if kind.startswith("struct"):
+        more = [F.lit(None).alias("b")] if "b:" in kind else []
+        return F.struct(F.lit(number).alias("a"), *more).cast(kind)
+    return (F.array(F.lit(number)) if kind.startswith("array") else F.lit(number)).cast(kind)
+
+
+@pytest.mark.parametrize("landings", [("aaa", "bbb"), ("bbb", "aaa")])
+def test_a_column_is_read_with_its_widest_type_whatever_the_landings_are_called(
+    spark: SparkSession, lake: Lake, landings: tuple[str, str]
+) -> None:
+    for place, landing in enumerate(landings):
+        columns = {name: of_type(7 + place, kinds[place]) for name, kinds in TYPES.items()}
+        land(spark, lake, landing, events(spark, [1 + place]).withColumns(columns))
+    frame = lake.read(spark, "interactions", lake.days("interactions", day(1), day(3)))
+    assert {name: kind for name, kind in frame.dtypes if name in TYPES} == {name: k[2] for name, k in TYPES.items()}
+    found = frame.select(*TYPES).orderBy("grown").collect()
+    assert [tuple(row) for row in found] == [(n, n, n, n, n, n, [n], (n, None)) for n in (7, 8)]
+
+
+@pytest.mark.parametrize(("older", "newer"), [("bigint", "double"), ("int", "string")])
+def test_a_type_that_does_not_go_together_with_other_days_is_refused_before_the_swap(
+    spark: SparkSession, lake: Lake, older: str, newer: str
+) -> None:
+    first, second = (events(spark, [n]).withColumn("more", F.lit(n).cast(kind)) for n, kind in ((1, older), (2, newer)))
+    land(spark, lake, "two", first)
+    before = set(Path(lake.root).rglob("*.parquet"))
+    with pytest.raises(
+        IncompatibleTypesError,
+        match=f"^column 'more' of interactions is {older} on 2026-01-01 and {newer} on 2026-01-02, and no type holds",
+    ):
+        land(spark, lake, "one", second)
+    assert set(Path(lake.root).rglob("*.parquet")) == before
+    assert seen(spark, lake, day(1), day(9)) == {1: "first"}
+    # A landing that replaces every day of the other type is none of the kind.
+    land(spark, lake, "all", events(spark, [1, 2]).withColumn("more", F.lit("x")))
+    assert seen(spark, lake, day(1), day(9)) == {1: "first", 2: "first"}
+
+
+def test_a_snapshot_may_have_any_types_because_it_is_read_alone(spark: SparkSession, lake: Lake) -> None:
+    for number, kind in ((2, "bigint"), (3, "string")):
+        with staging(spark, lake, f"n{number}") as stage:
+            stage.snapshot("items", spark.range(1).select(F.col("id").cast(kind)), day(number))
+            stage.show()
+    assert lake.read(spark, "items", [lake.newest_snapshot("items")]).dtypes == [("id", "string")]  # type: ignore[list-item]
+
+
+def test_an_old_day_that_is_landed_again_keeps_its_catalogue() -> None:
+    """What is known today was not known then; the newest day may be corrected, and a gap in the past is not filled."""
+    lake = memory_lake()
+    for number in (10, 20):
+        assert lake.commit(f"n{number}", {"items": (EMPTY, [entry(number, f"n{number}")])}) == []
+    for number in (10, 15, 5):
+        tables = {"items": (EMPTY, [entry(number, "now")]), "interactions": (EMPTY, [entry(number, "now")])}
+        assert lake.commit("now", tables) == ["items"]
+    assert lake.commit("now", {"users": (EMPTY, [entry(10, "now")])}) == []
+    assert lake.commit("later", {"items": (EMPTY, [entry(20, "later")])}) == []
+    chosen = [lake.snapshot("items", day(number)) for number in (5, 10, 15, 20)]
+    assert [found.landing for found in chosen if found] == ["n10", "n10", "n10", "later"]
+    assert [landed.day[-2:] for landed in lake.days("interactions", day(1), day(31))] == ["05", "10", "15"]
+
+
+def test_another_pseudonym_key_is_refused() -> None:
+    store = FakeObjectStore()
+    lake = memory_lake(store)
+    mine, other = PseudonymKey(b"a key for these tests", "k1"), PseudonymKey(b"another key for them", "k1")
+    lake.require_key(other)
+    lake.commit("one", {"interactions": (EMPTY, [entry(1)])}, key=mine)
+    lake.require_key(mine)
+    before = dict(store.objects)
+    sentence = r"^the pseudonym key 'k1' is not the one with which nowhere was landed .*REFIT_PSEUDONYM_KEY_VERSION"
+    for refused in (
+        lambda: lake.require_key(other),
+        lambda: lake.commit("two", {"interactions": (EMPTY, [entry(2)])}, key=other),
+    ):
+        with pytest.raises(ConfigurationError, match=sentence):
+            refused()
+    assert store.objects == before
+    assert not any(secret in b"".join(before.values()) for secret in (mine.secret, other.secret))
+    rotated = PseudonymKey(other.secret, "k2")
+    lake.commit("three", {"interactions": (EMPTY, [entry(3)])}, key=rotated)
+    lake.commit("four", {"interactions": (EMPTY, [entry(4)])})
+    for key in (mine, rotated):
+        lake.require_key(key)

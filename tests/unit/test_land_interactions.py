@@ -66,6 +66,7 @@ def land(
         people: bool = False,
         settings: str = "",
         validator: Validator | None = None,
+        key: PseudonymKey = KEY,
     ) -> Receipt:
         data = tmp_path / "data"
         for name, lines in files.items():
@@ -80,7 +81,7 @@ def land(
             day(until),
             shop=shop,
             warehouse=Warehouse(spark, shop, str(data)),
-            key=KEY,
+            key=key,
             suites=REPOSITORY / "expectations",
             spark=spark,
             lake=lake,
@@ -165,6 +166,26 @@ def test_landing_again_replaces_exactly_that_day(spark: SparkSession, lake: Lake
     assert corrected.rows == 1
     (ann,) = names("ann")
     assert seen(spark, lake) == {(ann, "tea", 5), (ann, "mug", 6)}
+
+
+def test_an_old_day_keeps_its_catalogue_and_another_key_is_refused(
+    spark: SparkSession, lake: Lake, land: Corner, tmp_path: Path
+) -> None:
+    """Monday is landed again when the shop has other prices: who looks back at Monday sees those of Monday."""
+    first = land(5, 6, {"2026-01-05": MONDAY}, people=True)
+    later = land(6, 7, {"2026-01-06": TUESDAY}, people=True)
+    assert first.not_filed == later.not_filed == []
+    files = set(data_files(lake))
+    then = [lake.snapshot(table, day(6)) for table in ("items", "users")]
+    again = land(5, 6, {"2026-01-05": MONDAY[:1]}, people=True)
+    assert (again.rows, again.not_filed) == (1, ["items", "users"])
+    assert [lake.snapshot(table, day(6)) for table in ("items", "users")] == then
+    assert {path.relative_to(lake.root).parts[0] for path in set(data_files(lake)) - files} == {"interactions"}
+    assert {day for _, _, day in seen(spark, lake)} == {5, 6}
+    before = data_files(lake)
+    with pytest.raises(ConfigurationError, match="the pseudonym key 'k1' is not the one with which"):
+        land(7, 8, {}, key=PseudonymKey(b"another key for these tests", "k1"))
+    assert data_files(lake) == before
 
 
 def test_only_the_interval_is_landed_whatever_the_files_hold(spark: SparkSession, lake: Lake, land: Corner) -> None:

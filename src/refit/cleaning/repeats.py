@@ -7,8 +7,10 @@ from typing import Literal
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.types import MapType, StructType
 
 from refit.columns import Columns
+from refit.row_hashes import row_hash
 
 
 def repeats(
@@ -41,6 +43,13 @@ def _order(rows: DataFrame, order: Literal["newest", "oldest"] | None) -> list[C
     if order is None:
         return [still_in]
     time = F.col(Columns.EVENT_TIME)
-    own = [name for name, kind in rows.dtypes if not name.startswith("_") and not kind.startswith("map")]
-    # The hash settles ties the same way on every machine.
-    return [still_in, time.desc() if order == "newest" else time.asc(), F.xxhash64(*sorted(own))]
+    own = StructType(
+        [
+            part
+            for part in rows.schema.fields
+            if not part.name.startswith("_") and not isinstance(part.dataType, MapType)
+        ]
+    )
+    # The hashes settle ties the same way on every machine, the second where events differ only in where nulls are.
+    ties = [F.xxhash64(*sorted(own.names)), row_hash(own)]
+    return [still_in, time.desc() if order == "newest" else time.asc(), *ties]

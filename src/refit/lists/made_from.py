@@ -9,10 +9,8 @@ from refit.as_of import days_before
 from refit.config import Shop
 from refit.digests import digest_of
 from refit.interfaces import ModelVersion, ObjectStore
-from refit.lake import Lake
+from refit.lake import SNAPSHOTS, Lake
 from refit.publication.pointer import LIVE, read_pointer
-
-_SNAPSHOTS = ("items", "users")
 
 
 def made_from(lake: Lake, shop: Shop, champion: ModelVersion, as_of: datetime, code: str) -> dict[str, Any]:
@@ -22,7 +20,7 @@ def made_from(lake: Lake, shop: Shop, champion: ModelVersion, as_of: datetime, c
     Equal data have equal digests, whenever and however often they were landed.
     """
     days = days_before(lake, as_of)
-    snapshots = {table: lake.snapshot(table, as_of) for table in _SNAPSHOTS}
+    snapshots = {table: lake.snapshot(table, as_of) for table in SNAPSHOTS}
     return {
         "as_of": as_of.isoformat(),
         "days": len(days),

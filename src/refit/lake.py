@@ -8,41 +8,29 @@ a day as it was before or as it is after, and landing a day again replaces exact
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
 from functools import reduce
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from refit.digests import canonical_json
 from refit.errors import ConfigurationError, ConflictError, NotFoundError
 from refit.interfaces import ObjectStore
+from refit.lake_catalog import Catalog, Head, Landed, OvertakenError
 from refit.pseudonyms import PseudonymKey
 from refit.widening import DaySchema, stored_schema, widest_schema
+
+__all__ = ["SNAPSHOTS", "Lake", "Landed"]
 
 SNAPSHOTS = ("items", "users")
 """Tables of which each landing holds the whole, as it was known at the end of its interval."""
 
+_MONTH = len("2026-01")
 _TRIES = 20
 """Compare-and-swap is tried so often; each lost try means that another landing has succeeded."""
-
-
-@dataclass(frozen=True)
-class Landed:
-    """One landed version of one day of a table, or of a whole snapshot."""
-
-    day: str
-    """Day of the events (YYYY-MM-DD); for a snapshot the day before which it was taken."""
-    path: str
-    """Folder relative to the root of the lake; empty for a day without rows."""
-    rows: int
-    digest: str
-    """Digest of the rows in any order; equal rows have equal digests."""
-    landing: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +41,10 @@ class Lake:
     catalog: str
     """Key of the catalogue in *store*."""
     store: ObjectStore
+    _catalog: Catalog = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_catalog", Catalog(self.store, self.catalog))
 
     def path(self, relative: str) -> str:
         """Return the absolute address of a place in the lake."""
@@ -60,16 +52,19 @@ class Lake:
 
     def days(self, table: str, since: datetime, until: datetime) -> list[Landed]:
         """Return the current version of each landed day in [since, until), oldest first."""
-        entries = self._entries(table)
+        # Days may be those of another clock, so a day more is looked at on both sides.
+        first, last = (at.date().isoformat()[:_MONTH] for at in (since - timedelta(days=1), until + timedelta(days=1)))
+        entries = self._entries(table, lambda months: [month for month in months if first <= month <= last])
         return [entries[day] for day in sorted(entries) if _in(day, since, until)]
 
     def newest_day(self, table: str) -> date | None:
         """Return the newest landed day of *table*."""
-        return max((date.fromisoformat(day) for day in self._entries(table)), default=None)
+        entries = self._entries(table, _newest)
+        return date.fromisoformat(max(entries)) if entries else None
 
     def newest_snapshot(self, table: str) -> Landed | None:
         """Return the newest snapshot of *table*, or None when there is none."""
-        entries = self._entries(table)
+        entries = self._entries(table, _newest)
         return entries[max(entries)] if entries else None
 
     def snapshot(self, table: str, as_of: datetime) -> Landed | None:
@@ -79,9 +74,15 @@ class Lake:
         A history landed in one go has only a young snapshot; the caller must leave out what was listed at or after
         *as_of*.
         """
-        entries = self._entries(table)
-        known = [day for day in sorted(entries) if day <= as_of.date().isoformat()]
-        chosen = known[-1] if known else min(entries, default=None)
+        last = as_of.date().isoformat()
+
+        def near(months: Sequence[str]) -> Sequence[str]:
+            """Choose the month of *as_of* and the one before it with a snapshot, or the first of all."""
+            return [month for month in months if month <= last[:_MONTH]][-2:] or months[:1]
+
+        entries = self._entries(table, near)
+        known = [day for day in entries if day <= last]
+        chosen = max(known) if known else min(entries, default=None)
         return entries[chosen] if chosen else None
 
     def read(self, spark: SparkSession, table: str, landed: Iterable[Landed]) -> DataFrame:
@@ -95,17 +96,20 @@ class Lake:
         chosen = [entry for entry in landed if entry.path]
         if not chosen:
             raise NotFoundError(f"{self.root}: nothing is landed for the asked days; land them first")
-        schemas = self._load()[1]["schemas"]
-        own = {entry.landing: StructType.fromJson(json.loads(schemas[f"{table}/{entry.landing}"])) for entry in chosen}
+        own = {entry.landing: self.schema(table, entry) for entry in chosen}
         wide = widest_schema(table, (DaySchema(entry.day, own[entry.landing]) for entry in chosen))
         groups: dict[str, list[Landed]] = {}
         for entry in chosen:
             groups.setdefault(stored_schema(wide, own[entry.landing]).json(), []).append(entry)
         return reduce(DataFrame.union, (self._files(spark, stored, group, wide) for stored, group in groups.items()))
 
+    def schema(self, table: str, landed: Landed) -> StructType:
+        """Return the columns that the files of one version have; NotFoundError when nobody knows them any more."""
+        return self._catalog.schema(table, landed)
+
     def require_key(self, key: PseudonymKey) -> None:
         """Raise ConfigurationError when the lake was landed with another key of the same version."""
-        self._require_key(self._load()[1].get("keys", {}), key)
+        self._require_key(self._catalog.head(), key)
 
     def commit(
         self,
@@ -127,36 +131,62 @@ class Lake:
             ConfigurationError: the lake was landed with another key of that version.
             IncompatibleTypesError: a column has a type that does not go together with that of other landed days.
         """
-        new = {name: {entry.day: asdict(entry) for entry in entries} for name, (_, entries) in tables.items()}
-        made_from = [asdict(entry) for entry in replacing]
+        replacing = list(replacing)
+        new = {name: (schema, list(entries)) for name, (schema, entries) in tables.items()}
         for _ in range(_TRIES):
-            etag, catalog = self._load()
-            current = catalog["tables"].get("interactions", {})
-            changed = [entry["day"] for entry in made_from if current.get(entry["day"]) != entry]
-            if changed:
-                raise ConflictError(
-                    f"{self.root}: {', '.join(changed[:5])} was landed again meanwhile; "
-                    "nothing was changed, run it again"
-                )
-            if key is not None:
-                self._require_key(catalog.setdefault("keys", {}), key)
-                catalog["keys"][key.version] = key.fingerprint
-            left_out = []
-            for name, (schema, _) in tables.items():
-                known = catalog["tables"].setdefault(name, {})
-                if name in SNAPSHOTS and _would_be_old(known, new[name]):
-                    left_out.append(name)
-                    continue
-                known.update(new[name])
-                catalog["schemas"][f"{name}/{landing}"] = schema.json()
-                if name not in SNAPSHOTS:
-                    _require_one_schema(name, known.values(), catalog["schemas"])
             try:
-                self.store.swap(self.catalog, canonical_json(catalog), expected=etag)
-            except ConflictError:
+                return self._catalog.reading(lambda head: self._put(head, landing, new, replacing, key))
+            except OvertakenError:
                 continue
-            return left_out
         raise ConflictError(f"{self.root}: the catalogue changed {_TRIES} times while landing {landing}; try again")
+
+    def _put(
+        self,
+        head: Head,
+        landing: str,
+        tables: Mapping[str, tuple[StructType, Sequence[Landed]]],
+        replacing: Sequence[Landed],
+        key: PseudonymKey | None,
+    ) -> list[str]:
+        """Put *tables* on top of *head* and return those that were left out; see `commit`."""
+        self._require_current(head, replacing)
+        if key is not None:
+            self._require_key(head, key)
+            keys = {**head.facts.get("keys", {}), key.version: key.fingerprint}
+            head = replace(head, facts={**head.facts, "keys": keys})
+        left_out = [
+            name for name, (_, entries) in tables.items() if name in SNAPSHOTS and self._is_old(head, name, entries)
+        ]
+        for name, (schema, entries) in tables.items():
+            if name in left_out:
+                continue
+            head, named = self._catalog.named(head, schema)
+            days = {entry.day: replace(entry, schema=named) for entry in entries}
+            head = self._catalog.changed(head, {name: days}, landing)
+            if name not in SNAPSHOTS:
+                widest_schema(name, self._catalog.day_schemas(head, name))
+        self._catalog.swap(head)
+        return left_out
+
+    def _require_current(self, head: Head, replacing: Sequence[Landed]) -> None:
+        """Raise ConflictError unless *replacing*, days of interactions, are current in *head*."""
+        months = {entry.day[:_MONTH] for entry in replacing} & set(head.months("interactions"))
+        current = self._catalog.days(head, "interactions", sorted(months))
+        changed = [entry.day for entry in replacing if current.get(entry.day) != entry]
+        if changed:
+            raise ConflictError(
+                f"{self.root}: {', '.join(changed[:5])} was landed again meanwhile; nothing was changed, run it again"
+            )
+
+    def _is_old(self, head: Head, table: str, entries: Sequence[Landed]) -> bool:
+        """Return whether a younger snapshot than *entries* is there, and not they themselves from a try before."""
+        months = head.months(table)
+        newest = max(self._catalog.days(head, table, months[-1:]), default="")
+        if all(entry.day >= newest for entry in entries):
+            return False
+        own = sorted({entry.day[:_MONTH] for entry in entries} & set(months))
+        known = self._catalog.days(head, table, own)
+        return any(known.get(entry.day) != entry for entry in entries)
 
     def _files(self, spark: SparkSession, stored: str, entries: Iterable[Landed], wide: StructType) -> DataFrame:
         """Return the rows of files that have the types of the schema *stored*, with those of *wide*."""
@@ -166,8 +196,8 @@ class Lake:
             return frame
         return frame.select(*[F.col(f"`{field.name}`").cast(field.dataType).alias(field.name) for field in wide.fields])
 
-    def _require_key(self, fingerprints: Mapping[str, str], key: PseudonymKey) -> None:
-        known = fingerprints.get(key.version, key.fingerprint)
+    def _require_key(self, head: Head, key: PseudonymKey) -> None:
+        known = head.facts.get("keys", {}).get(key.version, key.fingerprint)
         if known != key.fingerprint:
             raise ConfigurationError(
                 f"the pseudonym key {key.version!r} is not the one with which {self.root} was landed (fingerprint "
@@ -176,28 +206,14 @@ class Lake:
                 "the history again"
             )
 
-    def _load(self) -> tuple[str | None, dict[str, Any]]:
-        stored = self.store.get(self.catalog)
-        if stored is None:
-            return None, {"tables": {}, "schemas": {}}
-        return stored.etag, json.loads(stored.content)
-
-    def _entries(self, table: str) -> dict[str, Landed]:
-        days: Mapping[str, Mapping[str, Any]] = self._load()[1]["tables"].get(table, {})
-        return {day: Landed(**entry) for day, entry in days.items()}
+    def _entries(self, table: str, which: Callable[[Sequence[str]], Sequence[str]]) -> dict[str, Landed]:
+        """Return the entries of the months of *table* that *which* chooses of all, oldest first."""
+        catalog = self._catalog
+        return catalog.reading(lambda head: catalog.days(head, table, which(head.months(table))))
 
 
-def _would_be_old(known: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Return whether *known* has a younger snapshot than *new*, and not *new* itself by a try whose answer was lost."""
-    return max(known, default="") > max(new, default="") and any(known.get(day) != entry for day, entry in new.items())
-
-
-def _require_one_schema(table: str, days: Iterable[Mapping[str, Any]], schemas: Mapping[str, str]) -> None:
-    """Raise IncompatibleTypesError unless all *days* of *table* can be read together."""
-    first: dict[str, str] = {}
-    for day in sorted((day for day in days if day["path"]), key=lambda day: str(day["day"])):
-        first.setdefault(schemas[f"{table}/{day['landing']}"], day["day"])
-    widest_schema(table, (DaySchema(day, StructType.fromJson(json.loads(text))) for text, day in first.items()))
+def _newest(months: Sequence[str]) -> Sequence[str]:
+    return months[-1:]
 
 
 def _in(day: str, since: datetime, until: datetime) -> bool:

@@ -1,12 +1,13 @@
 """
-Delete published lists that nobody can need any more.
+Delete published lists that nobody can need any more, and what the lake need not keep.
 
 **When.** Daily, also after the last day of the shop's calendar, and by hand at any time. What stays is said by
 `[retention]` of shop.toml: the live batch, the newest that were live before it, the batch of each date for some days,
-and what is young.
+and what is young; of the lake all that is current, what young training sets and champions were made from, and what was
+replaced or left for some days.
 
-**If this fails.** Nothing that a pointer names is ever deleted, so readers and rollback go on as before; storage grows
-until a later run. The last line of the log says what the store answered.
+**If this fails.** Nothing that a pointer or the catalogue names is ever deleted, so readers and rollback go on as
+before; storage grows until a later run. The last line of the log says what the store answered.
 
 **Safe to re-run.** Always: a collection that was interrupted is finished by the next one.
 """
@@ -56,8 +57,15 @@ def housekeeping() -> None:
 
         return run_step("collect_garbage", now=now)
 
+    @task
+    def collect_lake(now: str) -> dict[str, Any]:
+        from pipelines.process import run_step
+
+        return run_step("collect_lake", now=now)
+
     # When the run was due by Airflow's clock: whoever clears an old run deletes no more than that run did.
     collect_garbage(now="{{ dag_run.run_after | ts }}")
+    collect_lake(now="{{ dag_run.run_after | ts }}")
 
 
 housekeeping()

@@ -46,6 +46,7 @@ STEPS = (
     "check_freshness",
     "copy_lists",
     "collect_garbage",
+    "collect_lake",
     "lower_horizon",
     "read_person",
     "pseudonym",

@@ -8,7 +8,7 @@ a day as it was before or as it is after, and landing a day again replaces exact
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import reduce
@@ -19,11 +19,11 @@ from pyspark.sql.types import StructType
 
 from refit.errors import ConfigurationError, ConflictError, NotFoundError
 from refit.interfaces import ObjectStore
-from refit.lake_catalog import Catalog, Head, Landed, OvertakenError
+from refit.lake_catalog import Catalog, Found, Head, Landed, OvertakenError
 from refit.pseudonyms import PseudonymKey
 from refit.widening import DaySchema, stored_schema, widest_schema
 
-__all__ = ["SNAPSHOTS", "Lake", "Landed"]
+__all__ = ["SNAPSHOTS", "Contents", "Lake", "Landed"]
 
 SNAPSHOTS = ("items", "users")
 """Tables of which each landing holds the whole, as it was known at the end of its interval."""
@@ -31,6 +31,16 @@ SNAPSHOTS = ("items", "users")
 _MONTH = len("2026-01")
 _TRIES = 20
 """Compare-and-swap is tried so often; each lost try means that another landing has succeeded."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that a catalogue names."""
+
+    tables: Mapping[str, Sequence[Landed]]
+    """Table -> its current versions."""
+    shards: Set[str]
+    """Keys of the objects of the catalogue that hold them."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +143,44 @@ class Lake:
         """
         replacing = list(replacing)
         new = {name: (schema, list(entries)) for name, (schema, entries) in tables.items()}
+        return self._changing(lambda head: self._put(head, landing, new, replacing, key), f"landing {landing}")
+
+    def forget(self, tables: Mapping[str, Iterable[Landed]], by: str) -> None:
+        """
+        Take versions out of the catalogue where they are current still; their files stay.
+
+        *by* is an id of whoever does so, as those of landings are.
+        """
+        old = {name: list(entries) for name, entries in tables.items()}
+
+        def drop(head: Head) -> None:
+            for name, entries in old.items():
+                months = {entry.day[:_MONTH] for entry in entries} & set(head.months(name))
+                known = self._catalog.days(head, name, sorted(months))
+                gone = {entry.day: None for entry in entries if known.get(entry.day) == entry}
+                head = self._catalog.changed(head, {name: gone}, by) if gone else head
+            self._catalog.swap(head)
+
+        self._changing(drop, f"forgetting versions for {by}")
+
+    def contents(self) -> Contents:
+        """Return all that the catalogue names at one moment."""
+        catalog = self._catalog
+        return catalog.reading(
+            lambda head: Contents(
+                {table: list(catalog.days(head, table, head.months(table)).values()) for table in head.shards},
+                head.keys(catalog.folder),
+            )
+        )
+
+    def _changing(self, change: Callable[[Head], Found], what: str) -> Found:
+        """Return what *change*, which swaps the catalogue, returns as soon as nobody else is in its way."""
         for _ in range(_TRIES):
             try:
-                return self._catalog.reading(lambda head: self._put(head, landing, new, replacing, key))
+                return self._catalog.reading(change)
             except OvertakenError:
                 continue
-        raise ConflictError(f"{self.root}: the catalogue changed {_TRIES} times while landing {landing}; try again")
+        raise ConflictError(f"{self.root}: the catalogue changed {_TRIES} times while {what}; try again")
 
     def _put(
         self,

@@ -76,6 +76,8 @@ class FolderObjectStore:
         with self._locked():
             target = self.root / key
             target.unlink(missing_ok=True)
+            # Hadoop writes a checksum beside each of its files; nothing lists it, and alone it would keep the folder.
+            target.with_name(f".{target.name}.crc").unlink(missing_ok=True)
             for folder in target.parents:
                 if folder == self.root or not folder.is_dir() or any(folder.iterdir()):
                     break

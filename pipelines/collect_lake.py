@@ -1,0 +1,60 @@
+"""
+Step: delete what the lake need not keep any more.
+
+Reads:  `[retention.lake]` of the shop, the catalogue, the manifests of training sets, every key of the lake; the audit
+        log and the registry, for the training sets of champions.
+Writes: since when nothing names what will be deleted; then it takes old snapshots and quarantined intakes out of the
+        catalogue and deletes replaced versions, training sets and whatever else was noticed long enough ago.
+Re-run: safe; nothing current is ever deleted, and an interrupted collection is finished by the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from pipelines import wiring
+from pipelines.instants import Instant
+from refit.audit import AuditLog
+from refit.config import Shop
+from refit.errors import NotFoundError
+from refit.interfaces import ModelRegistry
+from refit.lake import Lake
+from refit.lake_retention import CollectedLake as Receipt
+from refit.lake_retention import collect
+
+
+def run(now: datetime, *, shop: Shop, lake: Lake, log: AuditLog, open_registry: Callable[[], ModelRegistry]) -> Receipt:
+    """Delete what the shop does not keep as of *now*; only a shop that had a champion opens the registry."""
+    return collect(lake, shop.retention.lake, _champions(log, open_registry), now, f"collection-{uuid4().hex[:12]}")
+
+
+def main(now: Instant | None = None) -> dict[str, Any]:
+    """Delete with the real collaborators."""
+    receipt = run(
+        now or datetime.now(UTC),
+        shop=wiring.shop(),
+        lake=wiring.lake(),
+        log=wiring.audit(),
+        open_registry=wiring.registry,
+    )
+    return asdict(receipt)
+
+
+def _champions(log: AuditLog, open_registry: Callable[[], ModelRegistry]) -> dict[str, bool]:
+    """Return the training set of each version that became champion, true for the champion and the one before it."""
+    newest = log.newest()
+    if newest is None or not newest.standing.reigns:
+        return {}
+    registry, standing = open_registry(), newest.standing
+    found: dict[str, bool] = {}
+    for version in standing.reigns:
+        try:
+            named = registry.champion_version(version).tags.get("training_set", "")
+        except NotFoundError:
+            continue
+        found[named] = found.get(named, False) or version in {standing.champion, standing.previous}
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LAKE_CATALOG = "catalog.json"
-"""Which landed version of each day is current; the one mutable object of the lake."""
+"""Which landed version of each day is current: the head, which names shards below `catalog/`."""
 PROFILE_FILE = "profile.json"
 """The drift profile, one of the files of a model."""
 VERDICT_FILE = "promotion_verdict.json"

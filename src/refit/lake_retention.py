@@ -19,6 +19,7 @@ from refit.config.retention import LakeRetention
 from refit.digests import canonical_json
 from refit.interfaces import ObjectStore
 from refit.lake import SNAPSHOTS, Contents, Lake, Landed
+from refit.store_clock import read_clock, require_past
 
 _MONTH = len("2026-01")
 _SETS = "training_sets"
@@ -60,7 +61,13 @@ def collect(
 
     *champions* are the digests of the training sets of models that became champion, true where the rows must stay and
     not the manifest alone. *by* is an id of this collection that no other has.
+
+    Raises:
+        AheadOfClockError: *now* is after the clock of the lake's store.
     """
+    clock = read_clock(lake.store, lake.catalog)
+    require_past("now", now, clock)
+    now = min(now, clock)
     contents, keys = lake.contents(), lake.store.keys("")
     folder = lake.catalog.removesuffix(".json")
     expired = {table: list(_expired(table, contents, retention, now)) for table in ("intake", *SNAPSHOTS)}
@@ -163,7 +170,7 @@ def _named_by_sets(
             continue
         place = key.rpartition("/")[0]
         named.add(place)
-        for used in manifest["used"]:
+        for used in (*manifest["used"], *([manifest["users"]] if "users" in manifest else [])):
             named.update(_named_by(Landed(**used)))
         if young or champions[manifest["digest"]]:
             named.update(unit for other in keys if (unit := unit_of(other, "")) and unit.startswith(f"{place}/"))

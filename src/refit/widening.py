@@ -65,7 +65,7 @@ def widest_schema(table: str, days: Iterable[DaySchema]) -> T.StructType:
         for field in each.schema.fields:
             name = field.name.lower()
             if name not in known:
-                known[name] = (T.StructField(field.name, field.dataType), each.day)
+                known[name] = (T.StructField(field.name, nullable(field.dataType)), each.day)
                 continue
             before, day = known[name]
             kind = widest(before.dataType, field.dataType)
@@ -87,7 +87,18 @@ def stored_type(wide: T.DataType, own: T.DataType) -> T.DataType:
         return T.ArrayType(stored_type(wide.elementType, own.elementType))
     if isinstance(wide, T.MapType) and isinstance(own, T.MapType):
         return T.MapType(stored_type(wide.keyType, own.keyType), stored_type(wide.valueType, own.valueType))
-    return own
+    return nullable(own)
+
+
+def nullable(kind: T.DataType) -> T.DataType:
+    """Return *kind* with room for nulls everywhere: whether a file has some is no part of its type."""
+    if isinstance(kind, T.ArrayType):
+        return T.ArrayType(nullable(kind.elementType))
+    if isinstance(kind, T.MapType):
+        return T.MapType(nullable(kind.keyType), nullable(kind.valueType))
+    if isinstance(kind, T.StructType):
+        return T.StructType([T.StructField(field.name, nullable(field.dataType)) for field in kind.fields])
+    return kind
 
 
 def stored_schema(wide: T.StructType, own: T.StructType) -> T.StructType:

@@ -16,6 +16,7 @@ from refit.config import Retention, Shop
 from refit.digests import canonical_json, sha256
 from refit.interfaces import ObjectStore
 from refit.lake import Lake, Landed
+from refit.store_clock import AheadOfClockError
 from refit.testing import FakeObjectStore, FakeRegistry, crown
 
 EMPTY, ONE_DAY = StructType(), timedelta(days=1)
@@ -53,7 +54,7 @@ class Shelf:
         self.lake.commit(landing, tables)
         return made
 
-    def train(self, as_of: int, used: list[Landed], *, finished: bool = True) -> str:
+    def train(self, as_of: int, used: list[Landed], *, users: Landed | None = None, finished: bool = True) -> str:
         """Make a training set and return its digest."""
         digest = sha256(str(as_of).encode())
         place = f"training_sets/{digest[:16]}"
@@ -64,6 +65,7 @@ class Shelf:
                 "digest": digest,
                 "ingredients": {"as_of": (FIRST + as_of * ONE_DAY).isoformat()},
                 "used": [{**vars(entry), "schema": ""} for entry in used],
+                **({"users": vars(users)} if users else {}),
             }
             self.store.create(f"{place}/manifest.json", canonical_json(manifest))
         return digest
@@ -150,6 +152,28 @@ def test_training_sets_of_champions_stay_and_those_of_earlier_ones_can_be_rebuil
     whole = ["part-0", "manifest.json", "part-0", "trial.json"]
     assert left == [["manifest.json"], whole, whole, []]
     assert shelf.keys("interactions/landing=one/")
+
+
+def test_the_snapshot_that_says_who_consented_to_a_kept_training_set_stays() -> None:
+    shelf = Shelf()
+    named = [Landed(day(1), f"users/landing=u{number}", 1, "d", f"u{number}") for number in range(3)]
+    for entry in named:
+        shelf.store.create(f"{entry.path}/part-0", b"people")
+        shelf.lake.commit(entry.landing, {"users": (EMPTY, [entry])})
+    shelf.train(1, [], users=named[0])
+    for now in (20, 30):
+        shelf.collect(now)
+    assert shelf.keys("users/") == ["users/landing=u0/part-0", "users/landing=u2/part-0"]
+
+
+def test_an_instant_after_the_clock_of_the_store_is_refused() -> None:
+    store = FakeObjectStore(clock=FIRST + 5 * ONE_DAY)
+    shelf = Shelf(store)
+    shelf.land("one", 0)
+    before = dict(store.objects)
+    with pytest.raises(AheadOfClockError, match=r"^now="):
+        shelf.collect(6)
+    assert store.objects == before
 
 
 def test_a_training_set_that_was_never_finished_goes() -> None:

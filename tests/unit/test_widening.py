@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
-from pyspark.sql.types import DataType, StructType
+from pyspark.sql.types import ArrayType, DataType, IntegerType, MapType, StringType, StructField, StructType
 
 from refit.widening import DaySchema, IncompatibleTypesError, stored_schema, widest, widest_schema
 
@@ -92,3 +92,19 @@ def test_files_are_read_as_they_are_and_what_they_lack_as_it_is_elsewhere() -> N
     own = schema("A int, s struct<X:int>, l array<int>, m map<string,int>")
     read = stored_schema(wide, own).simpleString()
     assert read == "struct<a:int,b:string,s:struct<x:int,y:string>,l:array<int>,m:map<string,int>>"
+
+
+def test_whether_files_may_have_nulls_is_no_part_of_their_type() -> None:
+    """Days that differ only in that are read at once, without a cast that Spark would refuse."""
+    strict = StructType(
+        [
+            StructField("a", IntegerType(), nullable=False),
+            StructField("l", ArrayType(StringType(), containsNull=False)),
+            StructField("s", StructType([StructField("x", StringType(), nullable=False)])),
+            StructField("m", MapType(StringType(), IntegerType(), valueContainsNull=False)),
+        ]
+    )
+    loose = schema("a int, l array<string>, s struct<x:string>, m map<string,int>")
+    for days in ((strict, loose), (loose, strict), (strict, strict)):
+        wide = widest_schema("t", [DaySchema(str(number), each) for number, each in enumerate(days)])
+        assert wide == stored_schema(wide, strict) == stored_schema(wide, loose) == loose

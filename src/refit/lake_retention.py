@@ -80,7 +80,9 @@ def collect(
             units.setdefault(unit, []).append(key)
     since = _note(lake.store, f"{folder}/unnamed.json", units, now)
     due = sorted(unit for unit in units if now - since[unit] >= timedelta(days=retention.replaced_days))
-    lake.forget({table: [entry for entry in old if _unit(entry) in due] for table, old in expired.items()}, by)
+    forgotten = {table: [entry for entry in old if _unit(entry) in due] for table, old in expired.items()}
+    if any(forgotten.values()):
+        lake.forget(forgotten, by)
     # The manifest of a training set comes before its rows: without one it counts as never finished.
     for unit in due:
         for key in units[unit]:

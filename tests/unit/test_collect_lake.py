@@ -166,6 +166,11 @@ def test_the_snapshot_that_says_who_consented_to_a_kept_training_set_stays() -> 
     assert shelf.keys("users/") == ["users/landing=u0/part-0", "users/landing=u2/part-0"]
 
 
+def test_before_anything_is_landed_nothing_is_done() -> None:
+    shelf = Shelf()
+    assert (shelf.collect(1).objects_deleted, shelf.store.keys("")) == (0, [])
+
+
 def test_an_instant_after_the_clock_of_the_store_is_refused() -> None:
     store = FakeObjectStore(clock=FIRST + 5 * ONE_DAY)
     shelf = Shelf(store)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from refit.clocks import ShopClock
 from refit.errors import ConfigurationError, ConflictError, NotFoundError
 from refit.interfaces import ObjectStore
 from refit.lake_catalog import Catalog, Found, Head, Landed, OvertakenError
@@ -28,6 +29,8 @@ __all__ = ["SNAPSHOTS", "Contents", "Lake", "Landed"]
 SNAPSHOTS = ("items", "users")
 """Tables of which each landing holds the whole, as it was known at the end of its interval."""
 
+_ZONE = "zone"
+"""Entry of the catalogue that says by which clock days are cut; a lake without it is cut by UTC."""
 _MONTH = len("2026-01")
 _TRIES = 20
 """Compare-and-swap is tried so often; each lost try means that another landing has succeeded."""
@@ -51,6 +54,8 @@ class Lake:
     catalog: str
     """Key of the catalogue in *store*."""
     store: ObjectStore
+    clock: ShopClock = field(default_factory=ShopClock)
+    """The shop's clock, by which its days are cut."""
     _catalog: Catalog = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -62,10 +67,9 @@ class Lake:
 
     def days(self, table: str, since: datetime, until: datetime) -> list[Landed]:
         """Return the current version of each landed day in [since, until), oldest first."""
-        # Days may be those of another clock, so a day more is looked at on both sides.
-        first, last = (at.date().isoformat()[:_MONTH] for at in (since - timedelta(days=1), until + timedelta(days=1)))
+        first, last = (self.clock.day_of(at).isoformat()[:_MONTH] for at in (since, until))
         entries = self._entries(table, lambda months: [month for month in months if first <= month <= last])
-        return [entries[day] for day in sorted(entries) if _in(day, since, until)]
+        return [entries[day] for day in sorted(entries) if self._in(day, since, until)]
 
     def newest_day(self, table: str) -> date | None:
         """Return the newest landed day of *table*."""
@@ -84,7 +88,7 @@ class Lake:
         A history landed in one go has only a young snapshot; the caller must leave out what was listed at or after
         *as_of*.
         """
-        last = as_of.date().isoformat()
+        last = self.clock.day_of(as_of).isoformat()
 
         def near(months: Sequence[str]) -> Sequence[str]:
             """Choose the month of *as_of* and the one before it with a snapshot, or the first of all."""
@@ -119,7 +123,7 @@ class Lake:
 
     def require_key(self, key: PseudonymKey) -> None:
         """Raise ConfigurationError when the lake was landed with another key of the same version."""
-        self._require_key(self._catalog.head(), key)
+        self._reading(lambda head: self._require_key(head, key))
 
     def commit(
         self,
@@ -166,7 +170,7 @@ class Lake:
     def contents(self) -> Contents:
         """Return all that the catalogue names at one moment."""
         catalog = self._catalog
-        return catalog.reading(
+        return self._reading(
             lambda head: Contents(
                 {table: list(catalog.days(head, table, head.months(table)).values()) for table in head.shards},
                 head.keys(catalog.folder),
@@ -177,7 +181,7 @@ class Lake:
         """Return what *change*, which swaps the catalogue, returns as soon as nobody else is in its way."""
         for _ in range(_TRIES):
             try:
-                return self._catalog.reading(change)
+                return self._reading(change)
             except OvertakenError:
                 continue
         raise ConflictError(f"{self.root}: the catalogue changed {_TRIES} times while {what}; try again")
@@ -196,6 +200,8 @@ class Lake:
             self._require_key(head, key)
             keys = {**head.facts.get("keys", {}), key.version: key.fingerprint}
             head = replace(head, facts={**head.facts, "keys": keys})
+        if self.clock.zone != "UTC":
+            head = replace(head, facts={**head.facts, _ZONE: self.clock.zone})
         left_out = [
             name for name, (_, entries) in tables.items() if name in SNAPSHOTS and self._is_old(head, name, entries)
         ]
@@ -251,13 +257,29 @@ class Lake:
     def _entries(self, table: str, which: Callable[[Sequence[str]], Sequence[str]]) -> dict[str, Landed]:
         """Return the entries of the months of *table* that *which* chooses of all, oldest first."""
         catalog = self._catalog
-        return catalog.reading(lambda head: catalog.days(head, table, which(head.months(table))))
+        return self._reading(lambda head: catalog.days(head, table, which(head.months(table))))
+
+    def _reading(self, look: Callable[[Head], Found]) -> Found:
+        """Return what *look* finds in the catalogue of now; ConfigurationError when days are cut by another clock."""
+
+        def checked(head: Head) -> Found:
+            self._require_zone(head)
+            return look(head)
+
+        return self._catalog.reading(checked)
+
+    def _in(self, day: str, since: datetime, until: datetime) -> bool:
+        named = date.fromisoformat(day)
+        return self.clock.day_of(since) <= named and self.clock.start_of(named) < until
+
+    def _require_zone(self, head: Head) -> None:
+        zone = head.facts.get(_ZONE, "UTC")
+        if head.shards and zone != self.clock.zone:
+            raise ConfigurationError(
+                f"{self.root}: its days are cut by the clock of {zone}, those of the shop by that of {self.clock.zone} "
+                "(calendar.time_zone); land the days again into an empty lake (REFIT_LAKE), or set the time zone back"
+            )
 
 
 def _newest(months: Sequence[str]) -> Sequence[str]:
     return months[-1:]
-
-
-def _in(day: str, since: datetime, until: datetime) -> bool:
-    start = datetime.combine(date.fromisoformat(day), time(), tzinfo=UTC)
-    return since.date() <= start.date() and start < until

@@ -56,7 +56,7 @@ class Staging:
         written = self.spark.read.parquet(self.lake.path(path))
         count, total = written.agg(F.count(F.lit(1)), hash_sum(written.schema)).collect()[0]
         digest = content_digest(count, total, written.schema)
-        day = until.date().isoformat()
+        day = self.lake.clock.day_of(until).isoformat()
         self._tables[table] = (written.schema, [Landed(day, path, count, digest, self.landing)])
         return written
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType
 
+from refit.clocks import ShopClock
 from refit.digests import canonical_json
 from refit.errors import ConfigurationError, DamagedBatchError, NotFoundError
 from refit.interfaces import StoredObject
@@ -246,3 +247,22 @@ def test_ten_years_at_three_landings_a_day_cost_readers_little() -> None:
     assert len(store.keys("catalog/schemas/")) == 1
     assert store.reads(lambda: lake_in(store).newest_day("interactions"))[1] < 80_000
     assert store.reads(lambda: lake_in(store).snapshot("items", end))[1] < 80_000
+
+
+def test_days_are_those_of_the_clock_of_the_lake_which_stays_the_same() -> None:
+    """Monday in Auckland begins on Sunday in UTC; a lake whose days were cut by another clock is refused."""
+    store, auckland = FakeObjectStore(), ShopClock("Pacific/Auckland")
+    lake = Lake("nowhere", "catalog.json", store, auckland)
+    days = [date(2026, 1, 31), date(2026, 2, 1)]
+    lake.commit("one", {"interactions": (LONG, [entry(day, "one") for day in days])})
+    saturday, sunday, monday = (auckland.start_of(day) for day in (*days, date(2026, 2, 2)))
+    assert sunday.month == 1
+    for since, until, found in ((saturday, sunday, days[:1]), (sunday, monday, days[1:]), (saturday, monday, days)):
+        assert [landed.day for landed in lake.days("interactions", since, until)] == [str(day) for day in found]
+    before = dict(store.objects)
+    for look in (seen, lambda lake: lake.commit("two", {"interactions": (LONG, [entry(days[0], "two")])})):
+        with pytest.raises(
+            ConfigurationError, match="its days are cut by the clock of Pacific/Auckland, those of the sh"
+        ):
+            look(lake_in(store))
+    assert store.objects == before

@@ -11,7 +11,7 @@ Re-run: safe; nothing current is ever deleted, and an interrupted collection is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -23,13 +23,31 @@ from refit.config import Shop
 from refit.errors import NotFoundError
 from refit.interfaces import ModelRegistry
 from refit.lake import Lake
-from refit.lake_retention import CollectedLake as Receipt
 from refit.lake_retention import collect
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What this step did."""
+
+    versions_deleted: int
+    """Replaced versions of days, and what landings left that never became visible."""
+    intakes_deleted: int
+    snapshots_deleted: int
+    reports_deleted: int
+    training_sets_deleted: int
+    """Parts of training sets: rows, trials of a tuning, manifest with profiles."""
+    catalogue_deleted: int
+    """Replaced objects of the catalogue."""
+    objects_deleted: int
+    waiting: int
+    """Things that nothing names any more, and whose time has not come."""
 
 
 def run(now: datetime, *, shop: Shop, lake: Lake, log: AuditLog, open_registry: Callable[[], ModelRegistry]) -> Receipt:
     """Delete what the shop does not keep as of *now*; only a shop that had a champion opens the registry."""
-    return collect(lake, shop.retention.lake, _champions(log, open_registry), now, f"collection-{uuid4().hex[:12]}")
+    by = f"collection-{uuid4().hex[:12]}"
+    return Receipt(**asdict(collect(lake, shop.retention.lake, _champions(log, open_registry), now, by)))
 
 
 def main(now: Instant | None = None) -> dict[str, Any]:

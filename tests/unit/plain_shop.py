@@ -56,6 +56,12 @@ LATER = END - 3 * DAY
 """When the snapshot is taken in which they withdraw."""
 
 
+NOON = END - DAY / 2
+"""An instant within a day."""
+EDGES = (NOON, *(END - n * HOLDOUT for n in range(4)), *(END - n * HOLDOUT - WINDOW for n in range(2)), NOON - RECENT)
+"""Instants by which something is cut: cutoffs, ends of holdouts, beginnings of windows, the recent days."""
+
+
 class Event(NamedTuple):
     """One raw event; times are whole minutes in UTC."""
 
@@ -75,10 +81,18 @@ def raw_events(seed: int) -> list[Event]:
     Return 30 people who view, put into carts, buy, and return, each a little of everything, on every day of the shop.
 
     Every tenth value is null. Three people only look. Returns follow an order by minutes or by weeks, take back a
-    part, all or more than there was, and some come from people who never ordered the item.
+    part, all or more than there was, and some come from people who never ordered the item. At each instant by which
+    something is cut somebody views, and somebody sends back what he bought an hour before.
     """
     chance = random.Random(seed)
     events = []
+    for number, edge in enumerate(EDGES, start=10):
+        events += [
+            Event(f"p{number}", "i7", "purchase", edge - DAY / 24, 2.0),
+            Event(f"p{number}", "i7", "return", edge, 2.0),
+            Event(f"p{number}", "i8", "view", edge, 1.0),
+            Event(f"p{number + 1}", "i8", "purchase", edge, 2.0),
+        ]
 
     def add(person: str, item: str, kind: str, time: datetime, value: float) -> None:
         if time < END:

@@ -19,6 +19,7 @@ from plain_shop import (
     EVENTS,
     HOLDOUT,
     LATER,
+    NOON,
     RECENT,
     SETTINGS,
     START,
@@ -155,6 +156,8 @@ def test_folds_of_tuning_learn_and_judge_as_training_does(
     assert [fold.cutoff for fold in made] == [CUTOFF - HOLDOUT, CUTOFF - 2 * HOLDOUT]
     for fold in made:
         pairs, wanted = expected(fold.cutoff, fold.cutoff + HOLDOUT, STAYED)
+        assert isinstance(fold, LocalFold | SpreadFold)
+        assert (fold.span.since, fold.span.cutoff) == (fold.cutoff + HOLDOUT - WINDOW, fold.cutoff)
         taught = {pair: confidence for pair, (confidence, _) in pairs.items() if confidence > 0}
         if engine == "implicit":
             assert isinstance(fold, LocalFold)
@@ -179,7 +182,7 @@ def test_lists_know_the_whole_history_of_everybody_who_consents(
     spark: SparkSession, told: TeaShop, shop: Callable[..., Shop]
 ) -> None:
     """As of an older instant the answers of that time count: the same people, and nobody who came later."""
-    for as_of, people in ((END, STAYED), (LATER - DAY, set(AGREED))):
+    for as_of, people in ((NOON, STAYED), (LATER - DAY / 2, set(AGREED))):
         rows = everybody_as_of(spark, told.lake, shop(), as_of).collect()
         found = {
             (row["user_id"], item): (confidence, bought)
@@ -187,14 +190,14 @@ def test_lists_know_the_whole_history_of_everybody_who_consents(
             for item, confidence, bought in zip(row["items"], row["confidences"], row["bought"], strict=True)
         }
         same(found, pairs_of(known(RAW, as_of, people), since=as_of - WINDOW, as_of=as_of))
-        assert {row["user_id"] for row in rows} == (people | {"new"} if as_of == END else people)
+        assert {row["user_id"] for row in rows} == (people | {"new"} if as_of == NOON else people)
 
 
 def test_what_is_popular_counts_who_looked_and_not_who_sent_it_back_or_withdrew(
     spark: SparkSession, told: TeaShop, shop: Callable[..., Shop]
 ) -> None:
-    touches = touches_as_of(spark, told.lake, shop(), END)
-    recent = [event for event in known(RAW, END, STAYED) if event.time >= END - RECENT]
+    touches = touches_as_of(spark, told.lake, shop(), NOON)
+    recent = [event for event in known(RAW, NOON, STAYED) if event.time >= NOON - RECENT]
     touched = Counter(item for _, item in {(event.person, event.item) for event in recent})
     bought = {(event.person, event.item) for event in recent if event.kind == "purchase"}
     wanted = Counter(item for _, item in bought)

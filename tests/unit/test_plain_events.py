@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC
 
 import pytest
-from plain_shop import AGREED, END, HALF_LIFE, HOLDOUT, WEIGHTS, WINDOW, known, pairs_of, raw_events, wanted_of
+from plain_shop import AGREED, DAY, END, HALF_LIFE, HOLDOUT, WEIGHTS, WINDOW, known, pairs_of, raw_events, wanted_of
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -36,7 +36,7 @@ def test_returns_take_back_the_latest_orders_before_them_and_nothing_else(raw: D
     assert Counter(
         (row["user_id"], row["item_id"], row["event_type"], row["event_time"].astimezone(UTC), row["value"])
         for row in rows
-    ) == Counter(tuple(event) for event in known(RAW, END))
+    ) == Counter(tuple(event) for event in known(RAW, END + DAY))
 
 
 def test_pairs_and_judges_are_those_of_the_events_that_are_left(raw: DataFrame) -> None:

@@ -53,6 +53,11 @@ seed = 1
 [evaluation]
 k = 10
 seed = 1
+[promotion]
+margin = 0.4
+max_total_loss = 0.5
+cohort_margin = 1.0
+max_narrowing = 0.9
 [lists]
 k = 10
 """
@@ -86,6 +91,8 @@ class Shop:
     first: date
     yesterday: date
     """The last day with data; the day that a scheduled run lands first."""
+    settings: Path
+    """Its shop.toml, which every step reads anew."""
 
     def step(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a step by hand against the stack, with other *settings* if given."""
@@ -186,7 +193,7 @@ def open_shop(folder: Path, **further: str) -> Iterator[Shop]:
         plant(folder / "data", yesterday)
         stack = up(read_stack_settings(), say=lambda line: None)
         with AirflowApi(stack.airflow, "admin", stack.credentials.airflow_admin_password) as api:
-            yield Shop(stack, api, first, yesterday)
+            yield Shop(stack, api, first, yesterday, small / "shop.toml")
     finally:
         down(read_stack_settings())
         for name, value in kept.items():

@@ -131,6 +131,7 @@ def test_ratings_are_learnt_predicted_and_compared(spark: SparkSession, lake: La
         addresses=PLACES,
         tracker=tracker,
         registry=registry,
+        factoriser=ImplicitLibrary(1),
     )
     run = tracker.runs[made.run_id]
     measured = json.loads(run.files[VERDICT_FILE])["measured"]["ratings"]

@@ -2,7 +2,7 @@
 Every model and baseline of `online_retail`, tuned before 2011-11-01 and judged by the 28 days after it.
 
 Identified purchases of positive quantity and price and five-digit product codes, people and items known before that
-day, recall divided by min(k, relevant). First with new items only, then with all items, where rebuying is allowed and
+day. First with new items only, then with all items, where rebuying is allowed and
 habit counts. Tuning reads nothing at or after 2011-11-01. BENCH_TRIALS= and BENCH_SECONDS= change its budget.
 """
 

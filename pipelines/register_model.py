@@ -109,7 +109,8 @@ def _table(evaluation: dict[str, Any]) -> list[str]:
     for model, row in (ours, *others):
         cells = [markdown_text(model.replace("_", " ")), *(f"{row[name]:.4f}" for name in _SHOWN)]
         rows.append([*cells, f"{everybody[model]['ndcg']:.4f}"] if everybody else cells)
-    return [f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows)]
+    first, *body = (f"| {' | '.join(cells)} |" for cells in (heads, *rows))
+    return [first, f"|{'---|' * len(heads)}", *body]
 
 
 _SPELT = {"recall": "recall", "capped_recall": "capped recall", "ndcg": "ndcg", "hit_rate": "hit rate"}

@@ -57,8 +57,8 @@ def test_a_decision_in_mlflow_is_noticed_and_promotes_and_a_second_answer_is_ref
     """
     before = champion(shop)
     # The same model again is no news, and nobody would be asked.
-    known = shop.settings.read_text(encoding="utf-8")
-    shop.settings.write_text(known.replace("iterations = 5\nseed = 1", "iterations = 6\nseed = 2"), encoding="utf-8")
+    written = shop.settings.read_text(encoding="utf-8")
+    shop.settings.write_text(written.replace("iterations = 5\nseed = 1", "iterations = 6\nseed = 2"), encoding="utf-8")
     run_id = shop.api.trigger("retrain", {"force": True, "reason": "to be decided in MLflow"})
     question = shop.api.wait_question("retrain", run_id, seconds=_SECONDS)
     assert question is not None, shop.api.task_states("retrain", run_id)

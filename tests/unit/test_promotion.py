@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from refit.config import Evaluation, Promotion
 from refit.evaluation.cohorts import Described
 from refit.evaluation.comparisons import Comparison, compare
+from refit.evaluation.intervals import Interval
 from refit.evaluation.judged import Judged
-from refit.evaluation.promotion import judge_promotion
+from refit.evaluation.promotion import judge_promotion, standing
 from refit.factors import ItemFactors
 from refit.testing import planted
 from refit.verdicts import Verdict
@@ -118,10 +119,33 @@ def test_people_who_fare_alike_are_no_evidence_that_nothing_is_lost(differing: i
     assert (measure.value, measure.limit, measure.passed) == (differing, 10, False)
 
 
+def test_as_many_as_are_asked_for_are_enough() -> None:
+    verdict = judge(swapped(10))
+    assert verdict.decision == "propose"
+    assert next(m for m in verdict.measures if m.name == "differing_people").passed
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "telling", "expected"),
+    [
+        (0.0, 0.2, 50, "not worse"),
+        (-0.1, 0.2, 10, "not worse"),
+        (-0.1, 0.2, 9, "unclear"),
+        (-0.1, -0.05, 10, "not worse"),
+        (-0.2, 0.0, 50, "unclear"),
+        (-0.2, -0.01, 9, "worse"),
+        (0.01, 0.2, 1, "better"),
+    ],
+)
+def test_where_the_four_words_end(low: float, high: float, telling: int, expected: str) -> None:
+    assert standing(Interval((low + high) / 2, low, high, telling), 0.1, least=10) == expected
+
+
 def test_a_gain_that_is_shown_needs_no_more_people_than_show_it() -> None:
     """Nine people gain and nobody loses: an interval above 0 is evidence by itself."""
     verdict = judge(BASE + (np.arange(PEOPLE) < 9))
     assert verdict.decision == "propose"
+    assert next(m for m in verdict.measures if m.name == "differing_people").passed
     assert verdict.reasons[0].startswith("better than the champion: ")
 
 
@@ -293,7 +317,10 @@ ANCHOR_COUNTS = {"challenger": BASE - 2, "champion": BASE - 2 - (np.arange(PEOPL
 """A challenger that is no worse than the champion, who has lost two hits of ten since the first one."""
 
 
-@pytest.mark.parametrize(("anchor", "decision"), [(BASE, "refuse"), (BASE - 1, "propose"), (BASE - 3, "propose")])
+@pytest.mark.parametrize(
+    ("anchor", "decision"),
+    [(BASE, "refuse"), (BASE - 1, "propose"), (BASE - 2, "propose"), (BASE - 3, "propose")],
+)
 def test_small_losses_may_not_add_up(anchor: NDArray[np.int64], decision: str) -> None:
     """Of the anchor's 0.5 a loss of a tenth in all is tolerated, 0.05: one hit of 20; two are too many."""
     policy = POLICY.model_copy(update={"max_total_loss": 0.12})
@@ -307,7 +334,9 @@ def test_small_losses_may_not_add_up(anchor: NDArray[np.int64], decision: str) -
             "-20.0% "
         )
         assert told.endswith("; 0.0600 may be lost in all since then (promotion.max_total_loss)")
-    assert any(m.name == "recall_over_anchor.low" for m in verdict.measures)
+    (measure,) = [m for m in verdict.measures if m.name == "recall_over_anchor.low"]
+    limit = -0.12 * float(anchor.mean()) / K
+    assert (measure.limit, measure.passed) == (pytest.approx(limit), decision == "propose")
 
 
 def test_many_promotions_at_the_edge_of_the_margin_end_at_the_total() -> None:

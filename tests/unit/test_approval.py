@@ -43,6 +43,17 @@ def test_an_answer_is_read_with_name_reason_and_time_in_utc() -> None:
     assert (answer.by, answer.reason, answer.at) == ("Zoë", "looks right", "2026-03-02T08:00:00+00:00")
 
 
+def test_a_person_goes_by_the_name_and_is_known_by_the_id_too() -> None:
+    answer = read_answer({**in_airflow(), "responded_by_user": {"id": "u-17", "name": "Zoë"}})
+    assert (answer.by, answer.names) == ("Zoë", {"Zoë", "u-17"})
+    assert read_answer({**in_airflow(), "responded_by_user": {"id": "u-17", "name": ""}}).by == "u-17"
+
+
+def test_when_nobody_answered_is_kept_as_airflow_told_it() -> None:
+    assert read_answer(in_airflow(by=None)).at == ANSWERED.isoformat()
+    assert read_answer({**in_airflow(by=None), "responded_at": None}).at == ""
+
+
 @pytest.mark.parametrize(
     "answer",
     [{}, {"chosen_options": None}, {"chosen_options": ["Approve"], "responded_by_user": "lee"}, {"decision": "x"}],
@@ -272,6 +283,54 @@ def test_a_question_that_is_asked_again_after_a_rejection_may_be_answered_otherw
     refused(shop, lambda: shop.approve(challenger, option="Reject", reason="not on a Friday"), "rejected by lee")
     assert shop.approve(challenger, reason="Monday is fine", at=ANSWERED + timedelta(minutes=1)).promoted
     assert shop.kinds() == ["refusal", "approval", "promotion"]
+
+
+def test_another_answer_of_the_same_moment_is_no_later_one(shop: AuditedShop) -> None:
+    challenger = shop.challenger()
+    refused(shop, lambda: shop.approve(challenger, option="Reject", reason="no"), "rejected by lee")
+    refused(shop, lambda: shop.approve(challenger, reason="yes"), "was already rejected by lee in Airflow at ")
+
+
+def test_a_rejection_does_not_take_an_approval_back_however_late_it_comes(shop: AuditedShop) -> None:
+    challenger = shop.challenger()
+    shop.approve(challenger)
+    later = ANSWERED + timedelta(hours=1)
+    refused(
+        shop,
+        lambda: shop.approve(challenger, option="Reject", reason="no", at=later),
+        "was already approved by lee in Airflow at ",
+    )
+
+
+def test_an_answer_of_the_moment_of_registration_counts(shop: AuditedShop) -> None:
+    assert shop.approve(shop.challenger(), at=REGISTERED).promoted
+
+
+@pytest.mark.parametrize(
+    ("answer", "source"), [({"decision": "yes", "noticed_at": ANSWERED.isoformat()}, "mlflow"), ({}, "airflow")]
+)
+def test_what_cannot_be_read_is_recorded_with_where_it_came_from(
+    shop: AuditedShop, answer: dict[str, Any], source: str
+) -> None:
+    challenger = shop.challenger()
+    record = refused(shop, lambda: shop.answer(challenger, answer), "cannot be read|is no answer")
+    assert (record.facts["source"], record.facts["cause"], record.by) == (source, "unreadable", "unknown")
+    assert "approver" not in shop.registry.challenger(1).tags
+
+
+def test_a_rejection_says_who_is_still_champion_and_another_refusal_marks_nothing(shop: AuditedShop) -> None:
+    first = shop.challenger()
+    shop.approve(first)
+    second = shop.challenger(against=1)
+    refused(
+        shop,
+        lambda: shop.approve(second, option="Reject", reason="no"),
+        r"rejected by lee \(no\); the champion is still version 1$",
+    )
+    third = shop.challenger(against=1)
+    early = REGISTERED - timedelta(hours=1)
+    refused(shop, lambda: shop.approve(third, at=early), "answered before challenger version 3 was registered")
+    assert "approver" not in shop.registry.challenger(3).tags
 
 
 def test_a_decision_that_was_taken_back_before_it_was_carried_out(shop: AuditedShop, tell: Tell) -> None:

@@ -54,6 +54,7 @@ def test_a_task_that_is_cleared_after_the_next_promotion_says_so_and_changes_not
     again = shop.approve(first)
     assert (again.promoted, again.champion) == (False, 2)
     assert again.said.endswith("was succeeded by version 2; nothing changes")
+    assert again.record == 4
     assert shop.kinds() == ["approval", "promotion"] * 2
 
 

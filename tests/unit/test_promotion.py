@@ -119,6 +119,14 @@ def test_people_who_fare_alike_are_no_evidence_that_nothing_is_lost(differing: i
     assert (measure.value, measure.limit, measure.passed) == (differing, 10, False)
 
 
+def test_enough_people_who_differ_may_still_leave_a_loss_open() -> None:
+    """Ten win or lose 9 of 10 hits: a loss of 0.008 in the mean is possible, and only 0.005 is tolerated."""
+    swing = np.where(np.arange(PEOPLE) % 2, 9, -9) * (np.arange(PEOPLE) < 10)
+    verdict = judge(BASE + swing, policy=POLICY.model_copy(update={"margin": 0.01}))
+    assert verdict.decision == "refuse"
+    assert verdict.reasons[0].startswith("may be worse than the champion: recall@20 is -0.0000, -0.0% ")
+
+
 def test_as_many_as_are_asked_for_are_enough() -> None:
     verdict = judge(swapped(10))
     assert verdict.decision == "propose"
@@ -228,6 +236,20 @@ def test_all_refusals_are_given() -> None:
     assert verdict.decision == "refuse"
 
 
+def test_as_many_people_as_are_asked_for_may_judge() -> None:
+    few = BASE[:100]
+    assert judge(few + 5, popularity=few, champion=few).decision == "propose"
+
+
+def test_where_a_shop_asks_for_no_number_of_people_one_may_judge_and_nobody_may_not() -> None:
+    """What training asks of a holdout is enough; that the interval lies above 0 is asked all the same."""
+    policy = POLICY.model_copy(update={"min_people": None})
+    nobody = judge(BASE[:0], popularity=BASE[:0], champion=None, policy=policy)
+    assert nobody.reasons == ("0 people could be judged, at least 1 are needed as evidence",)
+    one = judge(BASE[:1] + 5, popularity=BASE[:1], champion=None, policy=policy)
+    assert [m.passed for m in one.measures if m.name == "judged_people"] == [True]
+
+
 @pytest.mark.parametrize("people", [0, 1, 99])
 def test_too_few_people_are_no_evidence(people: int) -> None:
     few = BASE[:people]
@@ -272,6 +294,19 @@ def test_a_small_cohort_is_named_and_not_judged() -> None:
         "not worse in 1 of 1 cohorts; better in returning; fewer than 60 people in new (59); "
         "shows 100.0% of the catalogue, the champion 100.0%"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["UK"] * 370 + ["IT"] * 20 + ["FR"] * 10, "fewer than 60 people in country=IT (20), country=FR (10); shows "),
+        (["UK"] * 370 + ["IT"] * 15 + ["FR"] * 10 + ["ES"] * 5, "fewer than 60 people in 3 others; shows "),
+    ],
+)
+def test_two_small_cohorts_are_named_and_three_are_counted(values: list[str], told: str) -> None:
+    found = judged({"challenger": BASE + 1, "champion": BASE, "popularity": BASE - 5})
+    found = replace(found, described=replace(found.described, segments={"country": pa.array(values)}))
+    assert told in judge_promotion(compared(found), POLICY).reasons[2]
 
 
 def test_of_many_small_cohorts_only_the_number_is_told() -> None:
@@ -363,6 +398,7 @@ def test_every_baseline_that_is_better_is_named_with_its_interval() -> None:
         "items_cosine": BASE + 3,
         "people_pearson": np.minimum(chance, K) - (np.arange(PEOPLE) < 190),
         "people_cosine": BASE,
+        "items_pearson": BASE + 2,
     }
     verdict = judge_promotion(compared(judged(counts)), POLICY)
     assert verdict.decision == "propose"
@@ -373,7 +409,7 @@ def test_every_baseline_that_is_better_is_named_with_its_interval() -> None:
         verdict.reasons[-1],
     ]
     assert told[1].startswith("people pearson has a higher recall@20, maybe by chance: the challenger's is -0.00")
-    assert not any("people cosine" in reason for reason in verdict.reasons)
+    assert not any(name in reason for reason in verdict.reasons for name in ("people cosine", "items pearson"))
 
 
 def test_a_refused_challenger_is_told_which_baselines_are_better() -> None:
@@ -381,6 +417,13 @@ def test_a_refused_challenger_is_told_which_baselines_are_better() -> None:
     verdict = judge_promotion(compared(judged(counts)), POLICY)
     assert verdict.decision == "refuse"
     assert any(reason.startswith("items cosine has a higher recall@20") for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize(("ours", "decision"), [(160, "propose"), (159, "refuse")])
+def test_the_limit_is_a_share_of_what_the_champion_shows(ours: int, decision: str) -> None:
+    verdict = judge(BASE + 1, shown={"challenger": ours, "champion": 200})
+    assert verdict.decision == decision
+    assert next(m.limit for m in verdict.measures if m.name == "coverage") == pytest.approx(0.4)
 
 
 RUNS = 100

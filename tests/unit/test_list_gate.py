@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines.settings import REPOSITORY
 from refit.config import ListGate, Lists
 from refit.lists.against_before import NOTHING
 from refit.lists.comparison import Before, Overlap
-from refit.lists.gate import judge_lists
+from refit.lists.exposures import pack
+from refit.lists.gate import judge_lists, sum_counts
 from refit.verdicts import Verdict
 
 GOOD_COUNTS = {
@@ -308,3 +310,57 @@ def test_limits_of_the_gate_are_no_rule_of_the_lists() -> None:
 def test_every_limit_is_explained() -> None:
     told = (REPOSITORY / "docs" / "lists.md").read_text(encoding="utf-8")
     assert [name for name in ListGate.model_fields if f"`{name}`" not in told] == []
+
+
+def measures(verdict: Verdict) -> dict[str, Any]:
+    return {measure.name: measure for measure in verdict.measures}
+
+
+def test_a_hundred_items_are_enough_for_the_share_of_a_hundredth() -> None:
+    (reason,) = judged({"allowed": 100, "top_share": 0.95}).reasons
+    assert reason.startswith("top_share is 0.95, at most 0.9 is asked")
+
+
+def test_as_many_places_as_items_are_enough_for_the_gini_index_and_fewer_are_told() -> None:
+    (reason,) = judged({"places": 180, "gini": 0.996}).reasons
+    assert reason.startswith("gini is 0.996, at most 0.995 is asked (n 180")
+    few = judged({"places": 179, "gini": 0.996})
+    assert few.decision == "publish"
+    assert measures(few)["gini"].note == "gini: 180 items cannot be shown equally often in 179 places"
+
+
+def test_people_whose_list_is_empty_are_not_covered() -> None:
+    found = measures(judged({"empty": 10}))
+    assert (found["share_covered"].value, found["share_covered"].passed) == (0.99, False)
+    assert found["empty"].value == 10
+
+
+def test_of_events_nobody_knows_about_it_is_said_that_they_are_unknown() -> None:
+    (reason,) = judged({"newest_event_day": None, "stale_days": 30}).reasons
+    assert reason.endswith("have no events, the newest event is of unknown")
+
+
+def test_counts_of_blocks_are_added_and_what_they_share_is_not() -> None:
+    """The shelf is the same for all of them; exposures are added by item."""
+    blocks = [
+        {"people": 2, "places": 4, "items": 3, "allowed": 3, "exposures": pack(np.array([2, 2, 0]))},
+        {"people": 1, "places": 2, "items": 3, "allowed": 3, "exposures": pack(np.array([2, 0, 0]))},
+    ]
+    total = sum_counts(blocks)
+    assert {name: total[name] for name in ("people", "places", "items", "allowed")} == {
+        "people": 3,
+        "places": 6,
+        "items": 3,
+        "allowed": 3,
+    }
+    assert total["shown"] == 2
+
+
+def test_of_another_model_sixteen_digits_of_both_digests_are_told() -> None:
+    (reason,) = judged({}, approved="0123456789abcdef99").reasons
+    assert reason.endswith(f"version 3 became champion with 0123456789abcdef and scored with {DIGEST[:16]}")
+
+
+def test_a_batch_of_one_block_is_counted_like_any_other() -> None:
+    block = {"people": 2, "places": 4, "items": 3, "allowed": 3, "exposures": pack(np.array([2, 2, 0]))}
+    assert sum_counts([block])["people"] == 2

@@ -41,7 +41,7 @@ class Landed:
     """Digest of the rows in any order; equal rows have equal digests."""
     landing: str
     schema: str = field(default="", compare=False)
-    """Names the columns that the files have; empty in records of before it was written down."""
+    """Names the columns that the files have; empty until it is committed, and in records of before it was kept."""
 
 
 Days = Mapping[str, Landed]

@@ -47,7 +47,7 @@ def land(spark: SparkSession, lake: Lake, landing: str, frame: DataFrame) -> lis
     with staging(spark, lake, landing) as stage:
         stage.fates(fated(frame), [])
         stage.show()
-        return stage.entries("interactions")
+    return [entry for entry in lake.days("interactions", day(1), day(31)) if entry.landing == landing]
 
 
 def seen(spark: SparkSession, lake: Lake, since: datetime, until: datetime) -> dict[int, str]:

@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 
 from pipelines import wiring
 from pipelines.instants import Instant, days_of, require_whole_days
+from refit.catalogue import catalogue_parameters, tell_values_lost, values_lost
 from refit.columns import Columns
 from refit.config import Shop
 from refit.errors import ConfigurationError
@@ -75,13 +76,17 @@ def run(
         return Receipt(**span, warnings=["the shop is closed on every day of the interval; nothing was expected"])
     tables, read = partial(warehouse.read, since=since, until=until), Observation("read")
     inspection = Inspection(validator, suites, f"{since.date()} to {until.date()}")
-    with explained(f"landing {since.date()} of {shop.name!r}"), staging(spark, lake, landing) as stage:
+    what = f"landing {since.date()} of {shop.name!r}"
+    with explained(what, warehouse.source_of), staging(spark, lake, landing) as stage:
         settlement = Settlement(stage, shop, days_of(since, until), inspection)
         everybody, catalogue, events = tables("users"), tables("items"), tables("interactions")
         if catalogue is None or events is None:
             raise ConfigurationError(f"shop {shop.name!r} maps no items or no interactions; add the SQL")
         items = stage.snapshot("items", catalogue, until)
-        inspection.look("items", items, {"max_price": shop.validation.max_price})
+        inspection.look("items", items, catalogue_parameters(shop))
+        if before := lake.snapshot("items", until):
+            lost = values_lost(lake.read(spark, "items", [before]), items)
+            inspection.warnings += tell_values_lost(lost, before.day)
         judged = settlement.judged(events_of(events, since, until), items)
         # Ids were judged as they came; from here on there are only pseudonyms.
         events = pseudonymise(judged, key).observe(read, F.count(F.lit(1)).alias("rows"))

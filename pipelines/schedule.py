@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from pipelines.settings import read_settings
 from refit.errors import ConfigurationError
+from refit.texts import read_text
 
 INTERACTIONS = "refit_interactions"
 """Asset: a day of interactions has been landed."""
@@ -42,7 +43,7 @@ def read_schedule() -> Schedule:
     path = settings.shops / settings.shop / "shop.toml"
     if not path.is_file():
         raise ConfigurationError(f"there is no shop {settings.shop!r} in {settings.shops}; set REFIT_SHOP")
-    shop = tomllib.loads(path.read_text(encoding="utf-8"))
+    shop = tomllib.loads(read_text(path))
     calendar = shop["calendar"]
     first = _day("REFIT_SCHEDULE_FROM", settings.schedule_from) or calendar["first_day"]
     last = _day("REFIT_SCHEDULE_UNTIL", settings.schedule_until) or calendar.get("last_day")

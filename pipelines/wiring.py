@@ -29,6 +29,7 @@ from refit.publication import LIVE, Try, new_try
 from refit.publication.symlinks import write_symlinks
 from refit.sources import Warehouse
 from refit.store_clock import read_clock, require_past
+from refit.time_zones import require_known_zone
 
 
 def settings() -> Settings:
@@ -49,9 +50,9 @@ def addresses() -> Addresses:
 
 
 def spark(step: str) -> SparkSession:
-    """Return the Spark session of this process."""
+    """Return the Spark session of this process; ConfigurationError when it cannot tell the time of the shop."""
     chosen = settings()
-    return open_session(
+    session = open_session(
         f"refit {chosen.shop} {step}",
         master=chosen.spark_master,
         memory=chosen.spark_memory,
@@ -60,6 +61,8 @@ def spark(step: str) -> SparkSession:
         jars=chosen.spark_jars,
         class_archive=chosen.spark_class_archive,
     )
+    require_known_zone(session, shop().calendar.time_zone)
+    return session
 
 
 def warehouse(session: SparkSession) -> Warehouse:

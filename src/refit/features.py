@@ -8,6 +8,7 @@ from datetime import datetime
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from refit.columns import Columns
 from refit.config import Drift, Events
@@ -20,6 +21,8 @@ BY_ITEM = (Columns.CATEGORY, TOP_ITEM)
 """Categories that the item alone decides."""
 _LIST_PRICE, _LISTED_CATEGORY, _TOP = "_list_price", "_listed_category", "_top"
 _MONEY = "_money"
+_MAY_BE_NUMBERS = (T.NumericType, T.StringType, T.BooleanType, T.TimestampType)
+"""Kinds of columns that Spark casts to a number."""
 
 
 def between(interactions: DataFrame, since: datetime, until: datetime) -> DataFrame:
@@ -51,8 +54,10 @@ def event_features(
     With *names* the categories of `BY_ITEM` are no strings but places in their names, counted from 1, 0 for any other
     name and null for none: they are then looked up once per item instead of once per event.
 
+    A number may be a text in the landed events: what is no number in it is null, and so counted as missing.
+
     Raises:
-        ConfigurationError: a feature is neither known here nor a column of *interactions*.
+        ConfigurationError: a feature is neither known here nor a column of *interactions*, or a number can be none.
     """
     clock = F.col(Columns.EVENT_TIME) if time_zone == "UTC" else F.from_utc_timestamp(Columns.EVENT_TIME, time_zone)
     own: dict[str, Column] = {
@@ -68,6 +73,7 @@ def event_features(
             f"drift features {', '.join(unknown)} are no columns of the landed interactions, which have "
             f"{', '.join(interactions.columns)}; correct [drift] in shop.toml"
         )
+    _refuse_no_numbers(interactions, [name for name in drift.numbers if name not in own])
     category, top = F.col(Columns.CATEGORY), F.lit(None).cast("string")
     shelf = _with_ids(catalogue, known, [] if names is None else names.get(TOP_ITEM, []))
     if names is not None:
@@ -84,8 +90,8 @@ def event_features(
     kind = "string" if names is None else "int"
     return joined.select(
         _day(),
-        *[own.get(name, F.col(name)).cast("double").alias(name) for name in drift.numbers],
-        *[own.get(name, F.col(name)).cast(kind if name in BY_ITEM else "string").alias(name) for name in wanted],
+        *[own.get(name, F.col(f"`{name}`")).try_cast("double").alias(name) for name in drift.numbers],
+        *[own.get(name, F.col(f"`{name}`")).cast(kind if name in BY_ITEM else "string").alias(name) for name in wanted],
         F.lit(0).alias(WEEKDAY),
         (F.lit(0) if known is None else F.coalesce(F.col(NEW_ITEMS), F.lit(1))).alias(NEW_ITEMS),
     )
@@ -110,7 +116,8 @@ def person_days(interactions: DataFrame, catalogue: DataFrame, drift: Drift, eve
     if "unit_price" not in interactions.columns:
         source = interactions.join(F.broadcast(listed), Columns.ITEM, "left")
     success = F.col(Columns.EVENT_TYPE).isin(*events.relevant)
-    spent = F.when(success, F.col(Columns.VALUE) * _paid(interactions).cast("double")).otherwise(0.0)
+    paid = _paid(interactions).try_cast("double")
+    spent = F.when(success, F.col(Columns.VALUE) * paid).otherwise(0.0)
     daily = source.groupBy(Columns.USER, _day()).agg(F.sum(spent).alias(_MONEY))
     by_day = Window.partitionBy(Columns.USER).orderBy(DAY)
     lately = by_day.rangeBetween(1 - drift.activity_days, Window.currentRow)
@@ -122,6 +129,16 @@ def person_days(interactions: DataFrame, catalogue: DataFrame, drift: Drift, eve
         F.count(F.lit(1)).over(lately).cast("double").alias("frequency"),
         F.sum(_MONEY).over(lately).alias("monetary"),
     )
+
+
+def _refuse_no_numbers(interactions: DataFrame, names: Sequence[str]) -> None:
+    kinds = {column.name: column.dataType for column in interactions.schema}
+    odd = [f"{name} ({kinds[name].simpleString()})" for name in names if not isinstance(kinds[name], _MAY_BE_NUMBERS)]
+    if odd:
+        raise ConfigurationError(
+            f"drift.numbers names {', '.join(odd)}, which cannot be read as a number; "
+            "give a number in sources/interactions.sql, or name the column in drift.categories"
+        )
 
 
 def _with_ids(catalogue: DataFrame, known: DataFrame | None, popular: Sequence[str]) -> DataFrame:

@@ -171,6 +171,8 @@ class Check:
     """What was seen, in a few words."""
     why: str
     """Why the rule stands, from the suite."""
+    allowed: int = 0
+    """Rows that might break the rule, where it asks for a share of them only."""
 
 
 class Validator(Protocol):

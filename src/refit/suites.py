@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from refit.columns import Columns
 from refit.errors import ConfigurationError, DataRefusedError
 from refit.interfaces import Check, Validator
+from refit.texts import read_text
 from refit.wrong_values import with_given
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+
+_ABOUT_NOBODY = {Columns.ITEM, Columns.EVENT_TYPE}
+"""Columns of interactions of which an example may stand in a log."""
 
 
 class Rule(BaseModel):
@@ -54,7 +61,7 @@ def load_suite(folder: Path, table: str) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigurationError(f"there is no suite {path}; every landed table has one")
     try:
-        return Suite.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).model_dump()
+        return Suite.model_validate(yaml.safe_load(read_text(path))).model_dump()
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path} is not valid YAML: {error}") from error
     except ValidationError as error:
@@ -111,7 +118,7 @@ class Inspection:
         for check in results:
             if not check.passed:
                 found = self._critical if check.severity == "critical" else self.warnings
-                found.append(f"{table}: {(tell or sentence)(check)}")
+                found.append(f"{table}: {(tell or _teller(table, check))(check)}")
         return results
 
     @property
@@ -128,12 +135,19 @@ class Inspection:
             )
 
 
-def sentence(check: Check) -> str:
-    """Return one sentence on a broken rule."""
+def sentence(check: Check, *, quoting: bool = True) -> str:
+    """Return one sentence on a broken rule, without any value of a row unless *quoting*."""
     subject = check.column or "the table"
     if check.unexpected:
+        example = f", e.g. {check.observed}" if quoting and check.observed != "[]" else ""
         return (
-            f"{subject}: {check.unexpected:,} of {check.rows:,} rows break {check.name} (0 allowed), "
-            f"e.g. {check.observed} ({check.why})"
+            f"{subject}: {check.unexpected:,} of {check.rows:,} rows break {check.name} "
+            f"({check.allowed:,} allowed){example} ({check.why})"
         )
     return f"{subject}: {check.name} is broken, seen {check.observed} ({check.why})"
+
+
+def _teller(table: str, check: Check) -> Callable[[Check], str]:
+    """Sentences go to logs, and the rows of these tables are about people; those of the catalogue are not."""
+    about_people = table == "users" or (table == "interactions" and check.column not in _ABOUT_NOBODY)
+    return partial(sentence, quoting=not about_people)

@@ -97,6 +97,27 @@ def test_a_run_holds_what_was_written_about_it(shop: Tracking) -> None:
     )
 
 
+def test_names_that_a_shop_makes_up_are_told_apart_whatever_they_hold(shop: Tracking) -> None:
+    """Event types and columns go into names of parameters and metrics; more of them than one request may carry."""
+    odd = [
+        "weights.view (PDP)",
+        "weights.view [PDP]",
+        "../up",
+        "weights.größe/€ 5",
+        "a//b",
+        "w" * 400,
+        ".",
+        "weights. x",
+    ]
+    values = {name: place for place, name in enumerate([*odd, *(f"weights.type {n}" for n in range(120))])}
+    run_id = shop.tracker.log_run("train", params=values, metrics=values, tags={}, files={})
+    run = shop.read_run(run_id)
+    assert sorted(run.params.values(), key=int) == [str(value) for value in values.values()]
+    assert sorted(run.metrics.values()) == sorted(map(float, values.values()))
+    assert run.params["weights.type 7"] == str(values["weights.type 7"])
+    shop.tracker.log_model(run_id, FILES, params=values)
+
+
 def test_metrics_and_files_are_added_to_what_a_run_has(shop: Tracking) -> None:
     """Adding the same metric again leaves the later value, so that a step may be run twice."""
     run_id = shop.tracker.log_run("train", params={}, metrics={"a": 1.0}, tags={}, files={"a.json": b"1"})

@@ -22,6 +22,7 @@ from refit.sources import Warehouse
 KEY = PseudonymKey(b"a key for these tests", "k1")
 TOLERANT = "\n[validation]\nmax_lost_share = 0.9\n"
 STOCK = "sku,name,price\ntea,Green tea,4.5\nmug,Mug,\n"
+GOOD_LINE = "ann,tea,2026-01-05 10:00:00,1"
 NAMES = ("ann", "ben", "cem", "dia", "eve ", "eve")
 
 

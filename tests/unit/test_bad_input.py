@@ -185,7 +185,7 @@ def test_a_row_that_cannot_be_read_is_told_without_its_person(corner: Corner, te
     assert done.returncode == 2
     told = done.stderr.strip().splitlines()[-1]
     assert "a row does not have the declared columns in file:" in told
-    assert "Malformed records are detected in record parsing: (not shown)" in done.stderr
+    assert "[FAILED_READ_FILE.NO_HINT] (not shown)" in done.stderr
     assert "secret" not in done.stdout + done.stderr
     tell("a row cut short", told.replace(data.as_uri(), "DATA"))
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from refit.config import Drift, Events
 from refit.errors import ConfigurationError
@@ -143,3 +144,26 @@ def test_only_events_of_the_period_are_read(spark: SparkSession) -> None:
     frame = events(spark, *[("u", "a", "buy", day, float(day)) for day in range(4)])
     kept = between(frame, NOON + timedelta(days=1), NOON + timedelta(days=3)).collect()
     assert [row["value"] for row in kept] == [1.0, 2.0]
+
+
+def test_a_text_that_is_no_number_is_a_missing_one(spark: SparkSession, catalogue: DataFrame) -> None:
+    """A text column among the numbers, as a file of texts gives it."""
+    texts = F.when(F.col("item_id") == "a", "21").when(F.col("item_id") == "b", "n/a")
+    frame = events(spark, ("u", "a", "buy", 0, 1.0), ("u", "b", "view", 1, 1.0), ("u", "c", "view", 2, 1.0))
+    policy = POLICY.model_copy(update={"numbers": ("value", "age in years")})
+    rows = event_features(frame.withColumn("age in years", texts), catalogue, policy).orderBy("day").collect()
+    assert [row["age in years"] for row in rows] == [21.0, None, None]
+
+
+def test_a_price_paid_that_is_no_number_is_no_money(spark: SparkSession, catalogue: DataFrame) -> None:
+    frame = events(spark, ("u", "a", "buy", 0, 2.0), ("u", "b", "buy", 0, 1.0), ("v", "b", "buy", 0, 1.0))
+    paid = frame.withColumn("unit_price", F.when(F.col("item_id") == "a", "1.5").otherwise("1.299,00"))
+    found = people(person_days(paid, catalogue, POLICY, EVENTS))
+    assert {key: money for key, (_, _, money) in found.items()} == {("u", 0): 3.0, ("v", 0): None}
+
+
+def test_a_column_that_can_be_no_number_is_refused_with_its_type(spark: SparkSession, catalogue: DataFrame) -> None:
+    frame = events(spark, ("u", "a", "buy", 0, 1.0)).withColumn("tags", F.array(F.lit("x")))
+    policy = POLICY.model_copy(update={"numbers": ("value", "tags")})
+    with pytest.raises(ConfigurationError, match=r"drift\.numbers names tags \(array<string>\), which cannot be read"):
+        event_features(frame, catalogue, policy)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -93,12 +95,13 @@ def _check(suite: Mapping[str, Any], rule: Mapping[str, Any], result: Mapping[st
     if raised:
         raise ConfigurationError(
             f"rule {rule['name']} of suite {suite['name']!r} could not run on {rule.get('kwargs', {})}: "
-            f"{str(trouble)[:300]}; a rule that cannot run is not passed"
+            f"{_reason(str(trouble))}; a rule that cannot run is not passed"
         )
     found = dict(result.get("result", {}))
     if rule["type"] == "unexpected_rows_expectation":
         found["unexpected_count"] = found.get("observed_value", 0)
-    observed = found.get("observed_value", found.get("partial_unexpected_list", []))
+    examples = [value for value in found.get("partial_unexpected_list", []) if value is not None]
+    observed = found.get("observed_value", examples)
     return Check(
         suite=suite["name"],
         name=rule["name"],
@@ -107,6 +110,21 @@ def _check(suite: Mapping[str, Any], rule: Mapping[str, Any], result: Mapping[st
         passed=bool(result["success"]),
         unexpected=int(found.get("unexpected_count") or 0),
         rows=int(found.get("element_count") or 0),
+        allowed=_allowed(rule, int(found.get("element_count") or 0)),
         observed=str(observed)[:200],
         why=rule["why"],
     )
+
+
+def _allowed(rule: Mapping[str, Any], rows: int) -> int:
+    """Return how many of *rows* may break *rule*: those beyond the share that its argument `mostly` asks for."""
+    return math.floor(rows * (1 - float(rule.get("kwargs", {}).get("mostly", 1.0))) + 1e-9)
+
+
+def _reason(trouble: str) -> str:
+    """Return why a rule could not run; an error that a value caused (SQL states 22) is told without the value."""
+    condition = re.search(r"\[([A-Z][A-Z0-9_.]+)\]", trouble)
+    state = re.search(r"SQLSTATE: (\w{5})", trouble)
+    if condition and state and state[1].startswith("22"):
+        return f"it meets a value that it cannot take ({condition[1]})"
+    return trouble[:300]

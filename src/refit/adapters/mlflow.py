@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import posixpath
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -31,6 +34,11 @@ _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 _REFUSED = {"PERMISSION_DENIED", "UNAUTHENTICATED"}
 
+_NAME = re.compile(r"[\w. :/-]{1,250}")
+"""What MLflow takes for the name of a parameter or a metric, if it is also a path without detours."""
+_PARAMS_AT_ONCE, _METRICS_AT_ONCE = 100, 1000
+"""Largest number of each that MLflow takes in one request."""
+
 
 class MlflowUnavailableError(TransientError):
     """The MLflow server did not answer."""
@@ -47,6 +55,8 @@ def _answered(address: str) -> Iterator[None]:
     except RestException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise NotFoundError(f"MLflow at {address}: {str(error)[:200]}") from error
+        if error.error_code in _ABSENT:
+            raise _not_taken(address, error) from error
         raise
     except BotoCoreError as error:
         raise MlflowUnavailableError(
@@ -54,13 +64,20 @@ def _answered(address: str) -> Iterator[None]:
         ) from error
     except MlflowException as error:
         if error.error_code in _ABSENT:
-            raise
+            raise _not_taken(address, error) from error
         if error.error_code in _REFUSED:
             raise MlflowRefusedError(
                 f"MLflow at {address} does not let user {acts_as() or 'nobody'} do this: {str(error)[:200]}; "
                 "docs/security.md tells which user may do what"
             ) from error
         raise MlflowUnavailableError(f"MLflow at {address} does not answer: {str(error)[:200]}; is it up?") from error
+
+
+def _not_taken(address: str, error: MlflowException) -> MlflowRefusedError:
+    return MlflowRefusedError(
+        f"MLflow at {address} does not take what was sent: {str(error)[:200]}; compare its version with the one that "
+        "Refit names in its requirements"
+    )
 
 
 class MlflowTracker:
@@ -90,7 +107,8 @@ class MlflowTracker:
         with _answered(self._address):
             run = self._client.create_run(self._marked_experiment(), run_name=name, tags=dict(tags))
             run_id = str(run.info.run_id)
-            self._client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+            for some in _in_parts(params, _PARAMS_AT_ONCE):
+                self._client.log_batch(run_id, params=[Param(_name(key), str(value)) for key, value in some])
             self.add_to_run(run_id, metrics=metrics, files=files)
             self._client.set_terminated(run_id, "FINISHED")
             return run_id
@@ -100,7 +118,8 @@ class MlflowTracker:
         # The one clock here is MLflow's own: it orders points of a chart and chooses no data.
         now = int(time.time() * 1000)
         with _answered(self._address):
-            self._client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in metrics.items()])
+            for some in _in_parts(metrics, _METRICS_AT_ONCE):
+                self._client.log_batch(run_id, metrics=[Metric(_name(key), value, now, 0) for key, value in some])
             if files:
                 with _as_folder(files) as folder:
                     self._client.log_artifacts(run_id, str(folder))
@@ -113,7 +132,7 @@ class MlflowTracker:
                 name="item-factors",
                 source_run_id=run_id,
                 model_type="refit-item-factors",
-                params={key: str(value) for key, value in params.items()},
+                params={_name(key): str(value) for key, value in params.items()},
             )
             with _as_folder(files) as folder:
                 self._client.log_model_artifacts(model.model_id, str(folder))
@@ -267,6 +286,25 @@ class MlflowRegistry:
                 name, f"models:/{model_id}", run_id=run_id, tags=wanted, model_id=model_id
             )
         )
+
+
+def _name(wanted: str) -> str:
+    """
+    Return *wanted* as MLflow takes it: names are made of a shop's event types and columns, which may hold anything.
+
+    What MLflow refuses becomes `_`, and a few characters of a digest keep different names apart.
+    """
+    if _NAME.fullmatch(wanted) and posixpath.normpath(wanted) == wanted and not wanted.startswith((".", "/")):
+        return wanted
+    readable = re.sub(r"[^\w. :-]", "_", wanted)[:200].strip(".")
+    return f"{readable}-{hashlib.sha256(wanted.encode()).hexdigest()[:8]}"
+
+
+def _in_parts(values: Mapping[str, Any], most: int) -> Iterator[list[tuple[str, Any]]]:
+    """Yield the entries of *values* in their order, at most *most* at once."""
+    entries = list(values.items())
+    for start in range(0, len(entries), most):
+        yield entries[start : start + most]
 
 
 def _version(found: Any) -> ModelVersion:

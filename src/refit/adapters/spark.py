@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
 from pathlib import Path
 
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from refit.errors import ConfigurationError
+
+_QUOTING_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
+"""They write each error that PySpark raises, with its stack of Java and the value it quotes, before it is caught."""
 
 
 def open_session(
@@ -74,6 +79,9 @@ def open_session(
             .config("spark.sql.shuffle.partitions", cores if cores.isdigit() else "8")
             .config("spark.default.parallelism", cores if cores.isdigit() else "8")
         )
+    for name in _QUOTING_LOGGERS:
+        # As PySpark makes it; a logger of Python's own would not take what PySpark hands over.
+        PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
     session = builder.getOrCreate()
     if master.startswith("local"):
         # The workers are this interpreter, whatever `python3` is on the PATH.

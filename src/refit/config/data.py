@@ -113,6 +113,8 @@ class Validation(Part):
     """Largest plausible `value` of an event."""
     max_price: Positive = 1e6
     """Largest plausible price of an item."""
+    min_priced_share: Share = 0.5
+    """With a smaller share of items that have a price a landing warns; 0 for a shop without prices."""
     item_id_pattern: str = r"^[^\s\p{C}]+\z"
     """
     Java regular expression that item ids match; the default refuses white space and invisible characters.

@@ -23,6 +23,7 @@ from refit.config.sources import Source
 from refit.config.tuning import Tuning
 from refit.errors import ConfigurationError
 from refit.simulation import SimulatedShop
+from refit.texts import read_text
 from refit.wrong_values import sentence
 
 
@@ -138,7 +139,7 @@ class Shop(Part):
     def mapping(self, table: str) -> str | None:
         """Return the SQL that makes contract *table*, or None when the shop does not have it."""
         path = self.folder / "sources" / f"{table}.sql"
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+        return read_text(path) if path.is_file() else None
 
 
 def load_shop(shops: Path, name: str) -> Shop:
@@ -155,8 +156,9 @@ def load_shop(shops: Path, name: str) -> Shop:
         raise ConfigurationError(
             f"there is no shop {name!r} in {shops}; known shops are {', '.join(known) or 'none'}; set REFIT_SHOP"
         )
+    written = read_text(path)
     try:
-        shop = Shop.model_validate({"name": name, **tomllib.loads(path.read_text(encoding="utf-8")), "folder": folder})
+        shop = Shop.model_validate({"name": name, **tomllib.loads(written), "folder": folder})
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
     except ConfigurationError as error:

@@ -13,11 +13,11 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from refit.errors import SourceError
+from refit.sources.encoding import listing_of, other_bytes
+from refit.sources.explaining import explained
 
 _READERS = 8
 """Footers are fetched side by side: on an object store each takes a round trip."""
-_LISTING = ("basePath", "recursiveFileLookup", "pathGlobFilter", "modifiedBefore", "modifiedAfter", "lineSep")
-"""Options that say which files and lines there are."""
 
 
 def declared_columns(ddl: str) -> T.StructType:
@@ -64,13 +64,42 @@ def refuse_other_columns(
 
 
 def refuse_other_parquet(spark: SparkSession, name: str, frame: DataFrame, declared: T.StructType) -> None:
-    """Compare every file of *frame* with the declared columns, by their footers: one odd day must not hide."""
+    """
+    Compare every file of *frame* with the declared columns, by their footers: one odd day must not hide.
+
+    Raises:
+        SourceError: a file cannot be read, or has other columns.
+    """
+    for address in _by_footer(spark, name, frame):
+        file = unquote(address)
+        with explained(f"source {name!r}, file {file}"):
+            found = spark.read.parquet(file).schema
+        refuse_other_columns(name, file, found, declared, partitions=_partitions(file))
+
+
+def refuse_unreadable_parquet(spark: SparkSession, name: str, paths: list[str], options: dict[str, str]) -> None:
+    """Raise a SourceError that names the first file of *paths* that Spark cannot read as Parquet, if there is one."""
+    # Whatever the files hold: only the list of them is asked for.
+    for address in _by_footer(spark, name, spark.read.options(**listing_of(options)).text(paths)):
+        with explained(f"source {name!r}, file {unquote(address)}"):
+            _ = spark.read.parquet(unquote(address)).schema
+
+
+def _by_footer(spark: SparkSession, name: str, frame: DataFrame) -> list[str]:
+    """Return the first file of *frame* with each footer; SourceError for times that Spark does not read."""
     files = frame.inputFiles()
     with ThreadPoolExecutor(_READERS) as pool:
         footers = list(pool.map(lambda file: _footer(spark, file), files))
-    for address in {footer: file for footer, file in reversed(list(zip(footers, files, strict=True)))}.values():
-        file = unquote(address)
-        refuse_other_columns(name, file, spark.read.parquet(file).schema, declared, partitions=_partitions(file))
+    for file, (_, nanos) in zip(files, footers, strict=True):
+        if nanos:
+            several = len(nanos) > 1
+            raise SourceError(
+                f"source {name!r}: {', '.join(map(repr, nanos))} of {unquote(file)} "
+                f"{'are times' if several else 'is a time'} in nanoseconds, which Spark does not read; write "
+                f"{'them' if several else 'it'} in microseconds, "
+                'with pandas by to_parquet(..., coerce_timestamps="us", allow_truncated_timestamps=True)'
+            )
+    return list({text: file for (text, _), file in reversed(list(zip(footers, files, strict=True)))}.values())
 
 
 def refuse_other_json(
@@ -82,15 +111,18 @@ def refuse_other_json(
     Spark would read an absent field, or one of another type, as null, and would not name the file of a broken line.
     This reads the files once more.
     """
-    lines = spark.read.options(**{key: options[key] for key in _LISTING if key in options}).text(paths)
-    parsed = lines.where(F.col("value").rlike(r"\S")).select(
-        F.input_file_name().alias("file"), F.expr("try_parse_json(value)").alias("line")
+    lines = spark.read.options(**listing_of(options)).text(paths)
+    parsed = lines.where(~F.is_valid_utf8("value") | F.col("value").rlike(r"\S")).select(
+        F.input_file_name().alias("file"),
+        F.is_valid_utf8("value").alias("text"),
+        F.expr("CASE WHEN is_valid_utf8(value) THEN try_parse_json(value) END").alias("line"),
     )
     is_object = F.expr("schema_of_variant(line) LIKE 'OBJECT<%'")
     for row in (
         parsed.groupBy("file")
         .agg(
             F.count(F.lit(1)).alias("lines"),
+            F.count_if(~F.col("text")).alias("odd"),
             F.count_if(is_object).alias("objects"),
             F.expr("schema_of_variant_agg(line)").alias("fields"),
         )
@@ -98,6 +130,8 @@ def refuse_other_json(
         .collect()
     ):
         file = unquote(row["file"])
+        if row["odd"]:
+            raise other_bytes(spark, name, row["file"], row["odd"], row["lines"], options)
         if row["objects"] < row["lines"]:
             raise SourceError(
                 f"source {name!r}: {row['lines'] - row['objects']} of {row['lines']} lines of {file} "
@@ -149,13 +183,16 @@ def _kind(kind: T.DataType) -> str:
     return "of several types" if isinstance(kind, T.VariantType) else kind.simpleString()
 
 
-def _footer(spark: SparkSession, file: str) -> str:
+def _footer(spark: SparkSession, file: str) -> tuple[str, list[str]]:
+    """Return the schema of a Parquet file as text, and which of its columns are times in nanoseconds."""
     jvm: Any = spark.sparkContext._jvm
     session: Any = spark._jsparkSession
     path = jvm.org.apache.hadoop.fs.Path(jvm.java.net.URI(file))
     opened = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(path, session.sessionState().newHadoopConf())
     reader = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(opened)
     try:
-        return str(reader.getFileMetaData().getSchema().toString())
+        schema = reader.getFileMetaData().getSchema()
+        kinds = {str(column.getName()): str(column.getLogicalTypeAnnotation()) for column in schema.getFields()}
+        return str(schema.toString()), [column for column, kind in kinds.items() if "NANOS" in kind]
     finally:
         reader.close()

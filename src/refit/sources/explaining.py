@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from py4j.java_gateway import is_instance_of
@@ -15,30 +14,22 @@ from pyspark.errors import PySparkException
 
 from refit.accidents import accident
 from refit.errors import RefitError, SourceError, TransientError
+from refit.sources.conditions import Cause, missing_driver, sentence
 
 _LONGEST = 300
-"""Characters that are passed on of a message nobody has foreseen."""
+"""Characters that are passed on of a message of a database."""
 _AWAY = ("08", "57P", "53300", "40001", "40P01")
 """SQL states of a connection that failed, a server that stops or starts or is full, and of work that lost a race."""
 _AWAY_WORDS = re.compile(r"Connection (?:to \S+ )?(?:refused|reset)|terminating connection|Communications link failure")
 _NO_DRIVER = re.compile(r"No suitable driver|ClassNotFoundException: (?:\S*[dD]river)|could not open a JDBC connection")
-_FILE = re.compile(r"(?:file:/+|s3a?://|hdfs://)[^\s,'\"\]]+")
-
-
-@dataclass(frozen=True)
-class _Cause:
-    """One exception of the JVM in a chain of causes."""
-
-    name: str
-    message: str
-    state: str
-    """The five characters by which SQL names an error; empty for anything but an error of a database."""
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def explained(what: str, source_of: Callable[[str], str | None] = lambda _: None) -> Iterator[None]:
     """
     Turn what Spark says about unreadable input into one sentence that begins with *what*.
+
+    *source_of* names the source of a file, None where it is of none.
 
     Raises:
         TransientError: a database did not answer or went away.
@@ -56,25 +47,46 @@ def explained(what: str) -> Iterator[None]:
         of_database = next((cause for cause in causes if cause.state), None)
         if of_database or _AWAY_WORDS.search(said):
             raise _of_database(what, of_database, said) from error
-        raise SourceError(f"{what}: {_of_files(str(error), said)}") from error
+        if _NO_DRIVER.search(said):
+            raise SourceError(f"{what}: {missing_driver()}") from error
+        raise SourceError(f"{what}: {sentence(causes, source_of)}") from error
 
 
-def _causes(error: Exception) -> list[_Cause]:
-    """Return the chain of the JVM's exceptions behind *error*, the outermost first."""
+def _causes(error: Exception) -> list[Cause]:
+    """Return the chain of exceptions behind *error*, the outermost first; PySpark raises a few without any of Java."""
     thrown: Any = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
-    causes: list[_Cause] = []
+    causes: list[Cause] = []
     while thrown is not None and len(causes) < 20:
-        state = ""
-        if is_instance_of(SparkContext._gateway, thrown, "java.sql.SQLException"):
-            state = str(thrown.getSQLState() or "unknown")
-        causes.append(_Cause(str(thrown.getClass().getName()), str(thrown.getMessage() or ""), state))
+        causes.append(_cause(thrown))
         thrown = thrown.getCause()
+    if not causes and isinstance(error, PySparkException):
+        kind = type(error)
+        name, condition = f"{kind.__module__}.{kind.__name__}", error.getCondition() or ""
+        causes.append(Cause(name, str(error), condition=condition, parameters=error.getMessageParameters() or {}))
     return causes
 
 
-def _of_database(what: str, cause: _Cause | None, said: str) -> RefitError:
+def _cause(thrown: Any) -> Cause:
+    name, message = str(thrown.getClass().getName()), str(thrown.getMessage() or "")
+    gateway = SparkContext._gateway
+    if is_instance_of(gateway, thrown, "java.sql.SQLException"):
+        return Cause(name, message, state=str(thrown.getSQLState() or "unknown"))
+    if not is_instance_of(gateway, thrown, "org.apache.spark.SparkThrowable"):
+        return Cause(name, message)
+    contexts = [context for context in thrown.getQueryContext() if str(context.contextType()) == "SQL"]
+    return Cause(
+        name,
+        message,
+        condition=str(thrown.getCondition() or ""),
+        parameters=dict(thrown.getMessageParameters() or {}),
+        fragment=re.sub(r"\s+", " ", str(contexts[0].fragment()))[:_LONGEST] if contexts else "",
+        sql_state=str(thrown.getSqlState() or ""),
+    )
+
+
+def _of_database(what: str, cause: Cause | None, said: str) -> RefitError:
     if _NO_DRIVER.search(said):
-        return SourceError(f"{what}: {_missing_driver()}")
+        return SourceError(f"{what}: {missing_driver()}")
     state = cause.state if cause else "08"
     words = cause.message if cause else (_AWAY_WORDS.search(said) or [""])[0]
     first = words.splitlines()[0].split(". Check ")[0].rstrip(".") if words else "no answer"
@@ -96,49 +108,3 @@ def _of_database(what: str, cause: _Cause | None, said: str) -> RefitError:
     }
     fitting = next((text for start, text in remedy.items() if state.startswith(start)), "mend it there")
     return SourceError(f"{what}: the database refuses: {short}; {fitting}")
-
-
-def _of_files(message: str, said: str) -> str:
-    file = _FILE.search(said)
-    where = f" in {file.group(0).rstrip('.')}" if file else ""
-    if _NO_DRIVER.search(said):
-        return _missing_driver()
-    header = re.search(r"CSV header does not conform to the schema.*?Expected: (.*?) but found: (.*?)\n", said, re.S)
-    if header:
-        return f"the column {header[1]!r} is missing or renamed{where}: the header says {header[2]!r} there; mend it"
-    sizes = re.search(r"Number of column in CSV header.*?Header length: (\d+), schema size: (\d+)", said, re.S)
-    if sizes:
-        return (
-            f"the header{where} has {sizes[1]} columns and {sizes[2]} are declared; "
-            "compare it with `columns` in shop.toml"
-        )
-    kind = re.search(r"reading Parquet column \[(.*?)\]\. Expected Spark type (\S+), actual Parquet type (\S+)\.", said)
-    if kind:
-        return f"the column {kind[1]!r} is {kind[3]}{where} and {kind[2]} elsewhere; mend it"
-    value = re.search(r"Cannot parse the field name '?(.*?)'? and the value .* to target Spark data type \"(\w+)", said)
-    if value:
-        return f"a value of {value[1]!r} cannot be read as {value[2].lower()}{where}; mend it, or declare it as string"
-    if re.search(
-        r"Unexpected end of (ZLIB )?input|(?<!Json)EOFException|incorrect data check|invalid (block|stored)", said
-    ):
-        return f"the compressed file is cut short or damaged{where}; fetch it again"
-    if re.search(r"out of range of|OUT_OF_RANGE|DateTime(Parse)?Exception|Cannot parse field value", said):
-        return f"a number is too large for its column or a text is no time{where}; mend it, or declare it as string"
-    if "UNABLE_TO_INFER_SCHEMA" in said:
-        return "its files are empty or missing, so it has no columns; fetch them again, or declare `columns`"
-    if "MALFORMED_RECORD" in said or "Malformed records" in said:
-        return f"a row does not have the declared columns{where}; mend the file"
-    if re.search(r"is not a Parquet file|CANNOT_READ_FILE_FOOTER", said):
-        return f"not a readable Parquet file{where}; fetch it again"
-    if "FAILED_READ_FILE" in said and re.search(r"parquet", said, re.I):
-        return f"the Parquet file is damaged{where}; fetch it again"
-    lines = (line.strip(": ") for line in message.splitlines() if not line.startswith("An error occurred while"))
-    first = next(filter(None, lines), "unknown error")
-    return f"{first[:_LONGEST]}{where if file and file.group(0) not in first else ''}"
-
-
-def _missing_driver() -> str:
-    return (
-        "there is no JDBC driver for this address; correct the address (DATA or the option url), "
-        "or name the jar of the driver in REFIT_SPARK_JARS and its class in the option driver"
-    )

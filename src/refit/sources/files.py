@@ -6,14 +6,24 @@ import re
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from refit import folders
 from refit.config import Source
 from refit.errors import ConfigurationError, SourceError
-from refit.sources.declared import declared_columns, refuse_other_columns, refuse_other_json, refuse_other_parquet
+from refit.sources.declared import (
+    declared_columns,
+    refuse_other_columns,
+    refuse_other_json,
+    refuse_other_parquet,
+    refuse_unreadable_parquet,
+)
+from refit.sources.encoding import refuse_other_bytes
 
+_TEXT = {"csv", "json", "text"}
+"""Formats whose files are text."""
 LARGEST_OFFSET = timedelta(hours=14)
 """No clock on earth is further from UTC, so a file named by a local date lies within this of the interval."""
 
@@ -32,8 +42,15 @@ def open_files(
     has_lines = source.format == "json" and _has_plain_lines(options)
     if has_lines and paths:
         refuse_other_json(spark, name, paths, options, declared)
+    elif source.format in _TEXT and paths:
+        refuse_other_bytes(spark, name, paths, options)
     if declared is None:
-        return reader.load(paths)
+        try:
+            return reader.load(paths)
+        except PySparkException:
+            if source.format == "parquet" and paths:
+                refuse_unreadable_parquet(spark, name, paths, options)  # Spark does not always name the file
+            raise
     if paths == []:
         return spark.createDataFrame([], declared)
     if source.format == "csv":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatch
+from urllib.parse import unquote
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -65,6 +67,17 @@ class Warehouse:
         finally:
             for name in used:
                 self.spark.catalog.dropTempView(name)
+
+    def source_of(self, file: str) -> str | None:
+        """Return the name of the source to which *file*, an address as Spark writes it, belongs; None: to none."""
+        place = unquote(file)
+        for name, source in self.shop.sources.items():
+            if source.path is not None:
+                pattern = source.path.replace("{DATA}", self.data.rstrip("/")).replace("{day}", "????-??-??")
+                ending = f"*/{pattern.lstrip('./')}"
+                if fnmatch(place, ending) or fnmatch(place, f"{ending}/*"):
+                    return name
+        return None
 
     def _open(self, name: str, since: datetime, until: datetime) -> DataFrame:
         source = self.shop.sources[name]

@@ -70,7 +70,11 @@ def collect(
     now = min(now, clock)
     contents, keys = lake.contents(), lake.store.keys("")
     folder = lake.catalog.removesuffix(".json")
-    expired = {table: list(_expired(table, contents, retention, now)) for table in ("intake", *SNAPSHOTS)}
+    periods = {"intake": retention.quarantine_days, **dict.fromkeys(SNAPSHOTS, retention.snapshots_days)}
+    expired = {
+        table: list(_expired(table, contents, lake.clock.day_of(now - timedelta(days=days)).isoformat()))
+        for table, days in periods.items()
+    }
     named = {*_named_by_catalogue(contents, expired), *contents.shards}
     named |= _named_by_sets(lake.store, keys, retention, champions, now)
     units: dict[str, list[str]] = {}
@@ -118,11 +122,9 @@ def _unit(entry: Landed) -> str | None:
     return unit_of(f"{entry.path}/-", "")
 
 
-def _expired(table: str, contents: Contents, retention: LakeRetention, now: datetime) -> Iterator[Landed]:
-    """Yield the current entries of *table* that the shop does not keep as of *now*."""
+def _expired(table: str, contents: Contents, oldest: str) -> Iterator[Landed]:
+    """Yield the current entries of *table* before the day *oldest* that the shop does not keep."""
     entries = sorted(contents.tables.get(table, ()), key=lambda entry: entry.day)
-    days = retention.quarantine_days if table == "intake" else retention.snapshots_days
-    oldest = (now - timedelta(days=days)).date().isoformat()
     if table == "intake":
         yield from (entry for entry in entries if entry.day < oldest)
         return

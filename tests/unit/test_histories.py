@@ -83,6 +83,8 @@ def recency(days: float) -> float:
     [
         (Confidence(), PLAIN),
         (Confidence(combine="log_sum"), {name: math.log1p(value) for name, value in PLAIN.items()}),
+        (Confidence(combine="mean"), PLAIN | {"view and purchase": 1.125, "three views": 0.25}),
+        (Confidence(combine="latest"), PLAIN | {"view and purchase": 0.25, "three views": 0.25}),
         (
             Confidence(value="linear"),
             PLAIN
@@ -125,7 +127,7 @@ def recency(days: float) -> float:
             },
         ),
     ],
-    ids=["weights", "log_sum", "linear", "log", "half-life"],
+    ids=["weights", "log_sum", "mean", "latest", "linear", "log", "half-life"],
 )
 def test_confidences_by_hand(interactions: DataFrame, confidence: Confidence, expected: Mapping[str, float]) -> None:
     """What is not before `as_of` or has no weight makes no pair at all."""

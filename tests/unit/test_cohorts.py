@@ -27,6 +27,7 @@ def events(spark: SparkSession) -> DataFrame:
         ("ann", days_before(3), "Spain", None),
         ("ben", days_before(0.5), None, "app"),
         ("cem", days_before(-1), "Chad", "web"),
+        ("dan", CUTOFF, "Peru", "web"),
     ]
     return spark.createDataFrame(rows, "user_id string, event_time timestamp, country string, device string")
 
@@ -42,7 +43,7 @@ def found(frame: DataFrame) -> dict[str, tuple[object, ...]]:
 
 
 def test_a_person_is_as_old_as_the_first_event_before_the_cutoff(events: DataFrame) -> None:
-    """Cem came after the cutoff, so nothing is known of him."""
+    """Cem came after the cutoff and dan at it, so nothing is known of them."""
     frame = traits(events, None, (), cutoff=CUTOFF)
     assert frame.columns == ["user_id", FIRST_SEEN_DAYS]
     assert found(frame) == {"ann": (40.0,), "ben": (0.5,)}

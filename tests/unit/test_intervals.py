@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from refit.evaluation.intervals import Interval, bootstrap, resampled_sums
+from refit.evaluation.intervals import Interval, bootstrap, interval_of, resampled_sums
 
 
 def interval(values: np.ndarray, *, resamples: int = 1_000, level: float = 0.95, seed: int = 1) -> Interval:
@@ -86,6 +86,25 @@ def test_blocks_do_not_change_how_often_people_are_drawn(monkeypatch: pytest.Mon
     pieces = interval(values)
     assert (pieces.low, pieces.high) == pytest.approx((whole.low, whole.high), abs=1e-6)
     assert pieces.mean == whole.mean
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "above", "below"),
+    [(0.0, 0.1, False, False), (0.01, 0.1, True, False), (-0.1, 0.0, False, False), (-0.1, -0.01, False, True)],
+)
+def test_an_end_at_0_shows_nothing(low: float, high: float, above: bool, below: bool) -> None:
+    found = Interval(low, low, high, telling=20)
+    assert (found.above_zero, found.below_zero) == (above, below)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.99])
+def test_what_is_made_of_sums_has_the_interval_that_its_mean_would_have(level: float) -> None:
+    values = np.where(np.arange(80) < 12, np.random.default_rng(2).normal(0.3, 1, 80), 0.0)
+    drawn = resampled_sums(values[:, None], resamples=500, seed=4)[:, 0] / 80
+    found = interval_of(drawn, float(values.mean()), telling=12, level=level)
+    mean = interval(values, resamples=500, level=level, seed=4)
+    assert (found.mean, found.telling) == (pytest.approx(mean.mean), mean.telling)
+    assert (found.low, found.high) == pytest.approx((mean.low, mean.high), abs=1e-6)
 
 
 def test_nobody_and_nothing() -> None:

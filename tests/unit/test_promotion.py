@@ -286,6 +286,11 @@ def test_what_is_won_elsewhere_may_not_be_lost_in_a_cohort() -> None:
     assert verdict.reasons[1].startswith("better than the champion: recall@20 is +0.081")
 
 
+def test_a_cohort_of_as_many_people_as_are_asked_for_is_judged() -> None:
+    new = np.arange(PEOPLE) < 60
+    assert "not worse in 2 of 2 cohorts" in judge(BASE + 1, new=new).reasons[2]
+
+
 def test_a_small_cohort_is_named_and_not_judged() -> None:
     new = np.arange(PEOPLE) < 59
     verdict = judge(BASE + np.where(new, -3, 3), new=new)

@@ -2,7 +2,8 @@
 Step: replay past weeks under the drift policy and say what its decisions were worth.
 
 Reads:  every landed day, at each check only what was landed before it.
-Writes: an MLflow run with a table of policies, the choices of the configured one, and a page.
+Writes: an MLflow run with a table of policies, the choices of the configured one, and a page; training sets below
+        `replays` in the lake, deleted at the end.
 Re-run: safe; the same landed days and settings give the same choices, seconds differ.
 """
 
@@ -12,18 +13,20 @@ import logging
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.instants import Instant, landed_as_of
+from refit import folders
 from refit.config import Shop
 from refit.errors import ConfigurationError
-from refit.interfaces import Factoriser, Tracker
+from refit.interfaces import Factoriser, Proposer, Tracker
 from refit.lake import Lake
-from refit.pages.replay_page import HEADS, STEP_HEADS, as_csv, replay_page, score_rows
+from refit.pages.replay_page import HEADS, STEP_HEADS, as_csv, choice_of, policy_rows, replay_page
 from refit.past import Past
-from refit.replays import Replay, alternatives, moments
+from refit.replays import ALWAYS, CONFIGURED, NEVER, Replay, alternatives, moments
 
 _LOG = logging.getLogger("refit.replay")
 
@@ -35,7 +38,15 @@ class Receipt:
     since: str
     until: str
     policies: list[dict[str, Any]]
-    """One score per policy: the configured one, retraining always, never, and alternatives if asked for."""
+    """One score per policy: the configured one, alternatives if asked for, retraining always, and never."""
+    first_half: list[dict[str, Any]]
+    """The same on the weeks by which a policy is chosen; empty when there are too few."""
+    second_half: list[dict[str, Any]]
+    """The same on the weeks after them."""
+    chosen: str | None
+    """The policy that the first half of the weeks chooses."""
+    said: str
+    """That choice and what it does on the second half, as a sentence."""
     address: str
     """Page of the run."""
 
@@ -46,14 +57,21 @@ def run(
     every_days: int,
     judged_days: int,
     others: bool,
+    tuned: bool = False,
     *,
     shop: Shop,
     spark: SparkSession,
     lake: Lake,
     tracker: Tracker,
     factoriser: Factoriser,
+    proposer: Proposer,
 ) -> Receipt:
-    """Check every *every_days* days from *since* to *until*; *others* adds alternatives to the configured policy."""
+    """
+    Check every *every_days* days from *since* to *until*; *others* adds alternatives to the configured policy.
+
+    With *tuned* the settings of each model are searched for, as the loop does, from those of shop.toml on; without it
+    all models have these settings, and what one search takes is counted for each retraining.
+    """
     until = landed_as_of(until, lake, shop)
     if every_days < 1 or judged_days < 1 or since + timedelta(days=every_days) > until:
         raise ConfigurationError(
@@ -61,18 +79,23 @@ def run(
             "nothing to replay; give at least two checks and one day to judge"
         )
     steps = moments(since, until, timedelta(days=every_days), shop)
-    past = Past(spark, lake, shop, steps, lake.path("replays"), factoriser)
+    scratch = f"replays/{uuid4()}"  # two replays at once do not meet
+    past = Past(spark, lake, shop, steps, scratch, factoriser, proposer, tuned)
     replay = Replay(past, judged_days, shop.promotion.margin, _LOG.info)
-    policies = {"configured": shop.drift, **(alternatives(shop.drift) if others else {})}
-    scores = replay.play(policies)
-    rows, choices = score_rows(scores), replay.rows()
-    for row in (HEADS, *rows):
-        _LOG.info("%-20s%s", row[0], "".join(f"{cell:>11}" for cell in row[1:]))
+    try:
+        played = replay.play({CONFIGURED: shop.drift, **(alternatives(shop.drift) if others else {})})
+        choices = replay.rows()
+    finally:
+        folders.delete(spark, lake.path(scratch))
+    rows = policy_rows(played)
+    for row in (("weeks", *HEADS), *rows):
+        _LOG.info("%-12s%-20s%s", row[0], row[1], "".join(f"{cell:>11}" for cell in row[2:]))
+    _LOG.info("%s", choice_of(played))
     page = replay_page(
         f"{shop.title}: {since.date()} to {until.date()}",
-        scores,
-        [str(at.as_of.date()) for at in steps[1:]],
-        replay.served,
+        played,
+        [str(at.as_of.date()) for at in steps[replay.first + 1 :]],
+        {name: replay.served(name) for name in (CONFIGURED, ALWAYS, NEVER)},
         choices,
         metric=shop.promotion.metric,
         margin=shop.promotion.margin,
@@ -80,25 +103,40 @@ def run(
     )
     run_id = tracker.log_run(
         f"replay {since.date()} to {until.date()}",
-        params={"since": since.isoformat(), "until": until.isoformat(), "every_days": every_days, "days": judged_days},
-        metrics={name: float(value) for name, value in asdict(scores[0]).items() if name != "policy"},
+        params={
+            "since": since.isoformat(),
+            "until": until.isoformat(),
+            "every_days": every_days,
+            "days": judged_days,
+            "tuned": tuned,
+        },
+        metrics={name: float(value) for name, value in asdict(played.scores[0]).items() if name != "policy"},
         tags={"step": "replay_drift"},
         files={
             "replay.html": page.encode(),
-            "policies.csv": as_csv(HEADS, rows),
+            "policies.csv": as_csv(("weeks", *HEADS), rows),
             "checks.csv": as_csv(STEP_HEADS, choices),
         },
     )
     return Receipt(
         since=since.isoformat(),
         until=until.isoformat(),
-        policies=[asdict(score) for score in scores],
+        policies=[asdict(score) for score in played.scores],
+        first_half=[asdict(score) for score in played.first],
+        second_half=[asdict(score) for score in played.second],
+        chosen=played.chosen,
+        said=choice_of(played),
         address=tracker.run_address(run_id),
     )
 
 
 def main(
-    since: Instant, until: Instant | None = None, every_days: int = 7, judged_days: int = 14, others: bool = False
+    since: Instant,
+    until: Instant | None = None,
+    every_days: int = 7,
+    judged_days: int = 14,
+    others: bool = False,
+    tuned: bool = False,
 ) -> dict[str, Any]:
     """Replay with the real collaborators."""
     receipt = run(
@@ -107,10 +145,12 @@ def main(
         every_days,
         judged_days,
         others,
+        tuned,
         shop=wiring.shop(),
         spark=wiring.spark("replay_drift"),
         lake=wiring.lake(),
         tracker=wiring.tracker(),
         factoriser=wiring.factoriser(),
+        proposer=wiring.proposer(),
     )
     return asdict(receipt)

@@ -1,8 +1,10 @@
 """
 Replays: what a drift policy would have done on past weeks, and what each of its decisions was worth.
 
-A retraining is needless when the new model is hardly better than the old one on the days that follow, and one is missed
-when it would have been better and was not done. Verdicts and models are made once and asked for by many policies.
+Each policy walks with a champion of its own. Where it asks for a retraining the new model goes before the promotion
+gate, and only one that the gate proposes takes the champion's place, as if a person said yes to each. A retraining is
+needless when the gate refuses it or when the new model is hardly better than the old one on the days that follow; one
+is missed when it would have been proposed and better, and was not done.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from refit.config import Drift, Shop
+from refit.errors import NotEnoughDataError
 from refit.verdicts import Verdict
 
-Decide = Callable[[int, int, Drift], str]
-"""Step of the champion's training, step of the check, policy -> retrain, skip or refuse."""
+ALWAYS, NEVER, CONFIGURED = "always", "never", "configured"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,40 @@ class Moment:
     as_of: datetime
     cutoff: datetime
     """Training ends here, since the days from here to *as_of* judge the model before it may become champion."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Seconds that one retraining takes."""
+
+    training: float
+    tuning: float
+
+    @property
+    def whole(self) -> float:
+        """Both together."""
+        return self.training + self.tuning
+
+
+class History(Protocol):
+    """What a replay asks of the past; `refit.past.Past` answers from the lake."""
+
+    moments: Sequence[Moment]
+
+    def verdict(self, champion: int, step: int, drift: Drift) -> Verdict:
+        """Return what a check at *step* decides when the model trained at *champion* serves."""
+
+    def gates(self, step: int, champions: Iterable[int | None]) -> dict[int | None, Verdict]:
+        """Return champion (None: there is none) -> what the promotion gate says of the model trained at *step*."""
+
+    def cost(self, step: int) -> Cost:
+        """Return what a retraining at *step* takes."""
+
+    def quality(self, step: int, trained: Iterable[int], days: int) -> dict[int, float]:
+        """Return step of training -> the metric on the *days* days after *step*."""
+
+    def judgeable(self, days: int) -> list[int]:
+        """Return the steps that are followed by days enough."""
 
 
 def moments(since: datetime, until: datetime, every: timedelta, shop: Shop) -> list[Moment]:
@@ -43,6 +79,19 @@ class Choice:
     champion: int
     """Step at which the model that was champion until then was trained."""
     decision: str
+    """Of the drift gate: retrain, skip or refuse."""
+    proposed: bool
+    """Whether the promotion gate proposes the model that is trained at this step, asked for or not."""
+
+    @property
+    def promoted(self) -> bool:
+        """Whether a new champion came out of it."""
+        return self.decision == "retrain" and self.proposed
+
+    @property
+    def serves(self) -> int:
+        """Step at which the model that serves from here on was trained."""
+        return self.step if self.promoted else self.champion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,56 +102,53 @@ class Score:
     steps: int
     """Checks with a champion to compare with."""
     retrained: int
+    promoted: int
+    """Retrainings whose model the promotion gate proposed."""
     refused: int
+    """Checks that the drift gate refused because there was too little to tell."""
     judged: int
     """Steps after which there are days enough to tell what a new model is worth."""
     needless: int
-    """Retrainings that gained less than the margin."""
+    """Judged retrainings whose model was not promoted or gained no more than the margin."""
     missed: int
-    """Steps without a retraining that would have gained more than the margin."""
+    """Judged steps without a retraining whose model would have been proposed and gained more than the margin."""
     quality: float
     """Mean of the metric over the judged steps, each with the model that the policy had then."""
-    seconds: float
-    """Seconds of training that it took."""
+    training_seconds: float
+    tuning_seconds: float
     saved: float
     """Share of the seconds of a retraining at every step that it did not take."""
 
 
-def walk(steps: int, drift: Drift, decide: Decide) -> list[Choice]:
-    """Return the choices of policy *drift* on *steps* steps; the first one always trains, there is no champion yet."""
-    choices: list[Choice] = []
-    champion = 0
-    for step in range(1, steps):
-        decision = decide(champion, step, drift)
-        choices.append(Choice(step=step, champion=champion, decision=decision))
-        if decision == "retrain":
-            champion = step
-    return choices
+@dataclass(frozen=True, kw_only=True)
+class Halves:
+    """Steps by which limits are chosen, and later ones on which the choice is reported."""
 
+    first: frozenset[int]
+    second: frozenset[int]
 
-def always(steps: int) -> list[Choice]:
-    """Return the choices of retraining at every step."""
-    return [Choice(step=step, champion=step - 1, decision="retrain") for step in range(1, steps)]
+    @classmethod
+    def of(cls, steps: Sequence[int], judged: Sequence[int], at: Sequence[Moment], days: int) -> Halves:
+        """
+        Return both halves of *steps*, divided in the middle of the *judged* ones, both ascending.
 
-
-def never(steps: int) -> list[Choice]:
-    """Return the choices of keeping the first model."""
-    return [Choice(step=step, champion=0, decision="skip") for step in range(1, steps)]
-
-
-def wanted(choices: Sequence[Choice]) -> dict[int, set[int]]:
-    """Return step -> steps whose models must be judged there: the champion until then and the one trained then."""
-    pairs: dict[int, set[int]] = {}
-    for choice in choices:
-        pairs.setdefault(choice.step, set()).update((choice.champion, choice.step))
-    return pairs
+        A step whose *days* days reach into the second half belongs to neither, so that no day counts in both.
+        """
+        if len(judged) < 2:
+            return cls(first=frozenset(), second=frozenset())
+        middle = judged[len(judged) // 2]
+        ends = at[middle].as_of - timedelta(days=days)
+        return cls(
+            first=frozenset(step for step in steps if at[step].as_of <= ends),
+            second=frozenset(step for step in steps if step >= middle),
+        )
 
 
 def score(
     policy: str,
-    choices: Sequence[Choice],
+    choices: Iterable[Choice],
     quality: Mapping[int, Mapping[int, float]],
-    seconds: Sequence[float],
+    costs: Mapping[int, Cost],
     *,
     margin: float,
 ) -> Score:
@@ -110,33 +156,50 @@ def score(
     Return what *choices* were worth.
 
     *quality* is step -> step of training -> metric on the days after the step, without the steps that nothing follows;
-    *seconds* are those of the training at each step. A gain counts as a share of the champion's metric; *margin* too.
+    *costs* are those of a retraining at each step. A gain counts as a share of the champion's metric; *margin* too.
     """
+    made = list(choices)
     needless = missed = 0
     had = []
-    for choice in choices:
+    for choice in made:
         if choice.step not in quality:
             continue
         old, new = (quality[choice.step][trained] for trained in (choice.champion, choice.step))
-        better = new > old * (1 + margin)
+        gains = choice.proposed and new > old * (1 + margin)
         retrained = choice.decision == "retrain"
-        needless += retrained and not better
-        missed += better and not retrained
-        had.append(new if retrained else old)
-    taken = [seconds[choice.step] for choice in choices if choice.decision == "retrain"]
-    everything = sum(seconds[choice.step] for choice in choices)
+        needless += retrained and not gains
+        missed += gains and not retrained
+        had.append(quality[choice.step][choice.serves])
+    taken = [costs[choice.step] for choice in made if choice.decision == "retrain"]
+    everything = sum(costs[choice.step].whole for choice in made)
     return Score(
         policy=policy,
-        steps=len(choices),
+        steps=len(made),
         retrained=len(taken),
-        refused=sum(choice.decision == "refuse" for choice in choices),
+        promoted=sum(choice.promoted for choice in made),
+        refused=sum(choice.decision == "refuse" for choice in made),
         judged=len(had),
         needless=needless,
         missed=missed,
         quality=sum(had) / len(had) if had else 0.0,
-        seconds=sum(taken),
-        saved=1 - sum(taken) / everything if everything else 0.0,
+        training_seconds=sum(cost.training for cost in taken),
+        tuning_seconds=sum(cost.tuning for cost in taken),
+        saved=1 - sum(cost.whole for cost in taken) / everything if everything else 0.0,
     )
+
+
+def choose(scores: Sequence[Score], *, margin: float) -> str:
+    """
+    Return the policy of *scores* that saves most of those that keep the metric of retraining always but for *margin*.
+
+    Of equal ones the first counts, and where none keeps it the one with the highest metric; always and never are no
+    policies.
+    """
+    always = next(each.quality for each in scores if each.policy == ALWAYS)
+    policies = [each for each in scores if each.policy not in (ALWAYS, NEVER)]
+    keeping = [each for each in policies if each.quality >= always * (1 - margin)]
+    best = max(keeping, key=lambda each: each.saved) if keeping else max(policies, key=lambda each: each.quality)
+    return best.policy
 
 
 def alternatives(drift: Drift) -> dict[str, Drift]:
@@ -150,26 +213,26 @@ def alternatives(drift: Drift) -> dict[str, Drift]:
         "2 of 2 windows": {"windows": 2, "moved_windows": 2},
         "2 of 3 windows": {"windows": 3, "moved_windows": 2},
         "windows of 14 days": {"window_days": 14},
+        "age of 35 days": {"max_age_days": 35},
         "age of 42 days": {"max_age_days": 42},
+        "age of 60 days": {"max_age_days": 60},
         "age of 90 days": {"max_age_days": 90},
     }
-    return {name: drift.model_copy(update=dict(changes)) for name, changes in varied.items()}
+    made = {name: drift.model_copy(update=dict(changes)) for name, changes in varied.items()}
+    return {name: policy for name, policy in made.items() if policy != drift}
 
 
-class History(Protocol):
-    """What a replay asks of the past; `refit.past.Past` answers from the lake."""
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """What came out of a replay: one score per policy, over all weeks and in each half of them."""
 
-    moments: Sequence[Moment]
-    seconds: dict[int, float]
-
-    def verdict(self, champion: int, step: int, drift: Drift) -> Verdict:
-        """Return what a check at *step* decides when the model trained at *champion* serves."""
-
-    def quality(self, step: int, trained: Iterable[int], days: int) -> dict[int, float]:
-        """Return step of training -> the metric on the *days* days after *step*."""
-
-    def judgeable(self, days: int) -> list[int]:
-        """Return the steps that are followed by days enough."""
+    scores: Sequence[Score]
+    first: Sequence[Score]
+    """On the weeks by which a policy is chosen; empty when there are too few."""
+    second: Sequence[Score]
+    """On the weeks after them."""
+    chosen: str | None
+    """The policy that did best on the first half; none when there are too few weeks to choose."""
 
 
 @dataclass
@@ -181,60 +244,101 @@ class Replay:
     """Days after a step on which models are judged."""
     margin: float
     say: Callable[[str], object]
-    served: dict[str, list[float | None]] = field(default_factory=dict)
-    """Policy -> the metric of the model that it serves after each step but the first."""
+    first: int = 0
+    """Step of the first champion."""
     _policies: dict[str, Drift] = field(default_factory=dict)
     _choices: dict[str, list[Choice]] = field(default_factory=dict)
     _quality: dict[int, dict[int, float]] = field(default_factory=dict)
 
-    def play(self, policies: Mapping[str, Drift]) -> list[Score]:
-        """Return the score of each of *policies*, the configured one first, of retraining always, and of never."""
-        steps = len(self.past.moments)
-        self._policies.update(policies)
-        for name, drift in policies.items():
-            self._choices[name] = walk(steps, drift, lambda *asked: self.past.verdict(*asked).decision)
-            done = [choice.step for choice in self._choices[name] if choice.decision == "retrain"]
-            self.say(f"{name}: retrains at {len(done)} of {steps - 1} checks")
-        self._choices |= {"always": always(steps), "never": never(steps)}
-        judgeable = set(self.past.judgeable(self.days))
-        pairs: dict[int, set[int]] = {}
-        for choices in self._choices.values():
-            for step, trained in wanted(choices).items():
-                pairs.setdefault(step, set()).update(trained)
-        for step in sorted(judgeable & set(pairs)):
-            self._quality[step] = self.past.quality(step, pairs[step], self.days)
-            self.say(f"as of {self.past.moments[step].as_of.date()}: {len(pairs[step])} models judged")
-        for name in ("configured", "always", "never"):
-            self.served[name] = [self._after(choice) for choice in self._choices.get(name, ())]
-        typical = sum(self.past.seconds.values()) / max(len(self.past.seconds), 1)
-        # Steps whose model nobody judged were never trained; they would have taken as long as the others.
-        seconds = [self.past.seconds.get(step, typical) for step in range(steps)]
-        return [
-            score(name, choices, self._quality, seconds, margin=self.margin) for name, choices in self._choices.items()
-        ]
+    def play(self, policies: Mapping[str, Drift]) -> Played:
+        """
+        Return the scores of *policies*, the configured one first, of retraining always, and of never.
 
-    def rows(self) -> list[tuple[str, str, str, str, str]]:
-        """Return the choices of the policy that was played first: as of, champion, decision, gain, reasons."""
+        Raises:
+            NotEnoughDataError: the promotion gate proposes no model of any step but the last.
+        """
+        self._policies = dict(policies)
+        names = [*policies, ALWAYS, NEVER]
+        self._choices = {name: [] for name in names}
+        self.first = self._first_champion()
+        champions = dict.fromkeys(names, self.first)
+        judgeable = set(self.past.judgeable(self.days))
+        steps = range(self.first + 1, len(self.past.moments))
+        for step in steps:
+            gates = self.past.gates(step, sorted(set(champions.values())))
+            for name, champion in champions.items():
+                proposed = gates[champion].decision == "propose"
+                decision = self._decision(name, champion, step)
+                self._choices[name].append(Choice(step=step, champion=champion, decision=decision, proposed=proposed))
+            if step in judgeable:
+                self._quality[step] = self.past.quality(step, {step, *champions.values()}, self.days)
+            champions = {name: choices[-1].serves for name, choices in self._choices.items()}
+            self.say(f"as of {self.past.moments[step].as_of.date()}: {self._told(step)}")
+        halves = Halves.of(steps, sorted(self._quality), self.past.moments, self.days)
+        first, second = (
+            self._scores(half) if half & set(self._quality) else [] for half in (halves.first, halves.second)
+        )
+        chosen = choose(first, margin=self.margin) if first and second else None
+        return Played(scores=self._scores(frozenset(steps)), first=first, second=second, chosen=chosen)
+
+    def served(self, name: str) -> list[float | None]:
+        """Return the metric of the model that policy *name* serves after each step that follows the first champion."""
+        made = [(self._quality.get(choice.step), choice.serves) for choice in self._choices[name]]
+        return [quality[served] if quality else None for quality, served in made]
+
+    def rows(self) -> list[tuple[str, str, str, str, str, str]]:
+        """Return the choices of the policy given first: as of, champion, decision, promotion gate, gain, reasons."""
         name, choices = next(iter(self._choices.items()))
-        drift = self._policies[name]
+        drift, at = self._policies[name], self.past.moments
         lines = []
         for choice in choices:
             quality = self._quality.get(choice.step)
-            gain = f"{quality[choice.step] / quality[choice.champion] - 1:+.1%}" if quality else ""
-            verdict = self.past.verdict(choice.champion, choice.step, drift)
-            at = self.past.moments
+            old = quality[choice.champion] if quality else 0.0
+            gain = f"{quality[choice.step] / old - 1:+.1%}" if quality and old else ""
+            gate = self.past.gates(choice.step, [choice.champion])[choice.champion]
+            reasons = self.past.verdict(choice.champion, choice.step, drift).reasons
             lines.append(
                 (
                     str(at[choice.step].as_of.date()),
                     str(at[choice.champion].as_of.date()),
                     choice.decision,
+                    gate.decision,
                     gain,
-                    "; ".join(verdict.reasons),
+                    "; ".join([*reasons, *(f"promotion: {reason}" for reason in gate.reasons[:1])]),
                 )
             )
         return lines
 
-    def _after(self, choice: Choice) -> float | None:
-        quality = self._quality.get(choice.step)
-        served = choice.step if choice.decision == "retrain" else choice.champion
-        return quality[served] if quality else None
+    def _first_champion(self) -> int:
+        """Return the first step whose model may become champion of a shop without one; somebody must come after it."""
+        said = ""
+        for step in range(len(self.past.moments) - 1):
+            verdict = self.past.gates(step, [None])[None]
+            if verdict.decision == "propose":
+                return step
+            said = verdict.reasons[0]
+            self.say(f"as of {self.past.moments[step].as_of.date()}: no champion yet, {said}")
+        last = self.past.moments[-2].as_of.date()
+        raise NotEnoughDataError(
+            f"the promotion gate proposes no model of the {len(self.past.moments) - 1} steps up to {last}, so that no "
+            f"policy has a champion to begin with; of the last one it says: {said}; begin later, or see [promotion]"
+        )
+
+    def _decision(self, name: str, champion: int, step: int) -> str:
+        if name in self._policies:
+            return self.past.verdict(champion, step, self._policies[name]).decision
+        return "retrain" if name == ALWAYS else "skip"
+
+    def _scores(self, steps: frozenset[int]) -> list[Score]:
+        costs = {step: self.past.cost(step) for step in steps}
+        quality = {step: found for step, found in self._quality.items() if step in steps}
+        return [
+            score(name, (choice for choice in choices if choice.step in steps), quality, costs, margin=self.margin)
+            for name, choices in self._choices.items()
+        ]
+
+    def _told(self, step: int) -> str:
+        made = {name: choices[-1] for name, choices in self._choices.items()}
+        asking = [name for name, choice in made.items() if choice.decision == "retrain"]
+        promoted = [name for name, choice in made.items() if choice.promoted]
+        return f"{len(asking)} of {len(made)} policies retrain, {len(promoted)} promote"

@@ -17,11 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipelines import check_drift, replay_drift
+from pipelines import check_drift
 from pipelines.addresses import LAKE_CATALOG, PROFILE_FILE, Addresses
 from pipelines.settings import REPOSITORY
 from refit.adapters.folder import FolderObjectStore
-from refit.adapters.implicit import ImplicitLibrary
 from refit.as_of import days_before
 from refit.config import Drift, Shop, load_shop
 from refit.digests import canonical_json, digest_of_files
@@ -290,53 +289,3 @@ def test_a_profile_that_was_changed_is_not_compared_with(
     shop.tracker.models["m-1"][PROFILE_FILE] += b" "
     with pytest.raises(ModelDamagedError, match="its files were changed after the judgement"):
         shop.check()
-
-
-def replay(spark: SparkSession, folder: Path, until: datetime, tracker: FakeTracker) -> replay_drift.Receipt:
-    shop = load_shop(REPOSITORY / "shops", "simulated")
-    small = {
-        "drift": POLICY.model_copy(update={"activity_days": 14, "reference_days": 14}),
-        "als": shop.als.model_copy(update={"rank": 2, "iterations": 1}),
-    }
-    return replay_drift.run(
-        FIRST + timedelta(days=63),
-        until,
-        7,
-        7,
-        False,
-        shop=shop.model_copy(update=small),
-        spark=spark,
-        lake=Lake(str(folder), LAKE_CATALOG, FolderObjectStore(folder)),
-        tracker=tracker,
-        factoriser=ImplicitLibrary(1),
-    )
-
-
-def test_a_replay_asks_at_each_step_what_could_be_known_then(spark: SparkSession, tmp_path: Path) -> None:
-    """
-    Checks after 70 and 77 days; the shop changes on the last 7 days, so only the second one sees it.
-
-    Up to the first check the past is the same, whatever came later: its row is the same in a replay that ends there.
-    """
-    made_lake(tmp_path, spark, dear_from=70)
-    whole, part = FakeTracker(), FakeTracker()
-    receipt = replay(spark, tmp_path, AS_OF, whole)
-    configured, always, never = receipt.policies
-    assert (configured["steps"], configured["retrained"], configured["refused"]) == (2, 1, 0)
-    assert (always["retrained"], never["retrained"], never["saved"]) == (2, 0, 1.0)
-    # Only after the first check are there 7 days to judge it by.
-    assert (configured["judged"], always["judged"]) == (1, 1)
-    lines = whole.runs["run-1"].files["checks.csv"].decode().splitlines()
-    assert lines[1].startswith("2026-03-12,2026-03-05,skip,")
-    assert lines[2].startswith("2026-03-19,2026-03-05,retrain,,")
-    assert "price: ks 1.000" in lines[2]
-    replay(spark, tmp_path, FIRST + timedelta(days=70), part)
-    assert part.runs["run-1"].files["checks.csv"].decode().splitlines() == lines[:2]
-    assert set(whole.runs["run-1"].files) == {"replay.html", "policies.csv", "checks.csv"}
-    assert "2026-03-19" in whole.runs["run-1"].files["replay.html"].decode()
-
-
-def test_a_replay_needs_two_checks(spark: SparkSession, tmp_path: Path) -> None:
-    made_lake(tmp_path, spark, dear_from=999)
-    with pytest.raises(ConfigurationError, match="nothing to replay; give at least two checks"):
-        replay(spark, tmp_path, FIRST + timedelta(days=69), FakeTracker())

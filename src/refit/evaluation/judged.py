@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -80,6 +80,20 @@ class Judged:
     def mean(self, model: str, metric: str, k: int | None = None) -> float:
         """Return the mean of one metric over people; 0 without any."""
         return float(self.values(model, metric, k).mean()) if self.people else 0.0
+
+    def between(self, champion: str | None, models: Collection[str]) -> Judged:
+        """
+        Return the challenger beside *champion*, which is then called `champion`, and beside whoever is no model.
+
+        *models* are the names of all that were judged as models; baselines stay. None: there is no champion.
+        """
+        kept = {name: name for name in self.hits if name == CHALLENGER or name not in models}
+        kept |= {champion: CHAMPION} if champion else {}
+        return replace(
+            self,
+            lists={kept[name]: lists for name, lists in self.lists.items() if name in kept},
+            hits={kept[name]: hits for name, hits in self.hits.items() if name in kept},
+        )
 
     def means(self) -> dict[str, dict[str, float]]:
         """Return model -> metric -> mean at the deciding length."""

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from refit.columns import Columns
-from refit.config import Evaluation, Shop
+from refit.config import Evaluation, ModelSettings, Shop
 from refit.evaluation.baselines import PairSample, PeopleNeighbours, collect_pairs, item_neighbours, recent_popularity
 from refit.evaluation.cohorts import traits
 from refit.evaluation.comparisons import Comparison, compare
@@ -80,7 +80,7 @@ def judge_challenger(
             own={
                 name: histories(theirs)
                 for name, theirs in made.items()
-                if name != CHALLENGER and not _alike(wanted[name], wanted[CHALLENGER])
+                if name != CHALLENGER and not same_histories(wanted[name], wanted[CHALLENGER])
             },
             rivals=baselines(challenger, sample, recent, settings),
             raters={ITEM_MEAN: ByItemMean.of(sample)} if recipe.rated else {},
@@ -145,10 +145,11 @@ def trials_beside(store: ObjectStore, settings: str) -> list[dict[str, Any]]:
     return [json.loads(stored.content) for stored in found if stored is not None]
 
 
-def _alike(left: Any, right: Any) -> bool:
+def same_histories(left: ModelSettings | None, right: ModelSettings | None) -> bool:
+    """Return whether models of both settings see people through the same confidences; None: those of the set itself."""
     if left is None or right is None:
         return left is right
-    return bool((left.confidence, left.weights) == (right.confidence, right.weights))
+    return (left.confidence, left.weights) == (right.confidence, right.weights)
 
 
 def _notes(judged: Judged, sample: PairSample, settings: Evaluation, counted: bool) -> tuple[str, ...]:

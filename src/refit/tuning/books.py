@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from refit.digests import canonical_json, digest_of
@@ -74,3 +74,19 @@ class StoredBook:
             files={"settings.json": canonical_json(record), "trials.json": trials},
         )
         return key
+
+
+@dataclass(frozen=True)
+class ListedBook:
+    """Trials that nobody needs again once the study has ended."""
+
+    trials: list[Trial] = field(default_factory=list)
+
+    def read(self) -> list[Trial]:
+        """Return the trials so far, in order."""
+        return list(self.trials)
+
+    def write(self, trial: Trial) -> Trial:
+        """Keep *trial* and return it."""
+        self.trials.append(trial)
+        return trial

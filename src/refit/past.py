@@ -24,7 +24,7 @@ from refit.evaluation.promotion import judge_promotion
 from refit.factors import ItemFactors
 from refit.histories import histories, person_item_pairs
 from refit.interfaces import Factoriser, Proposer
-from refit.lake import Lake
+from refit.lake import Lake, Landed
 from refit.profiles import DailyCounts, Profile
 from refit.replays import Cost, Moment
 from refit.training import train
@@ -192,14 +192,14 @@ class Past:
         return self._profiles[step]
 
     def _days(self, champion: int) -> DailyCounts:
-        """Read every day since the champion's cutoff once, with the catalogue that was known at the step after it."""
+        """Read every day since the champion's cutoff once, with what was known of items and people after it."""
         if champion not in self._daily:
             pairs = self.spark.read.parquet(self.lake.path(f"{self._set(champion).place}/pairs"))
             people = pairs.select(Columns.USER).distinct().persist()
             items = self.spark.createDataFrame(pa.table({Columns.ITEM: self.model(champion).items}))
             found: DailyCounts = {}
             since = self.moments[champion].cutoff.date()
-            for _, group in groupby(self.moments[champion + 1 :], lambda at: self.lake.snapshot("items", at.as_of)):
+            for _, group in groupby(self.moments[champion + 1 :], self._known):
                 until = list(group)[-1].as_of
                 days = days_before(self.lake, until)
                 if any(day.day >= since.isoformat() for day in days):
@@ -219,6 +219,10 @@ class Past:
             people.unpersist()
             self._daily[champion] = found
         return self._daily[champion]
+
+    def _known(self, at: Moment) -> tuple[Landed | None, Landed | None]:
+        """Return the snapshots of items and of people that a check at a moment reads."""
+        return self.lake.snapshot("items", at.as_of), self.lake.snapshot("users", at.as_of)
 
     def _pairs(self, now: datetime, settings: ModelSettings) -> DataFrame:
         shop = shop_with(settings, self.shop)

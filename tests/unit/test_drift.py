@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 
 from refit.config import Drift
-from refit.drift import FeatureDrift, compare, kolmogorov_smirnov, newcomers, population_stability, sides
+from refit.drift import (
+    FeatureDrift,
+    compare,
+    deciles,
+    effective_size,
+    kolmogorov_smirnov,
+    newcomers,
+    population_stability,
+    shares,
+    sides,
+)
 from refit.drift_policy import judged
-from refit.profiles import Profile, Ruler
+from refit.profiles import MISSING, Profile, Ruler
 
 MONDAY = 4
 TUESDAY = 5
@@ -238,3 +248,124 @@ def test_missing_values_are_no_part_of_the_distance_of_numbers() -> None:
     assert found.psi > 0.2
     moved = one(known, {MONDAY: {"x": {1: 30, 17: 10, -1: 60}}}, "x")
     assert moved.ks == pytest.approx(0.25)
+
+
+def test_an_empty_bin_counts_as_a_ten_thousandth() -> None:
+    """Otherwise its logarithm would be infinite; a bin that is empty on both sides counts nothing."""
+    assert population_stability([1, 0, 0], [0, 1, 0]) == pytest.approx(2 * (1 - 1e-4) * math.log(1e4))
+    assert population_stability([3, 0], [5, 0]) == 0.0
+
+
+def test_no_rows_have_no_shares() -> None:
+    assert shares([0, 0]).tolist() == [0.0, 0.0]
+    assert shares([1, 3]).tolist() == [0.25, 0.75]
+
+
+def test_fine_bins_are_grouped_to_tenths_of_the_reference_and_missing_values_apart() -> None:
+    """
+    Twenty bins of a twentieth each make ten groups of two. A bin belongs where its middle lies.
+
+    Missing values have a group of their own and no share in the tenths, however many they are.
+    """
+    even = np.full(20, 0.05)
+    assert deciles(range(20), even).tolist() == [n // 2 for n in range(20)]
+    with_missing = deciles([*range(20), MISSING], np.append(even / 2, 0.5))
+    assert with_missing.tolist() == [*[n // 2 for n in range(20)], 10]
+    # Middles 0.45, 0.925 and 0.975.
+    assert deciles([0, 1, 2], np.array([0.9, 0.05, 0.05])).tolist() == [4, 9, 9]
+    # A bin of the window alone, beyond all of the reference, is in the last tenth and in no eleventh.
+    assert deciles([0, 1], np.array([1.0, 0.0])).tolist() == [5, 9]
+
+
+def test_the_index_of_a_number_is_that_of_tenths() -> None:
+    """
+    Of twenty values equally often the lower ten are twice as often in the window as the upper: five tenths each.
+
+    The index is 5 * (1/15 - 1/10) ln(2/3) + 5 * (2/15 - 1/10) ln(4/3), and the distance (2/3 - 1/2).
+    """
+    ruler = Ruler(edges={"x": tuple(float(n) for n in range(20))})
+    known = Profile(
+        ruler=ruler, days={}, counts={"x": {0: {2 * n + 1: 1_000 for n in range(20)}}}, tenure={}, history=0
+    )
+    found = one(known, {MONDAY: {"x": {2 * n + 1: 20 if n < 10 else 10 for n in range(20)}}}, "x")
+    expected = 5 * (1 / 15 - 1 / 10) * math.log(2 / 3) + 5 * (2 / 15 - 1 / 10) * math.log(4 / 3)
+    assert found.psi == pytest.approx(expected)
+    assert found.ks == pytest.approx(2 / 3 - 1 / 2)
+    assert (found.groups, found.missing, found.new, found.n_current) == (10, 0.0, None, 300)
+
+
+@pytest.mark.parametrize(("before", "after"), [({-1: 400}, {1: 40}), ({1: 400}, {-1: 40})])
+def test_without_a_known_value_on_a_side_there_is_no_distance_but_a_share_of_missing_ones(
+    before: dict[int, int], after: dict[int, int]
+) -> None:
+    found = one(numbers({0: before}), {MONDAY: {"x": after}}, "x")
+    assert (found.ks, found.missing, found.groups) == (None, 1.0, 2)
+    assert found.psi is not None
+
+
+def test_missing_values_may_become_fewer() -> None:
+    """A change is a change in either direction; weekdays and newcomers cannot be missing."""
+    known = reference(c={0: {1: 600, -1: 400}}, weekday={0: {0: 1_000}})
+    found, weekdays = compare(known, {MONDAY: {"c": {1: 100}, "weekday": {0: 100}}}, ["c", "weekday"], cutoff=0)
+    assert found.missing == pytest.approx(0.4)
+    assert (weekdays.missing, weekdays.ks, weekdays.new) == (None, None, None)
+
+
+def test_what_is_outside_of_the_reference_may_grow_and_shrink() -> None:
+    known = reference(c={0: {1: 500, 0: 500}})
+    assert one(known, {MONDAY: {"c": {1: 1, 0: 3}}}).new == pytest.approx(0.25)
+    assert one(known, {MONDAY: {"c": {1: 3, 0: 1}}}).new == pytest.approx(-0.25)
+
+
+def test_the_groups_of_a_category_are_those_of_either_side() -> None:
+    known = reference(c={0: {1: 500}})
+    assert one(known, {MONDAY: {"c": {1: 5, 2: 5, 0: 5, -1: 5}}}).groups == 4
+    assert one(known, {MONDAY: {"c": {2: 5}}}).groups == 2
+
+
+def test_weekdays_without_days_or_rows_are_not_compared() -> None:
+    window = {MONDAY: {"weekday": {0: 5}}}
+    empty = Profile(ruler=Ruler(), days={0: 4}, counts={"weekday": {0: {}}}, tenure={}, history=0)
+    assert one(empty, window, "weekday") == FeatureDrift(name="weekday")
+    dayless = Profile(ruler=Ruler(), days={}, counts={"weekday": {0: {0: 5}}}, tenure={}, history=0)
+    assert one(dayless, window, "weekday") == FeatureDrift(name="weekday")
+    known = Profile(ruler=Ruler(), days={0: 4}, counts={"weekday": {0: {0: 40}}}, tenure={}, history=0)
+    assert one(known, {MONDAY: {"weekday": {}}}, "weekday") == FeatureDrift(name="weekday")
+
+
+def test_several_days_of_one_weekday_are_expected_to_have_as_many_times_its_events() -> None:
+    """Mondays 1,000 and Tuesdays 3,000 a day: three Mondays and two Tuesdays have a third and two thirds."""
+    known = Profile(
+        ruler=Ruler(),
+        days={0: 2, 1: 4},
+        counts={"weekday": {0: {0: 2_000_000}, 1: {0: 12_000_000}}},
+        tenure={},
+        history=0,
+    )
+    window = {MONDAY + WEEK * n: {"weekday": {0: 7}} for n in range(3)}
+    window |= {TUESDAY + WEEK * n: {"weekday": {0: 9}} for n in range(2)}
+    both = sides(known, window, "weekday")
+    assert both is not None
+    np.testing.assert_allclose(both.reference, [1 / 3, 2 / 3], rtol=1e-3)
+    np.testing.assert_allclose(both.current, [21 / 39, 18 / 39])
+    assert (both.places, both.n_current) == ((0, 1), 39)
+    # A third from 2 million rows and two thirds from 12 million.
+    assert both.n_reference == pytest.approx(1 / ((1 / 9) / 2e6 + (4 / 9) / 12e6), rel=1e-3)
+
+
+def test_what_weighs_nothing_is_worth_no_rows() -> None:
+    assert effective_size([0.5, 0.5, 0.0], [100, 300, 0]) == 300
+    assert effective_size([1.0], [7]) == 7
+
+
+def test_nobody_is_expected_to_be_new_where_nothing_tells_and_no_rows_are_no_answer() -> None:
+    assert newcomers(tenures(), {1_000: {"new_people": {}}}, "new_people", cutoff=1_000) is None
+    without = Profile(ruler=Ruler(), days={}, counts={}, tenure={}, history=100)
+    assert newcomers(without, {1_000: {"new_people": {0: 4, 1: 6}}}, "new_people", cutoff=1_000) is None
+    assert compare(without, {1_000: {"new_people": {1: 6}}}, ["new_people"], cutoff=1_000) == [
+        FeatureDrift(name="new_people")
+    ]
+    # A history of a day tells of those who came on that day.
+    both = newcomers(tenures(history=1), {1_030: {"new_people": {0: 1}}}, "new_people", cutoff=1_000)
+    assert both is not None
+    assert (both.reference[1], both.current[1], both.places) == (pytest.approx(0.1), 0.0, (0, 1))

@@ -14,7 +14,7 @@ from scipy.stats import ks_2samp
 from refit.day_counts import Table, count_days, frequent_names, packed, quantile_edges
 from refit.drift import FeatureDrift, compare
 from refit.errors import ModelDamagedError
-from refit.profiles import MISSING, OUTSIDE, Profile, Ruler, by_weekday, cuts
+from refit.profiles import MISSING, OUTSIDE, Profile, Ruler, by_weekday, cuts, weekday
 
 MONDAY = 4
 """1970-01-05."""
@@ -226,3 +226,22 @@ def test_features_with_few_bins_are_counted_together_and_come_apart_again(spark:
             "age": {3: 1},
         },
     }
+
+
+def test_a_ruler_says_what_it_measures_and_how_its_bins_are_called() -> None:
+    ruler = Ruler(edges={"x": (1.0, 2.5)}, names={"c": ("a", "b")})
+    assert ("x" in ruler, "c" in ruler, "z" in ruler) == (True, True, False)
+    assert (ruler.bins("x"), ruler.bins("c")) == (5, 3)
+    assert [ruler.label("c", place) for place in (MISSING, OUTSIDE, 1, 2)] == ["missing", "other", "a", "b"]
+    assert cuts([2.0, 1.0, 2.0]) == [1.0, math.nextafter(1.0, 9.0), 2.0, math.nextafter(2.0, 9.0)]
+
+
+def test_days_are_summed_feature_by_feature_and_weekday_by_weekday() -> None:
+    """1970-01-01 was a Thursday; what a day does not have is left out."""
+    daily = {0: {"x": {0: 1}, "y": {5: 2}}, 7: {"x": {0: 3, MISSING: 4}}, 3: {"y": {5: 6}}, 4: {}}
+    assert by_weekday(daily, ["x", "y", "z"]) == {
+        "x": {3: {0: 4, MISSING: 4}},
+        "y": {3: {5: 2}, 6: {5: 6}},
+        "z": {},
+    }
+    assert [weekday(day) for day in (-1, 0, 3, 4, 10, 11)] == [2, 3, 6, 0, 6, 0]

@@ -143,16 +143,18 @@ def newcomers(reference: Profile, window: DailyCounts, feature: str, *, cutoff: 
     """
     tenure = reference.tenure.get(feature, {}) if reference.history > 0 else {}
     total = sum(tenure.values())
+    if not total:
+        return None
     expected = found = rows = 0.0
     for day, counted in window.items():
         bins = counted.get(feature, {})
         on_day = sum(bins.values())
         age = min(day - cutoff, reference.history - 1)
         young = sum(count for days, count in tenure.items() if days <= age)
-        expected += on_day * young / total if total else 0.0
+        expected += on_day * young / total
         found += bins.get(1, 0)
         rows += on_day
-    if not total or not rows:
+    if not rows:
         return None
     left, right = np.array([rows - expected, expected]), np.array([rows - found, found])
     return Sides((0, 1), shares(left), shares(right), total, int(rows))

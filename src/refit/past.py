@@ -80,17 +80,21 @@ class Past:
         return judge_drift(windows, drift, cutoff=cutoff, as_of=now, forced=None)
 
     def gates(self, step: int, champions: Iterable[int | None]) -> dict[int | None, Verdict]:
-        """Return champion (None: there is none) -> what the promotion gate says of the model trained at *step*."""
+        """
+        Return champion (None: there is none) -> what the promotion gate says of the model trained at *step*.
+
+        Losses are not added up against an anchor: without tuning all models have one recipe, which is its own anchor.
+        """
         asked = list(champions)
         missing = [champion for champion in dict.fromkeys(asked) if (step, champion) not in self._gates]
         if missing:
             made, shop = self._set(step), self._judging
             models = {CHALLENGER: self.model(step)} | {_name(n): self.model(n) for n in missing if n is not None}
             found = judge_challenger(self.spark, self.lake, shop, made.place, made.manifest, models)
+            drawn, everybody = shop.evaluation.drawn_for(made.manifest["digest"]), made.manifest["counts"]["people"]
             for champion in missing:
                 between = found.judged.between(None if champion is None else _name(champion), list(models))
-                everybody = made.manifest["counts"]["people"]
-                compared = compare(between, models[CHALLENGER], shop.evaluation, shop.promotion, everybody=everybody)
+                compared = compare(between, models[CHALLENGER], drawn, shop.promotion, everybody=everybody)
                 self._gates[step, champion] = judge_promotion(compared, shop.promotion)
         return {champion: self._gates[step, champion] for champion in asked}
 
@@ -147,9 +151,9 @@ class Past:
             users = self.lake.snapshot("users", as_of)
             recipe = Recipe.of(self.shop, as_of, days_before(self.lake, as_of), users)
             place = f"{self.scratch}/{recipe.digest}"
-            counts, content = recipe.write(self.spark, self.lake, place)
-            require_enough(counts, self.shop.training)
-            self._sets[step] = TrainingSet(place, recipe.manifest(counts, content))
+            written = recipe.write(self.spark, self.lake, place)
+            require_enough(written.counts, self.shop.training)
+            self._sets[step] = TrainingSet(place, recipe.manifest(written))
         return self._sets[step]
 
     def _trained(self, step: int) -> tuple[ItemFactors, float]:

@@ -89,6 +89,10 @@ def test_what_has_no_row_on_a_side_has_no_number() -> None:
     assert one(known, {MONDAY: {"c": {}}}) == FeatureDrift(name="c")
     assert one(reference(c={}), {MONDAY: {"c": {1: 3}}}) == FeatureDrift(name="c")
     assert one(known, {MONDAY: {}}, "unknown") == FeatureDrift(name="unknown")
+    assert one(known, {MONDAY: {"c": {1: 0}}}) == FeatureDrift(name="c")
+    assert one(reference(c={0: {1: 0}}), {MONDAY: {"c": {1: 3}}}) == FeatureDrift(name="c")
+    nothing = FeatureDrift(name="c")
+    assert (nothing.n_reference, nothing.n_current, nothing.groups) == (0, 0, 1)
 
 
 def tenures(history: int = 100) -> Profile:
@@ -114,6 +118,10 @@ def test_the_history_tells_of_newcomers_only_as_far_back_as_it_goes() -> None:
     both = newcomers(tenures(history=40), {1_060: {"new_people": {0: 1}}}, "new_people", cutoff=1_000)
     assert both is not None
     assert both.reference[1] == pytest.approx(0.3)
+    # After 50 days of history somebody may be 50 days old and have been there before it.
+    edge = newcomers(tenures(history=50), {1_060: {"new_people": {0: 1}}}, "new_people", cutoff=1_000)
+    assert edge is not None
+    assert edge.reference[1] == pytest.approx(0.3)
     assert newcomers(tenures(history=0), {1_060: {"new_people": {0: 1}}}, "new_people", cutoff=1_000) is None
 
 

@@ -392,3 +392,25 @@ def test_lowering_the_horizon_leaves_everything_else_of_a_pointer_as_it_was(stor
     lower_horizon.run("a wrong now", "dana", log=AuditLog(store), store=store)
     assert json.loads(store.objects["live.json"]) == {**before, "horizon": "20260108T030000Z"}
     assert read_live_batch(store)["user_id"].to_pylist() == ["u1", "v1"]
+
+
+def test_what_is_live_stays_when_neither_history_nor_its_date_names_it(store: FakeObjectStore, shop: Shop) -> None:
+    """History remembers fifty moves; the batch itself is named by the pointer alone then."""
+    (old, *_) = publish_days(store, 3)
+    live = read_pointer(store.objects["live.json"], "live.json")
+    first = read_pointer(store.objects[f"dates/run_date={day(0)}.json"], "date")
+    kept = tuple(move for move in live.history if move["run_date"] != day(0))
+    store.objects["live.json"] = replace(live, target=first.target, history=kept).to_json()
+    store.objects[f"dates/run_date={day(0)}.json"] = replace(first, target=None).to_json()
+    run(CREATED + 100 * ONE_DAY, shop=shop, store=store)
+    assert there(store, [old]) == [True]
+    assert read_live_batch(store)["user_id"].to_pylist() == ["u0", "v0"]
+
+
+def test_before_the_first_publication_not_even_a_horizon_is_written(store: FakeObjectStore, shop: Shop) -> None:
+    """A date that was filled in is no reason: what is live is what a collection goes by."""
+    go_live(store, CREATED, FILES)
+    del store.objects["live.json"]
+    before = dict(store.objects)
+    assert run(CREATED + 100 * ONE_DAY, shop=shop, store=store).horizon == ""
+    assert store.objects == before

@@ -44,8 +44,8 @@ from refit.publication import (
     stamp,
     write_manifest,
 )
-from refit.publication.pointer import FORMAT, read_pointer
-from refit.requests import Answer, Create, Request, Swap
+from refit.publication.pointer import FORMAT, NO_FENCE, Pointer, read_pointer
+from refit.requests import Answer, Create, Get, Request, Swap
 from refit.testing import FakeObjectStore
 
 
@@ -424,3 +424,50 @@ def test_a_backfill_of_days_that_are_not_landed_moves_nothing_but_its_date(store
     filled = fill_in(store, "filled", CREATED, run_date="2026-01-20")
     assert filled.live == Attempt("left_alone", 1, "2026-01-04", batch)
     assert people(store) == ["old"]
+
+
+def test_a_run_that_is_live_already_is_asked_nothing_more(store: FakeObjectStore) -> None:
+    """Not even when its champion has been withdrawn since: a rollback has dealt with what was live."""
+    prefix, commit = score(store, "20260105T030000Z-a", [["ann"]])
+    first = publish_again(store, prefix, commit)
+    watched = AskedStore(objects=store.objects)
+    again = publish(
+        watched, prefix, commit, {"decision": "publish"}, good_until=GOOD_UNTIL, withdrawn=withdrawn_from(1), at=AS_OF
+    )
+    assert again == first
+    assert watched.asked == [Get(LIVE), Get(date_pointer(DAY))]
+
+
+class AskedStore(FakeObjectStore):
+    """Remembers the requests."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        super().__init__(objects=objects)
+        self.asked: list[Request] = []
+
+    def ask(self, request: Request) -> Answer:
+        self.asked.append(request)
+        return super().ask(request)
+
+
+def test_what_its_date_takes_no_more_does_not_go_live_either(store: FakeObjectStore) -> None:
+    """A collection may have begun with the files of that date."""
+    live(store, "old", run_date="2026-01-04")
+    prefix, commit = score(store, "20260105T030000Z-a", [["ann"]])
+    closed = Pointer(
+        generation=0, target=None, horizon="20260105T030001Z", highest=NO_FENCE, current=NO_FENCE, history=()
+    )
+    store.objects[date_pointer(DAY)] = closed.to_json()
+    published = publish_again(store, prefix, commit)
+    assert published.dated == Attempt("expired", 0, "", "")
+    assert published.live.outcome == "expired"
+    assert people(store) == ["old"]
+
+
+def test_a_batch_that_was_begun_at_the_horizon_itself_is_not_too_old(store: FakeObjectStore) -> None:
+    """The collector spares it by the same comparison."""
+    live(store, "ann")
+    prefix, commit = score(store, "20260105T040000Z-b", [["ben"]], created=CREATED + HOUR)
+    pointer = read_pointer(store.objects[LIVE], LIVE)
+    store.objects[LIVE] = replace(pointer, horizon="20260105T040000Z").to_json()
+    assert publish_again(store, prefix, commit).live.outcome == "published"

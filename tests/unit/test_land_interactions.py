@@ -122,7 +122,7 @@ def test_a_good_day_is_landed_with_its_catalogue(spark: SparkSession, lake: Lake
     receipt = land(5, 6, {"2026-01-05": MONDAY})
     assert (receipt.rows, receipt.items, receipt.people, receipt.withheld) == (3, 2, None, 0)
     assert (receipt.open_days, receipt.warnings) == (1, [])
-    assert receipt.checks == 20 + 6 + 6
+    assert receipt.checks == 22 + 9 + 6
     assert (receipt.rows_in, receipt.quarantined, receipt.removed, receipt.broken) == (3, 0, {}, {})
     ann, ben, cem = names("ann", "ben", "cem")
     assert seen(spark, lake) == {(ann, "tea", 5), (ben, "mug", 5), (cem, "tea", 5)}

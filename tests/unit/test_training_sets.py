@@ -53,7 +53,13 @@ def test_a_set_whose_rows_are_gone_is_restored_to_the_last_bit(
     assert (again.changed, again.restored, again.days) == (["2026-01-06"], True, 4)
     assert sorted(spark.read.parquet(f"{place}/pairs").collect()) == before
     left = sorted(path.name for path in place.iterdir() if not path.name.startswith("."))
-    assert left == ["holdout", "manifest.json", "pairs", *(name for name in left if name.startswith("profile-"))]
+    assert left == [
+        "holdout",
+        "left_out",
+        "manifest.json",
+        "pairs",
+        *(name for name in left if name.startswith("profile-")),
+    ]
     assert not rebuild_training_set.run(built.training_set, spark=spark, lake=lake, addresses=PLACES).restored
 
     anew = build_training_set.run(None, shop=corner.shop(SMALL), spark=spark, lake=lake, addresses=PLACES)

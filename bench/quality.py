@@ -57,7 +57,8 @@ def measure() -> None:
     spark = session("bench quality")
     with tempfile.TemporaryDirectory(prefix="refit-bench-") as folder:
         places = Addresses("online_retail", os.environ.get("BENCH_LAKE", folder), "")
-        lake = Lake(places.lake_root, LAKE_CATALOG, FolderObjectStore(Path(places.lake_root)))
+        root = Path(places.lake_root)
+        lake = Lake(places.lake_root, LAKE_CATALOG, FolderObjectStore(root), shop.calendar.clock)
         if not lake.days("interactions", _AS_OF, _JUDGED_UNTIL):
             _land(as_it_is.model_copy(update={"cleaning": Cleaning()}), spark, lake)
         _judge("new items only", shop, spark, lake, places)
@@ -85,7 +86,7 @@ def with_rebuying(shop: Shop) -> Shop:
 
 def _land(shop: Shop, spark: SparkSession, lake: Lake) -> None:
     land_interactions.run(
-        datetime.combine(shop.calendar.first_day, _AS_OF.time(), tzinfo=UTC),
+        shop.calendar.start_of(shop.calendar.first_day),
         _JUDGED_UNTIL,
         shop=shop,
         warehouse=Warehouse(spark, shop, str(real_days())),

@@ -1,11 +1,14 @@
 """
 Land one day of the shop's data: read, pseudonymise, validate, show.
 
-**When.** Daily, one data interval a run. By hand with `since` and `until` for any range of past days; without them a
-run with a logical date lands the day before it.
+**When.** Daily at `[calendar] lands_after` by the shop's clock, one day of that clock a run. A day that is not there
+yet, or not whole, is tried again every ten minutes for `wait_hours`. The `look_back_days` before it are read again and
+landed again where they have changed. By hand with `since` and `until` for any range of past days; without them a run
+with a logical date lands the day before it. Neither waits nor looks back, and a backfill does not either.
 
 **If this fails.** Nothing of the interval became visible; yesterday's data still serve. The last line of the log says
 which rule was broken, by how many rows, and what to mend. A slow run is normal when a long history is landed at once.
+A skipped `tell_late_days` is a result: nothing has changed in the days before.
 
 **Safe to re-run.** Always: landing an interval again replaces exactly its days. A backfill lands each day by a run of
 its own; the champion and the live lists change only through the runs that a landing starts.
@@ -21,6 +24,7 @@ from airflow.sdk import (
     CronDataIntervalTimetable,
     ExceptionRetryPolicy,
     Param,
+    PokeReturnValue,
     RetryAction,
     RetryRule,
     dag,
@@ -36,11 +40,12 @@ def _schedule() -> Any:
 
 
 _SCHEDULE = _schedule()
+_EVERY = timedelta(minutes=10)
 
 
 @dag(
     dag_id="ingest",
-    schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
+    schedule=CronDataIntervalTimetable(_SCHEDULE.daily, timezone=_SCHEDULE.clock.zone),
     start_date=_SCHEDULE.first,
     end_date=_SCHEDULE.end,
     catchup=False,
@@ -56,11 +61,13 @@ _SCHEDULE = _schedule()
         "max_retry_delay": timedelta(minutes=10),
         "priority_weight": 2,  # where slots are few: lists, then landing, then training
         "weight_rule": "absolute",
+        "execution_timeout": timedelta(minutes=10),
         # A refusal is an answer; only accidents are tried again.
         "retry_policy": ExceptionRetryPolicy(
             [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
         ),
     },
+    user_defined_filters=_SCHEDULE.filters,
     params={
         "since": Param(None, type=["null", "string"], format="date", description="First day to land, with `until`."),
         "until": Param(None, type=["null", "string"], format="date", description="Day after the last one to land."),
@@ -69,17 +76,44 @@ _SCHEDULE = _schedule()
 def ingest() -> None:
     from pipelines.schedule import INTERACTIONS
 
+    # Waiting is no failure: it holds no slot and costs none of the tries that are kept for accidents.
     @result
-    @task(outlets=[Asset(INTERACTIONS)], pool="spark", execution_timeout=timedelta(hours=3))
-    def land_interactions(since: str, until: str) -> dict[str, Any]:
+    @task.sensor(
+        outlets=[Asset(INTERACTIONS)],
+        pool="spark",
+        mode="reschedule",
+        poke_interval=_EVERY.total_seconds(),
+        timeout=(_SCHEDULE.wait + timedelta(hours=1)).total_seconds(),
+        execution_timeout=timedelta(hours=3),
+    )
+    def land_interactions(since: str, until: str, give_up: str) -> PokeReturnValue:
+        from pipelines.process import run_step_when_there
+
+        receipt = run_step_when_there("land_interactions", give_up=give_up, since=since, until=until)
+        return PokeReturnValue(is_done=receipt is not None, xcom_value=receipt)
+
+    @task(pool="spark", execution_timeout=timedelta(hours=3), priority_weight=1)
+    def land_late_days(before: str) -> dict[str, Any]:
         from pipelines.process import run_step
 
-        return run_step("land_interactions", since=since, until=until)
+        return run_step("land_late_days", before=before)
+
+    @task.short_circuit
+    def anything_late(late: dict[str, Any]) -> bool:
+        return late["landed"]
+
+    @task(outlets=[Asset(INTERACTIONS)])
+    def tell_late_days(late: dict[str, Any]) -> list[str]:
+        return late["days"]
 
     land_interactions(
-        since="{{ params.since or (data_interval_start | ds if data_interval_start else '') }}",
-        until="{{ params.until or (data_interval_end | ds if data_interval_end else '') }}",
+        since="{{ params.since or (data_interval_start | shop_day if data_interval_start else '') }}",
+        until="{{ params.until or (data_interval_end | shop_day if data_interval_end else '') }}",
+        # Who asks by hand, or fills in the past, wants to be told at once.
+        give_up="{{ data_interval_end | give_up if dag_run.run_type == 'scheduled' else '' }}",
     )
+    late = land_late_days(before="{{ data_interval_start | shop_day if dag_run.run_type == 'scheduled' else '' }}")
+    anything_late(late) >> tell_late_days(late)
 
 
 ingest()

@@ -41,7 +41,7 @@ def _schedule() -> Any:
 
 _TRIGGERS, _SCHEDULE = _schedule()
 # Only a DAG with a calendar can be backfilled; events alone name no days.
-_DAILY = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
+_DAILY = CronDataIntervalTimetable(_SCHEDULE.daily, timezone=_SCHEDULE.clock.zone)
 
 
 @dag(
@@ -67,6 +67,7 @@ _DAILY = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
             [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
         ),
     },
+    user_defined_filters=_SCHEDULE.filters,
     params={
         "as_of": Param(None, type=["null", "string"], format="date", description="Nothing from this day on is read."),
     },
@@ -92,7 +93,7 @@ def recommend() -> None:
         return run_step("publish_recommendations", batch=scored["batch"], backfill=backfill)
 
     scored = score_users(
-        as_of="{{ params.as_of or (data_interval_end | ds if dag_run.run_type == 'backfill' else '') }}",
+        as_of="{{ params.as_of or (data_interval_end | shop_day if dag_run.run_type == 'backfill' else '') }}",
         # Nobody waits for a run that the calendar or an event has started, so it does nothing twice.
         unless_live="{{ dag_run.run_type in ('scheduled', 'asset_triggered') }}",
         # The same for every try of a run; who clears it asks for new lists.

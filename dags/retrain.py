@@ -1,9 +1,10 @@
 """
 Retrain when the data have moved, ask a person, promote.
 
-**When.** Weekly, early on Monday. By hand with `as_of` (default: the end of the newest landed day) and, to retrain
-although nothing has drifted, `force` with a `reason`; both are recorded. With an `as_of` that the champion is younger
-than it is an experiment: trained, judged and registered, and never put before a person. A backfill is one, too.
+**When.** Weekly, on Monday three hours after `[calendar] lands_after`, by the shop's clock. By hand with `as_of`
+(default: the end of the newest landed day) and, to retrain although nothing has drifted, `force` with a `reason`; both
+are recorded. With an `as_of` that the champion is younger than it is an experiment: trained, judged and registered, and
+never put before a person. A backfill is one, too.
 
 **If this fails.** The champion has not moved and lists go on being made with it. A red `promote_model` after an answer
 means a rejection, no answer in time, or an answer that does not count; the log says who, why and what to do. A skipped
@@ -35,7 +36,7 @@ _MODEL = ("training_set", "run_id", "model_id", "digest")
 
 @dag(
     dag_id="retrain",
-    schedule=CronDataIntervalTimetable("0 3 * * 1", timezone="UTC"),
+    schedule=CronDataIntervalTimetable(_SCHEDULE.weekly, timezone=_SCHEDULE.clock.zone),
     start_date=_SCHEDULE.start,
     end_date=_SCHEDULE.end,
     catchup=False,
@@ -54,6 +55,7 @@ _MODEL = ("training_set", "run_id", "model_id", "digest")
         "execution_timeout": timedelta(minutes=30),
         "retry_policy": ExceptionRetryPolicy([_REFUSED]),
     },
+    user_defined_filters=_SCHEDULE.filters,
     params={
         "as_of": Param(None, type=["null", "string"], format="date", description="Nothing from this day on is read."),
         "force": Param(False, type="boolean", description="Retrain although nothing has drifted."),
@@ -116,7 +118,8 @@ def retrain() -> None:
         return run_step("promote_model", version=challenger["version"], digest=model["digest"], answer=answer)
 
     drift = check_drift(
-        as_of="{{ params.as_of or (data_interval_end | ds if dag_run.run_type in ('scheduled', 'backfill') else '') }}",
+        as_of="{{ params.as_of or (data_interval_end | shop_day if dag_run.run_type in "
+        "('scheduled', 'backfill') else '') }}",
         force="{{ params.force }}",
         reason="{{ params.reason }}",
         requested_by="{{ dag_run.triggering_user_name or '' }}",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime, time
 from pathlib import Path
 
 import httpx
@@ -124,16 +123,16 @@ class Loop:
             raise StackError(said.strip().splitlines()[-1] if said.strip() else "simulate_shop failed without a word")
 
     def _ingest(self, api: AirflowApi, stack: Stack) -> None:
-        first = datetime.combine(self._shop.calendar.first_day, time(), tzinfo=UTC)
-        until = datetime.combine(self._as_of, time(), tzinfo=UTC)
+        calendar = self._shop.calendar
+        first, until = calendar.clock.span(calendar.first_day, self._as_of)
         root = Addresses(self._shop.name, stack.own_environment["REFIT_LAKE"], "").lake_root
-        lake = Lake(root=root, catalog=LAKE_CATALOG, store=FolderObjectStore(Path(root)))
+        lake = Lake(root=root, catalog=LAKE_CATALOG, store=FolderObjectStore(Path(root)), clock=calendar.clock)
         landed = {day.day for day in lake.days("interactions", first, until)}
-        missing = [day for day in self._shop.calendar.open_days(first.date(), until.date()) if str(day) not in landed]
+        missing = [day for day in calendar.open_days(calendar.first_day, self._as_of) if str(day) not in landed]
         if not missing:
             self._progress.skip("land_interactions", f"every day before {self._as_of} is landed")
             return
-        run_id = api.trigger("ingest", {"since": first.date().isoformat(), "until": self._as_of.isoformat()})
+        run_id = api.trigger("ingest", {"since": calendar.first_day.isoformat(), "until": self._as_of.isoformat()})
         if follow(api, self._progress, "ingest", run_id, seconds=_HOURS) != "success":
             raise StackError(failure(api, "ingest", run_id))
 

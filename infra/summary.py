@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pyarrow as pa
@@ -71,9 +70,9 @@ def _show_metrics(console: Console, api: AirflowApi, shop: Shop) -> None:
 
 def _show_people(console: Console, stack: Stack, shop: Shop, places: Addresses) -> None:
     """Show the busiest of the last days: people whose list can be judged by eye."""
-    lake = Lake(places.lake_root, LAKE_CATALOG, FolderObjectStore(Path(places.lake_root)))
-    first = datetime.combine(shop.calendar.first_day, time(), tzinfo=UTC)
-    until = datetime.combine(shop.first_run.as_of, time(), tzinfo=UTC)
+    clock = shop.calendar.clock
+    lake = Lake(places.lake_root, LAKE_CATALOG, FolderObjectStore(Path(places.lake_root)), clock)
+    first, until = clock.span(shop.calendar.first_day, shop.first_run.as_of)
     days = [lake.path(day.path) for day in lake.days("interactions", first, until)]
     catalogue = lake.snapshot("items", until)
     if catalogue is None:

@@ -2,7 +2,8 @@
 The command line: `python -m pipelines STEP name=value ...` runs one step, with the code that Airflow runs.
 
 The receipt is printed as JSON, or written to the file named by `--out`. Exit code 0: done; 2: refused, with one
-sentence on standard error that says what to do, and trying again changes nothing; 1: an accident, worth another try.
+sentence on standard error that says what to do, and trying again changes nothing; 3: refused for want of data that may
+still be on their way; 1: an accident, worth another try.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from refit.accidents import accident
-from refit.errors import ConfigurationError, RefitError, TransientError
+from refit.clocks import ShopClock
+from refit.errors import ConfigurationError, NotThereYetError, RefitError, TransientError
 from refit.wrong_values import must_be
 
 STEPS = (
     "simulate_shop",
     "land_interactions",
+    "land_late_days",
     "replay_quarantine",
     "check_drift",
     "replay_drift",
@@ -95,6 +98,8 @@ def main(arguments: list[str]) -> int:
 
 def _tell(arguments: list[str], error: RefitError) -> int:
     print(f"{arguments[0] if arguments else 'pipelines'}: {error}", file=sys.stderr)
+    if isinstance(error, NotThereYetError):
+        return 3
     return 1 if isinstance(error, TransientError) else 2
 
 
@@ -118,7 +123,8 @@ def _values(name: str, step: Callable[..., Any], arguments: list[str]) -> dict[s
         adapter = TypeAdapter[Any](hints[key])
         structured = text.startswith("{") and hints[key] is not str
         try:
-            values[key] = adapter.validate_json(text) if structured else adapter.validate_python(text)
+            validate = adapter.validate_json if structured else adapter.validate_python
+            values[key] = validate(text, context={"clock": _shop_clock})
         except ValidationError as error:
             raise ConfigurationError(f"{key}={text!r} cannot be used: it {must_be(error.errors()[0])}") from error
     missing = [
@@ -129,6 +135,13 @@ def _values(name: str, step: Callable[..., Any], arguments: list[str]) -> dict[s
     if missing:
         raise ConfigurationError(f"{', '.join(missing)} must be given; {_usage(name, step)}")
     return values
+
+
+def _shop_clock() -> ShopClock:
+    """Return the clock by which a plain date is meant; only who gives one needs a shop."""
+    from pipelines import wiring  # noqa: PLC0415  what the help says needs none of its imports
+
+    return wiring.shop().calendar.clock
 
 
 def _usage(name: str, step: Callable[..., Any]) -> str:

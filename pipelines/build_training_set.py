@@ -63,7 +63,8 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
         lake.store.create(f"{place}/manifest.json", canonical_json(recipe.manifest(written)))
     made = load_manifest(lake, place)
     landed = {day.day for day in days}
-    expected = shop.calendar.open_days(max(recipe.since.date(), shop.calendar.first_day), as_of.date())
+    calendar = shop.calendar
+    expected = calendar.open_days(max(calendar.day_of(recipe.since), calendar.first_day), calendar.day_of(as_of))
     return Receipt(
         training_set=digest,
         as_of=as_of.isoformat(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -76,7 +76,9 @@ def run(
         verdict = check.judge(forced)
         pages = check.pages(verdict, open_reporter)
     if verdict.decision == "retrain":
-        verdict = tell_experiment(verdict, experiment(champion, as_of - timedelta(days=shop.training.holdout_days)))
+        verdict = tell_experiment(
+            verdict, experiment(champion, shop.calendar.clock.back(as_of, shop.training.holdout_days))
+        )
     statistics = statistics_of(verdict)
     run_id = tracker.log_run(
         f"drift {as_of.date()}: {verdict.decision}",

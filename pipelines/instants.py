@@ -2,60 +2,68 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ValidationInfo
 
+from refit.clocks import ShopClock
 from refit.config import Shop
 from refit.errors import ConfigurationError, NotEnoughDataError
 from refit.lake import Lake
 
 
-def _parse(value: object) -> object:
+def _parse(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return value
+    clock = info.context["clock"]() if info.context else ShopClock()
     try:
-        parsed = datetime.fromisoformat(value.strip())
+        return clock.read(value)
     except ValueError as error:
         raise ValueError(f"{value!r} is no date; write YYYY-MM-DD or an ISO 8601 instant") from error
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
 Instant = Annotated[datetime, BeforeValidator(_parse)]
-"""An instant in UTC; a plain date is its first moment."""
+"""
+An instant; a plain date is its first moment by the shop's clock, a time without a zone is one on that clock.
+
+The command line gives what returns that clock as `clock` in the context of the validation; without one it is in UTC.
+"""
 
 
-def require_whole_days(since: datetime, until: datetime) -> None:
-    """Raise ConfigurationError unless [since, until) is one or more whole days of UTC."""
-    if since >= until or since.time() != time() or until.time() != time():
+def whole_days(since: datetime, until: datetime, shop: Shop) -> tuple[datetime, datetime]:
+    """Return both on the shop's clock; ConfigurationError unless [since, until) is one or more whole days of it."""
+    clock = shop.calendar.clock
+    if since >= until or not clock.is_midnight(since) or not clock.is_midnight(until):
         raise ConfigurationError(
-            f"since={since.isoformat()} until={until.isoformat()} do not span whole days of UTC; "
+            f"since={since.isoformat()} until={until.isoformat()} do not span whole days of {clock.zone}; "
             "give two dates; the second one itself is not landed"
         )
+    return clock.local(since), clock.local(until)
 
 
-def days_of(since: datetime, until: datetime) -> list[date]:
-    """Return the days of [since, until), two midnights, oldest first."""
-    return [(since + timedelta(days=number)).date() for number in range((until - since).days)]
-
-
-def landed_as_of(as_of: datetime | None, lake: Lake, shop: Shop) -> datetime:
+def landed_as_of(as_of: datetime | None, lake: Lake, shop: Shop, *, live: bool = False) -> datetime:
     """
-    Return *as_of*, or the end of the newest landed day when nobody gave one: the data choose, never the clock.
+    Return *as_of* on the shop's clock, or the end of the newest landed day when nobody gave one: the data choose.
+
+    Whoever makes lists that may go *live* reads no further than the data go: lists of a later day would hide those of
+    the days between.
 
     Raises:
-        NotEnoughDataError: nothing is landed, or more open days before *as_of* are missing than the shop tolerates.
+        NotEnoughDataError: nothing is landed, or more open days before *as_of* are missing than are tolerated.
     """
+    calendar = shop.calendar
     newest = lake.newest_day("interactions")
     if newest is None:
         raise NotEnoughDataError(f"nothing is landed for shop {shop.name!r}; run ingest first")
+    end = newest + timedelta(days=1)
     if as_of is None:
-        return datetime.combine(newest + timedelta(days=1), time(), tzinfo=UTC)
-    missing = shop.calendar.open_days(newest + timedelta(days=1), as_of.date())
-    if len(missing) > shop.training.max_staleness_days:
+        return calendar.start_of(end)
+    missing = calendar.open_days(end, calendar.clock.day_from(as_of))
+    tolerated = 0 if live else shop.training.max_staleness_days
+    if len(missing) > tolerated:
         raise NotEnoughDataError(
-            f"as_of={as_of.date()} but the newest landed day is {newest}: {len(missing)} open days are missing, "
-            f"{shop.training.max_staleness_days} are tolerated; land them, or give as_of={newest + timedelta(days=1)}"
+            f"as_of={calendar.day_of(as_of)} but the newest landed day is {newest}: {len(missing)} open days are "
+            f"missing, {tolerated} are tolerated; land them, or give as_of={end}"
         )
-    return as_of
+    return calendar.clock.local(as_of)

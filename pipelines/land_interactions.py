@@ -10,28 +10,20 @@ Re-run: safe; landing an interval again replaces exactly its days, and a refused
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from pyspark.sql import Observation, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from pipelines import wiring
-from pipelines.instants import Instant, days_of, require_whole_days
-from refit.catalogue import catalogue_parameters, tell_values_lost, values_lost
-from refit.columns import Columns
+from pipelines.instants import Instant, whole_days
 from refit.config import Shop
-from refit.errors import ConfigurationError
-from refit.intakes import events_of, keep_consenting
 from refit.interfaces import Validator
 from refit.lake import Lake
-from refit.landing import staging
-from refit.pseudonyms import PseudonymKey, pseudonymise
-from refit.settling import Settlement, Totals, tell_losses, totals
-from refit.sources import Warehouse, explained
-from refit.suites import Inspection
+from refit.lander import Lander
+from refit.pseudonyms import PseudonymKey
+from refit.settling import Totals
+from refit.sources import Warehouse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,49 +59,24 @@ def run(
     lake: Lake,
     validator: Validator,
 ) -> Receipt:
-    """Land [since, until), two midnights of UTC."""
-    require_whole_days(since, until)
-    lake.require_key(key)
-    open_days, landing = shop.calendar.open_days(since.date(), until.date()), uuid4().hex[:12]
-    span: dict[str, Any] = {"since": str(since.date()), "until": str(until.date()), "open_days": len(open_days)}
-    if not open_days:
-        return Receipt(**span, warnings=["the shop is closed on every day of the interval; nothing was expected"])
-    tables, read = partial(warehouse.read, since=since, until=until), Observation("read")
-    inspection = Inspection(validator, suites, f"{since.date()} to {until.date()}")
-    what = f"landing {since.date()} of {shop.name!r}"
-    with explained(what, warehouse.source_of), staging(spark, lake, landing) as stage:
-        settlement = Settlement(stage, shop, days_of(since, until), inspection)
-        everybody, catalogue, events = tables("users"), tables("items"), tables("interactions")
-        if catalogue is None or events is None:
-            raise ConfigurationError(f"shop {shop.name!r} maps no items or no interactions; add the SQL")
-        items = stage.snapshot("items", catalogue, until)
-        inspection.look("items", items, catalogue_parameters(shop))
-        if before := lake.snapshot("items", until):
-            lost = values_lost(lake.read(spark, "items", [before]), items)
-            inspection.warnings += tell_values_lost(lost, before.day)
-        judged = settlement.judged(events_of(events, since, until), items)
-        # Ids were judged as they came; from here on there are only pseudonyms.
-        events = pseudonymise(judged, key).observe(read, F.count(F.lit(1)).alias("rows"))
-        if everybody is not None:
-            inspection.look("users", everybody, {})
-            people = stage.snapshot("users", pseudonymise(everybody.where(Columns.CONSENT), key), until)
-            events = keep_consenting(events, people)
-        inspection.refuse()
-        days = settlement.settle(stage.intake(events))
-        not_filed = stage.show(key=key)
-    sums = totals(days)
+    """Land [since, until), two midnights of the shop's clock."""
+    calendar, (since, until) = shop.calendar, whole_days(since, until, shop)
+    lander = Lander(shop=shop, warehouse=warehouse, key=key, suites=suites, spark=spark, lake=lake, validator=validator)
+    outcome = lander.land(since, until)
     return Receipt(
-        **span,
-        **asdict(sums),
-        landing=landing,
-        items=stage.rows("items"),
-        people=stage.rows("users") if everybody is not None else None,
-        withheld=int(read.get["rows"]) - sums.rows_in,
-        digest=stage.digest("interactions"),
-        not_filed=not_filed,
-        checks=len(inspection.checks),
-        report=settlement.reports.address(landing, days[-1].day),
-        warnings=[*inspection.warnings, *tell_losses(sums)],
+        **asdict(outcome.sums),
+        since=str(calendar.day_of(since)),
+        until=str(calendar.day_of(until)),
+        open_days=len(calendar.open_days(calendar.day_of(since), calendar.day_of(until))),
+        landing=outcome.landing,
+        items=outcome.items,
+        people=outcome.people,
+        withheld=outcome.withheld,
+        digest=outcome.digest,
+        not_filed=list(outcome.not_filed),
+        checks=outcome.checks,
+        report=outcome.report,
+        warnings=list(outcome.warnings),
     )
 
 

@@ -14,13 +14,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 _LOG = logging.getLogger("refit.step")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
-_REFUSED = 2
+_REFUSED, _NOT_YET = 2, 3
 _SECONDS_TO_DIE = 15
 _NOISE = ("WARNING: Using incubator modules", "netlib-blas:", "netlib-lapack:")
 """What the JVM says on every start and nobody can act on."""
@@ -34,12 +35,17 @@ class StepRefusedError(Exception):
     """A step refused with a sentence; trying again changes nothing."""
 
 
+class StepNotYetError(Exception):
+    """A step refused for want of data that may still be on their way."""
+
+
 def run_step(name: str, **values: Any) -> dict[str, Any]:
     """
     Run `python -m pipelines NAME key=value ...`, stream its log, and return its receipt.
 
     Raises:
         StepRefusedError: the step refused; the message is its sentence.
+        StepNotYetError: the step refused for want of data that may still come; the message is its sentence.
         StepFailedError: the step ended in any other way.
     """
     _die_with_parent(signal.SIGKILL)
@@ -79,12 +85,32 @@ def run_step(name: str, **values: Any) -> dict[str, Any]:
             raise
         if code == _REFUSED:
             raise StepRefusedError(said or last)
+        if code == _NOT_YET:
+            raise StepNotYetError(said or last)
         if code:
             raise StepFailedError(f"{name} {_end(code)}: {said or last}")
         receipt: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
         for key, value in receipt.items():
             _LOG.info("%s: %s", key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         return receipt
+
+
+def run_step_when_there(name: str, *, give_up: str, **values: Any) -> dict[str, Any] | None:
+    """
+    Run a step like `run_step`, and return None while its data are not there; *give_up* is an ISO 8601 instant.
+
+    Raises:
+        StepRefusedError: the step refused, or its data are not there although *give_up* is over; empty: at once.
+        StepFailedError: the step ended in any other way.
+    """
+    try:
+        return run_step(name, **values)
+    except StepNotYetError as late:
+        if give_up and datetime.now(UTC) < datetime.fromisoformat(give_up):
+            _LOG.info("not there yet, tried again until %s ([calendar] wait_hours): %s", give_up, late)
+            return None
+        waited = f"; it was waited for until {give_up} ([calendar] wait_hours)" if give_up else ""
+        raise StepRefusedError(f"{late}{waited}") from late
 
 
 def _end(code: int) -> str:

@@ -72,7 +72,7 @@ def run(
     With *tuned* the settings of each model are searched for, as the loop does, from those of shop.toml on; without it
     all models have these settings, and what one search takes is counted for each retraining.
     """
-    until = landed_as_of(until, lake, shop)
+    since, until = shop.calendar.clock.local(since), landed_as_of(until, lake, shop)
     if every_days < 1 or judged_days < 1 or since + timedelta(days=every_days) > until:
         raise ConfigurationError(
             f"since={since.date()} until={until.date()} every_days={every_days} judged_days={judged_days} leave "

@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipelines import wiring
-from pipelines.instants import Instant, require_whole_days
+from pipelines.instants import Instant, whole_days
 from refit.columns import Columns
 from refit.config import Shop
 from refit.consent import consenting
@@ -51,8 +51,8 @@ class Receipt(Totals):
 def run(
     since: Instant, until: Instant, *, shop: Shop, suites: Path, spark: SparkSession, lake: Lake, validator: Validator
 ) -> Receipt:
-    """Replay the quarantine of [since, until), two midnights of UTC."""
-    require_whole_days(since, until)
+    """Replay the quarantine of [since, until), two midnights of the shop's clock."""
+    since, until = whole_days(since, until, shop)
     span: dict[str, Any] = {"since": str(since.date()), "until": str(until.date())}
     apart = {entry.day: entry.rows for entry in lake.days("quarantine", since, until) if entry.rows}
     intakes = [entry for entry in lake.days("intake", since, until) if entry.day in apart]

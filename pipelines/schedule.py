@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from pipelines.settings import read_settings
+from refit.clocks import ShopClock
 from refit.errors import ConfigurationError
 from refit.texts import read_text
 
@@ -17,12 +19,22 @@ CHAMPION = "refit_champion"
 DECISIONS = "refit_decisions"
 """Asset: somebody has answered for a challenger in MLflow."""
 
+_LATER = 3
+"""Hours from the end of a day's data to the weekly retraining, which is not to meet the landing."""
+_WAIT_HOURS = 6.0
+"""As `refit.config` has it, whose import would cost every parse of a DAG more than the rest of it."""
+
 
 @dataclass(frozen=True)
 class Schedule:
-    """Between which instants runs are scheduled, and how long a person may think."""
+    """When runs are scheduled, by the shop's clock, and how long a person may think."""
 
     shop: str
+    clock: ShopClock
+    lands_after: time
+    """When the day before is complete."""
+    wait: timedelta
+    """So long after that `ingest` waits for a day that is not there."""
     first: datetime
     """The first day of the shop: a run for an earlier day would end green without having done anything."""
     start: datetime
@@ -30,6 +42,29 @@ class Schedule:
     approval: timedelta
     approvers: tuple[str, ...]
     """Who may answer; empty: whoever Airflow lets."""
+
+    @property
+    def daily(self) -> str:
+        """The end of each data interval, in the words of cron: when a day is complete."""
+        return f"{self.lands_after.minute} {self.lands_after.hour} * * *"
+
+    @property
+    def weekly(self) -> str:
+        """The same three hours later on Mondays, when Sunday has been landed."""
+        return f"{self.lands_after.minute} {self.lands_after.hour + _LATER} * * 1"
+
+    def day_of(self, instant: datetime) -> str:
+        """Return the day of *instant* by the shop's clock, as a step takes it."""
+        return self.clock.day_of(instant).isoformat()
+
+    def give_up(self, instant: datetime) -> str:
+        """Return when a run that is due at *instant* waits no longer for its day."""
+        return (instant + self.wait).isoformat()
+
+    @property
+    def filters(self) -> dict[str, Callable[[datetime], str]]:
+        """What templates of DAGs call: `shop_day` and `give_up`."""
+        return {"shop_day": self.day_of, "give_up": self.give_up}
 
     @property
     def assigned_users(self) -> list[dict[str, str]] | None:
@@ -47,15 +82,29 @@ def read_schedule() -> Schedule:
     calendar = shop["calendar"]
     first = _day("REFIT_SCHEDULE_FROM", settings.schedule_from) or calendar["first_day"]
     last = _day("REFIT_SCHEDULE_UNTIL", settings.schedule_until) or calendar.get("last_day")
+    clock, moment = ShopClock(calendar.get("time_zone", "UTC")), _moment(calendar.get("lands_after", time()))
     return Schedule(
         shop=settings.shop,
-        first=datetime.combine(min(first, calendar["first_day"]), time(), tzinfo=UTC),
-        start=datetime.combine(first, time(), tzinfo=UTC),
-        # The run that lands the last day has that day as its data interval.
-        end=datetime.combine(last, time(), tzinfo=UTC) if last else None,
+        clock=clock,
+        lands_after=moment,
+        wait=timedelta(hours=calendar.get("wait_hours", _WAIT_HOURS)),
+        first=clock.start_of(min(first, calendar["first_day"])),
+        start=clock.start_of(first),
+        # The run that lands the last day has that day as the beginning of its data interval.
+        end=clock.at(last, moment) if last else None,
         approval=timedelta(hours=settings.approval_hours),
         approvers=tuple(shop.get("approval", {}).get("approvers", ())),
     )
+
+
+def _moment(written: str | time) -> time:
+    try:
+        moment = time.fromisoformat(written) if isinstance(written, str) else written
+    except ValueError as error:
+        raise ConfigurationError(f'calendar.lands_after = {written!r} is no time; write e.g. "03:30"') from error
+    if moment > time(23 - _LATER):
+        raise ConfigurationError(f"calendar.lands_after = {moment} is too late; write a time up to {23 - _LATER}:00")
+    return moment
 
 
 def _day(name: str, text: str) -> date | None:

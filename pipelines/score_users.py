@@ -69,7 +69,7 @@ def run(
     """Score everybody as of *as_of*; with *unless_live* only if the live lists are made from something else."""
     champion = None
     if log.newest() or registry.champion():
-        as_of = landed_as_of(as_of, lake, shop)
+        as_of = landed_as_of(as_of, lake, shop, live=True)
         champion = serving_champion(registry, log, as_of)
     if champion is None or as_of is None:
         return Receipt(scored=False, why="the shop has no champion yet")
@@ -77,7 +77,7 @@ def run(
     if unless_live and is_live(open_store(), inputs):
         return Receipt(scored=False, why="the live lists are made from all that is there already")
     model = load_verified(tracker, champion)
-    run_date = as_of.date().isoformat()
+    run_date = shop.calendar.day_of(as_of).isoformat()
     prefix = addresses.batch(run_date, made_by.batch)
     batch = Batch(prefix, champion.version, run_date)
     records, stocked = score_as_of(

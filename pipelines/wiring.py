@@ -80,7 +80,7 @@ def lake() -> Lake:
         store = S3ObjectStore.connect(root, endpoint=settings().s3_endpoint)
     else:
         store = FolderObjectStore(Path(root))
-    return Lake(root=root, catalog=LAKE_CATALOG, store=store)
+    return Lake(root=root, catalog=LAKE_CATALOG, store=store, clock=shop().calendar.clock)
 
 
 def lists_opener() -> Callable[[], ObjectStore]:

@@ -34,12 +34,15 @@ def inputs_as_of(lake: Lake, shop: Shop, as_of: datetime) -> dict[str, Any]:
     """
     Return what the list gate must know of the data behind lists, as plain JSON values, from the catalogue alone.
 
-    `newest_event_day` is the last day before *as_of* with an event, null without any; `stale_days` the open days since
-    then; `eligible` the people who may be served, null for a shop without a users table; `rules` a digest of `[lists]`.
+    `newest_event_day` is the last day before *as_of* with an event, or that was landed in a shop where empty days are
+    normal, null without any; `stale_days` the open days since then; `eligible` the people who may be served, null for a
+    shop without a users table; `rules` a digest of `[lists]`.
     """
     people = lake.snapshot("users", as_of)
-    newest = max((date.fromisoformat(day.day) for day in days_before(lake, as_of) if day.rows), default=None)
-    missing = None if newest is None else shop.calendar.open_days(newest + timedelta(days=1), as_of.date())
+    known = [day.day for day in days_before(lake, as_of) if day.rows or shop.calendar.empty_days_are_normal]
+    newest = max(map(date.fromisoformat, known), default=None)
+    today = shop.calendar.day_of(as_of)
+    missing = None if newest is None else shop.calendar.open_days(newest + timedelta(days=1), today)
     return {
         "newest_event_day": None if newest is None else newest.isoformat(),
         "stale_days": None if missing is None else len(missing),
@@ -84,7 +87,7 @@ def everybody_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime
     """Return the history of each person who may be served, as `refit.people.everybody` describes it."""
     pairs = person_item_pairs(
         history_before(spark, lake, shop, as_of),
-        since=as_of - shop.training.window,
+        since=shop.calendar.clock.back(as_of, shop.training.window_days),
         as_of=as_of,
         events=shop.serving_events,
         confidence=shop.confidence,
@@ -100,7 +103,7 @@ def catalogue_as_of(spark: SparkSession, lake: Lake, as_of: datetime) -> DataFra
 
 def touches_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> Touches:
     """Return who touched what in the shop's recent days before *as_of*; only these days are read."""
-    since = as_of - timedelta(days=shop.lists.recent_days)
+    since = shop.calendar.clock.back(as_of, shop.lists.recent_days)
     days = lake.days("interactions", since, as_of)
     if not any(day.path for day in days):
         return Touches()

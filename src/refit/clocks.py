@@ -7,7 +7,7 @@ A day has 23 or 25 hours when the clock is changed, so days are counted on the c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -15,11 +15,13 @@ from zoneinfo import ZoneInfo
 @dataclass(frozen=True)
 class ShopClock:
     """
-    A clock in *zone*, a name of the IANA database. Instants that it takes are aware; those that it gives are in UTC.
+    A clock in *zone*, a name of the IANA database. Instants that it takes are aware, those that it gives are its own.
+
+    What it gives shows the date and the time of the clock, and n days before or after it are days of the clock.
 
     >>> auckland = ShopClock("Pacific/Auckland")
     >>> auckland.start_of(date(2026, 1, 12)).isoformat()
-    '2026-01-11T11:00:00+00:00'
+    '2026-01-12T00:00:00+13:00'
     >>> auckland.day_of(datetime(2026, 1, 11, 20, 30, tzinfo=UTC))
     datetime.date(2026, 1, 12)
     """
@@ -27,19 +29,20 @@ class ShopClock:
     zone: str = "UTC"
 
     @cached_property
-    def _info(self) -> ZoneInfo:
-        return ZoneInfo(self.zone)
+    def _info(self) -> tzinfo:
+        return UTC if self.zone == "UTC" else ZoneInfo(self.zone)
 
     def at(self, day: date, moment: time) -> datetime:
         """Return when the clock first shows *moment* on *day*; a time that it skips is told as if it went on."""
-        return datetime.combine(day, moment, tzinfo=self._info).astimezone(UTC)
+        # By way of UTC, so that what it shows is a time that it really shows.
+        return self.local(datetime.combine(day, moment, tzinfo=self._info).astimezone(UTC))
 
     def start_of(self, day: date) -> datetime:
         """Return the first moment of *day*."""
         return self.at(day, time())
 
     def local(self, instant: datetime) -> datetime:
-        """Return *instant* as the clock shows it, with its offset."""
+        """Return *instant* as the clock shows it."""
         return instant.astimezone(self._info)
 
     def day_of(self, instant: datetime) -> date:
@@ -54,16 +57,23 @@ class ShopClock:
         """Return whether a day begins at *instant*."""
         return instant == self.start_of(self.day_of(instant))
 
+    def day_from(self, instant: datetime) -> date:
+        """Return the first day that has no moment before *instant*."""
+        day = self.day_of(instant)
+        return day if self.is_midnight(instant) else day + timedelta(days=1)
+
     def days(self, since: datetime, until: datetime) -> list[date]:
         """Return the days that begin in [*since*, *until*), oldest first; both are first moments of days."""
         first = self.day_of(since)
         return [first + timedelta(days=n) for n in range((self.day_of(until) - first).days)]
 
     def back(self, instant: datetime, days: int) -> datetime:
-        """Return when the clock showed the same time *days* days before *instant*."""
+        """Return when the clock showed the same time *days* days before *instant*; a day's beginning stays one."""
         shown = self.local(instant)
+        if self.is_midnight(instant):  # which is not 00:00 where summer time begins at midnight
+            return self.start_of(shown.date() - timedelta(days=days))
         moved = datetime.combine(shown.date() - timedelta(days=days), shown.time(), tzinfo=self._info)
-        return moved.astimezone(UTC)
+        return self.local(moved.astimezone(UTC))
 
     def read(self, text: str) -> datetime:
         """
@@ -73,4 +83,4 @@ class ShopClock:
             ValueError: *text* is no date and no instant.
         """
         parsed = datetime.fromisoformat(text.strip())
-        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=self._info)).astimezone(UTC)
+        return self.local((parsed if parsed.tzinfo else parsed.replace(tzinfo=self._info)).astimezone(UTC))

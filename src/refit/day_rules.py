@@ -8,6 +8,7 @@ from typing import Any
 
 from refit.interfaces import Check
 from refit.ledgers import DayLedger
+from refit.volumes import last_hour
 
 _SHOWN = 5
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -16,7 +17,7 @@ _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
 def tell_days(check: Check, suite: Mapping[str, Any], days: Sequence[DayLedger], judged: int) -> str:
     """Return one sentence on a rule of *suite* that *days*, of all that were *judged*, break."""
     limits = next(rule["kwargs"] for rule in suite["expectations"] if rule["name"] == check.name)
-    shares = check.column != "kept_when_open"
+    shares = check.column not in {"kept_when_open", "kept_when_closed"}
     allowed = " and ".join(
         f"{word} {f'{limits[key]:.0%}' if shares else f'{limits[key]:,}'}"
         for word, key in (("at least", "min_value"), ("at most", "max_value"))
@@ -28,7 +29,7 @@ def tell_days(check: Check, suite: Mapping[str, Any], days: Sequence[DayLedger],
 
 
 def _tell(day: DayLedger, column: str | None) -> str:
-    if column == "kept_when_open":
+    if column in {"kept_when_open", "kept_when_closed"}:
         return f"{day.day} has {day.kept:,} events"
     if column == "share_lost":
         return (
@@ -41,8 +42,13 @@ def _tell(day: DayLedger, column: str | None) -> str:
             f"of {day.day} cleaning leaves out {left:,} of {day.rows_in:,} events, {day.share_removed:.1%}: "
             f"{counted(day.removed)}"
         )
-    if column == "weekday_ratio" and day.weekday_ratio is not None:
-        weekday = _WEEKDAYS[date.fromisoformat(day.day).weekday()]
+    weekday = _WEEKDAYS[date.fromisoformat(day.day).weekday()]
+    if (column or "").startswith("silent_share") and day.silent_share is not None:
+        return (
+            f"{day.day} has no event after {last_hour(day.hours):02d}:59, and at least {day.silent_share:.0%} of "
+            f"a {weekday} usually comes later"
+        )
+    if (column or "").startswith("weekday_ratio") and day.weekday_ratio is not None:
         usual = f"{day.weekday_ratio:.0%} of the usual {day.weekday_median:,.0f} of a {weekday}"
         return f"{day.day} has {day.kept:,} events, {usual}"
     return day.day

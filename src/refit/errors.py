@@ -19,6 +19,18 @@ class DataRefusedError(RefitError):
     """Data broke a critical rule; nothing of it has become visible."""
 
 
+class NotThereYetError(RefitError):
+    """Data are missing that may still be on their way; the same call may succeed later."""
+
+
+class DayNotThereError(DataRefusedError, NotThereYetError):
+    """A day has no events, or not yet all of them; nothing of it has become visible."""
+
+
+class FileNotThereError(SourceError, NotThereYetError):
+    """A source has no file for the asked days."""
+
+
 class NotEnoughDataError(RefitError):
     """A sample is too small for what was asked of it."""
 

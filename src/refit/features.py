@@ -10,12 +10,13 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from refit.clock_columns import clock_day, clock_time
 from refit.columns import Columns
 from refit.config import Drift, Events
 from refit.errors import ConfigurationError
 
 DAY = "day"
-"""Days since 1970-01-01, UTC."""
+"""Days since 1970-01-01 by the shop's clock."""
 WEEKDAY, TOP_ITEM, NEW_ITEMS, NEW_PEOPLE = "weekday", "top_item", "new_items", "new_people"
 BY_ITEM = (Columns.CATEGORY, TOP_ITEM)
 """Categories that the item alone decides."""
@@ -50,7 +51,7 @@ def event_features(
     `weekday`, always 0, since the day says which weekday it was, and `new_items`, 1 for an item that is not *known*.
 
     *catalogue* has one row per item with its price and category, *known* one per item of the model; None: all are.
-    Hours are those of the shop's clock in *time_zone*, so that the change to summer time is no drift; days are of UTC.
+    Hours and days are those of the shop's clock in *time_zone*, so that the change to summer time is no drift.
     With *names* the categories of `BY_ITEM` are no strings but places in their names, counted from 1, 0 for any other
     name and null for none: they are then looked up once per item instead of once per event.
 
@@ -59,9 +60,8 @@ def event_features(
     Raises:
         ConfigurationError: a feature is neither known here nor a column of *interactions*, or a number can be none.
     """
-    clock = F.col(Columns.EVENT_TIME) if time_zone == "UTC" else F.from_utc_timestamp(Columns.EVENT_TIME, time_zone)
     own: dict[str, Column] = {
-        "hour": F.hour(clock),
+        "hour": F.hour(clock_time(F.col(Columns.EVENT_TIME), time_zone)),
         Columns.PRICE: _paid(interactions),
         Columns.CATEGORY: F.col(_LISTED_CATEGORY),
         TOP_ITEM: F.col(Columns.ITEM) if names is None else F.coalesce(F.col(_TOP), F.lit(0)),
@@ -89,7 +89,7 @@ def event_features(
     joined = interactions.join(F.broadcast(shelf), Columns.ITEM, "left")
     kind = "string" if names is None else "int"
     return joined.select(
-        _day(),
+        day_number_of(Columns.EVENT_TIME, time_zone).alias(DAY),
         *[own.get(name, F.col(f"`{name}`")).try_cast("double").alias(name) for name in drift.numbers],
         *[own.get(name, F.col(f"`{name}`")).cast(kind if name in BY_ITEM else "string").alias(name) for name in wanted],
         F.lit(0).alias(WEEKDAY),
@@ -102,9 +102,12 @@ def place_in(names: Sequence[str], name: Column) -> Column:
     return F.array_position(F.array(*map(F.lit, names)).cast("array<string>"), name).cast("int")
 
 
-def person_days(interactions: DataFrame, catalogue: DataFrame, drift: Drift, events: Events) -> DataFrame:
+def person_days(
+    interactions: DataFrame, catalogue: DataFrame, drift: Drift, events: Events, *, time_zone: str = "UTC"
+) -> DataFrame:
     """
-    Return one row per person and day with events: user_id, `day`, recency, frequency, monetary.
+    Return one row per person and day of the clock in *time_zone* with events: user_id, `day`, recency, frequency,
+    monetary.
 
     Over the `drift.activity_days` days that end with the day itself: `frequency` counts days with events and `monetary`
     sums value * price of the events that count as success, 0 without any; `recency` is the number of days since the
@@ -118,7 +121,8 @@ def person_days(interactions: DataFrame, catalogue: DataFrame, drift: Drift, eve
     success = F.col(Columns.EVENT_TYPE).isin(*events.relevant)
     paid = _paid(interactions).try_cast("double")
     spent = F.when(success, F.col(Columns.VALUE) * paid).otherwise(0.0)
-    daily = source.groupBy(Columns.USER, _day()).agg(F.sum(spent).alias(_MONEY))
+    day = day_number_of(Columns.EVENT_TIME, time_zone).alias(DAY)
+    daily = source.groupBy(Columns.USER, day).agg(F.sum(spent).alias(_MONEY))
     by_day = Window.partitionBy(Columns.USER).orderBy(DAY)
     lately = by_day.rangeBetween(1 - drift.activity_days, Window.currentRow)
     gap = F.col(DAY) - F.lag(DAY).over(by_day)
@@ -158,13 +162,15 @@ def _with_ids(catalogue: DataFrame, known: DataFrame | None, popular: Sequence[s
     return shelf.join(ids, Columns.ITEM, "full")
 
 
-def first_days(history: DataFrame, key: str) -> DataFrame:
+def first_days(history: DataFrame, key: str, *, time_zone: str = "UTC") -> DataFrame:
     """Return one row per *key* (a person or an item) in *history*: the key and `first`, its first day."""
-    return history.groupBy(key).agg(F.unix_date(F.to_date(F.min(Columns.EVENT_TIME))).alias("first"))
+    first = F.min(Columns.EVENT_TIME).alias("_first")
+    return history.groupBy(key).agg(first).select(key, day_number_of("_first", time_zone).alias("first"))
 
 
-def _day() -> Column:
-    return F.unix_date(F.to_date(Columns.EVENT_TIME)).alias(DAY)
+def day_number_of(instant: str, time_zone: str) -> Column:
+    """Return the day of column *instant* by a clock in *time_zone*, in days since 1970-01-01."""
+    return F.unix_date(clock_day(F.col(instant), time_zone))
 
 
 def _paid(interactions: DataFrame) -> Column:

@@ -7,15 +7,17 @@ from datetime import datetime
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from refit.clock_columns import clock_day
+from refit.clocks import ShopClock
 from refit.columns import Columns
 
 _AROUND = "INTERVAL 14 HOURS"
 """No clock on earth is further from UTC, so the file of a local day holds nothing further from that day."""
 
 
-def events_of(events: DataFrame, since: datetime, until: datetime) -> DataFrame:
+def events_of(events: DataFrame, since: datetime, until: datetime, clock: ShopClock | None = None) -> DataFrame:
     """
-    Return the *events* that belong to [since, until), two midnights of UTC, each with its `event_date`.
+    Return the *events* that belong to [since, until), two midnights of *clock* (UTC), each with its `event_date`.
 
     An event whose time is missing, or is further from the day of its file than any clock explains, is filed under the
     day of its file, or under the first day where files have none: it must be counted somewhere, and only once.
@@ -25,8 +27,9 @@ def events_of(events: DataFrame, since: datetime, until: datetime) -> DataFrame:
         time < F.date_add(file_day, 1).cast("timestamp") + F.expr(_AROUND)
     )
     lost = time.isNull() | (file_day.isNotNull() & ~near)
-    first, end = F.lit(since.date()), F.lit(until.date())
-    day = F.when(lost, F.coalesce(file_day, first)).otherwise(F.to_date(time))
+    clock = clock or ShopClock()
+    first, end = F.lit(clock.day_of(since)), F.lit(clock.day_of(until))
+    day = F.when(lost, F.coalesce(file_day, first)).otherwise(clock_day(time, clock.zone))
     dated = events.withColumn(Columns.EVENT_DATE, day)
     # The plain comparison is what a source can push down to its own storage.
     mine = (time >= F.lit(since)) & (time < F.lit(until))

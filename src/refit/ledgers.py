@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from statistics import median
@@ -12,12 +12,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from refit.cleaning import KEPT, QUARANTINED
 from refit.config import Shop
+from refit.volumes import FEWEST_WEEKS, likely, silent_share
 
-_FEWEST_WEEKS = 3
-"""A median of fewer weeks says nothing about what is usual."""
 LEDGER = (
-    "day string, rows_in long, kept long, kept_when_open long, quarantined long, "
-    "share_lost double, share_removed double, weekday_median double, weekday_ratio double"
+    "day string, rows_in long, kept long, kept_when_open long, kept_when_closed long, quarantined long, "
+    "share_lost double, share_removed double, weekday_median double, "
+    "weekday_ratio double, weekday_ratio_low double, weekday_ratio_high double, "
+    "silent_share double, silent_share_of_newest double"
 )
 """Columns by which the suite of days judges."""
 
@@ -27,7 +28,7 @@ class DayLedger:
     """One day of events. `rows_in == quarantined + sum(removed) + kept`."""
 
     day: str
-    """YYYY-MM-DD, in UTC."""
+    """YYYY-MM-DD, by the shop's clock."""
     rows_in: int
     """Events that were read for the day, of people who consent."""
     quarantined: int
@@ -41,6 +42,10 @@ class DayLedger:
     kept: int
     weekday_median: float | None = None
     """Median of the events kept on the same weekday of the weeks before; None with too few of them."""
+    hours: tuple[int, ...] = ()
+    """Events kept in each hour of the shop's clock, from 0 to 23; empty for a ledger without them."""
+    silent_share: float | None = None
+    """Share of such a weekday that usually comes after the hour of the last event, as `refit.volumes` tells it."""
 
     @property
     def share_lost(self) -> float:
@@ -57,6 +62,14 @@ class DayLedger:
         """Events kept over the median of the same weekday."""
         return self.kept / self.weekday_median if self.weekday_median else None
 
+    @property
+    def likely_ratios(self) -> tuple[float, float] | None:
+        """Between which ratios to the median of the weekday the day lies if its events came by chance."""
+        if not self.weekday_median:
+            return None
+        low, high = likely(self.kept)
+        return low / self.weekday_median, high / self.weekday_median
+
     def as_record(self) -> dict[str, Any]:
         """Return the ledger as plain JSON values."""
         return asdict(self)
@@ -64,7 +77,7 @@ class DayLedger:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> DayLedger:
         """Return the ledger that `as_record` wrote."""
-        return cls(**record)
+        return cls(**{**record, "hours": tuple(record.get("hours", ()))})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +94,28 @@ class Example:
 
 Counts = Mapping[str, Mapping[str, int]]
 """Day -> what is counted -> events."""
+Hours = Mapping[str, Sequence[int]]
+"""Day -> events of each hour of the shop's clock, from 0 to 23."""
 
 
-def ledgers(counts: Counts, broken: Counts, changed: Counts, before: Mapping[str, int], shop: Shop) -> list[DayLedger]:
+def ledgers(
+    counts: Counts,
+    broken: Counts,
+    changed: Counts,
+    before: Mapping[str, int],
+    shop: Shop,
+    *,
+    hours: Hours | None = None,
+    hours_before: Hours | None = None,
+) -> list[DayLedger]:
     """
     Return the ledger of each day of *counts* (day -> fate -> events), oldest first.
 
-    *before* says how many events earlier days kept; what is usual on a day is told from days before it alone.
+    *before* says how many events earlier days kept, *hours* and *hours_before* in which hours the days themselves and
+    earlier ones kept them; what is usual on a day is told from days before it alone.
     """
+    hours = hours or {}
+    known = {**(hours_before or {}), **hours}
     kept = {**before, **{day: fates.get(KEPT, 0) for day, fates in counts.items()}}
     return [
         DayLedger(
@@ -100,6 +127,11 @@ def ledgers(counts: Counts, broken: Counts, changed: Counts, before: Mapping[str
             changed=dict(changed.get(day, {})),
             kept=fates.get(KEPT, 0),
             weekday_median=_usual(date.fromisoformat(day), kept, shop),
+            hours=tuple(hours.get(day, ())),
+            silent_share=silent_share(
+                hours.get(day, ()),
+                [known[week] for week in _weeks_before(date.fromisoformat(day), shop) if known.get(week)],
+            ),
         )
         for day, fates in sorted(counts.items())
     ]
@@ -112,26 +144,48 @@ def missing_days(days: Iterable[date], landed: Iterable[DayLedger]) -> list[DayL
     return [DayLedger(day=day.isoformat(), **nothing) for day in days if day.isoformat() not in known]
 
 
-def ledger_frame(spark: SparkSession, days: Iterable[DayLedger], shop: Shop) -> DataFrame:
-    """Return one row a day with the columns of LEDGER; `kept_when_open` is null on a day that the calendar closes."""
-    rows = [
-        (
-            ledger.day,
-            ledger.rows_in,
-            ledger.kept,
-            ledger.kept if shop.calendar.is_open(date.fromisoformat(ledger.day)) else None,
-            ledger.quarantined,
-            ledger.share_lost,
-            ledger.share_removed,
-            ledger.weekday_median,
-            ledger.weekday_ratio,
+def ledger_frame(
+    spark: SparkSession, days: Iterable[DayLedger], shop: Shop, *, newest: date | None = None
+) -> DataFrame:
+    """
+    Return one row a day with the columns of LEDGER.
+
+    A column is null where there is nothing to judge: `kept_when_open` on a day that the calendar closes, or that is
+    empty in a shop where that is normal, ratios and silent shares on a closed day or beside a median that is no
+    measure, and `silent_share_of_newest` on any other day than *newest*, the only one that may still be on its way.
+    """
+    rows = []
+    for ledger in days:
+        day = date.fromisoformat(ledger.day)
+        opened = shop.calendar.is_open(day)
+        expected = opened and (ledger.kept > 0 or not shop.calendar.empty_days_are_normal)
+        measured = expected and (ledger.weekday_median or 0.0) >= shop.validation.min_weekday_median
+        low, high = (ledger.likely_ratios if measured else None) or (None, None)
+        rows.append(
+            (
+                ledger.day,
+                ledger.rows_in,
+                ledger.kept,
+                ledger.kept if expected else None,
+                None if opened else ledger.kept,
+                ledger.quarantined,
+                ledger.share_lost,
+                ledger.share_removed,
+                ledger.weekday_median,
+                ledger.weekday_ratio if measured else None,
+                low,
+                high,
+                ledger.silent_share if expected else None,
+                ledger.silent_share if expected and day == newest else None,
+            )
         )
-        for ledger in days
-    ]
     return spark.createDataFrame(rows, LEDGER).coalesce(1)
 
 
+def _weeks_before(day: date, shop: Shop) -> list[str]:
+    return [(day - timedelta(weeks=n)).isoformat() for n in range(1, shop.validation.weekday_weeks + 1)]
+
+
 def _usual(day: date, kept: Mapping[str, int], shop: Shop) -> float | None:
-    weeks = (day - timedelta(weeks=n) for n in range(1, shop.validation.weekday_weeks + 1))
-    known = [kept[week.isoformat()] for week in weeks if kept.get(week.isoformat())]
-    return float(median(known)) if len(known) >= _FEWEST_WEEKS else None
+    known = [kept[week] for week in _weeks_before(day, shop) if kept.get(week)]
+    return float(median(known)) if len(known) >= FEWEST_WEEKS else None

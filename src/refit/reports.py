@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 
 from refit.config import Shop
 from refit.digests import canonical_json
@@ -27,11 +27,19 @@ class Reports:
     """Row rule -> why it stands."""
 
     def write(
-        self, landing: str, days: Sequence[DayLedger], inspection: Inspection, examples: Sequence[Example]
+        self,
+        landing: str,
+        days: Sequence[DayLedger],
+        inspection: Inspection,
+        examples: Sequence[Example],
+        earlier: Sequence[DayLedger],
     ) -> None:
-        """Write the ledgers and pages of *days*; they are history only once their landing is shown."""
+        """
+        Write the ledgers and pages of *days*; they are history only once their landing is shown.
+
+        *earlier* are the ledgers of the days before them.
+        """
         self.lake.store.create(self._ledgers(landing), canonical_json([day.as_record() for day in days]))
-        earlier = self.history(date.fromisoformat(days[0].day)) if days else []
         for place, day in enumerate(days):
             text = data_page(
                 shop_title=self.shop.title,
@@ -51,10 +59,10 @@ class Reports:
 
     def history(self, before: date) -> list[DayLedger]:
         """Return the ledgers of the current versions of the landed days in the 60 days before *before*."""
-        end = datetime.combine(before, time(), tzinfo=UTC)
+        since, end = self.lake.clock.span(before - _HISTORY, before)
         found: dict[str, dict[str, DayLedger]] = {}
         days = []
-        for entry in self.lake.days("interactions", end - _HISTORY, end):
+        for entry in self.lake.days("interactions", since, end):
             if entry.landing not in found:
                 stored = self.lake.store.get(self._ledgers(entry.landing))
                 records = json.loads(stored.content) if stored else []

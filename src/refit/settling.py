@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -19,6 +19,7 @@ from pyspark.sql.types import StructType
 
 from refit.cleaning import QUARANTINED, clean
 from refit.cleaning.fates import CHECKED_ONLY
+from refit.clock_columns import clock_time
 from refit.columns import Columns
 from refit.config import Shop
 from refit.day_rules import counted, tell_days
@@ -32,6 +33,7 @@ from refit.row_hashes import row_hashes
 from refit.row_rules import RowRule, count_broken, judged, row_rules
 from refit.suites import Inspection
 
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 EVENT_HASHES = ("event_hash", "event_hash_2")
 """Name an event: by its person and `events.key` where every part of the key is there, or else by all its columns."""
 
@@ -56,14 +58,19 @@ class Totals:
 def interval_parameters(shop: Shop, open_days: Sequence[date]) -> dict[str, Any]:
     """Return what the suite of interactions calls $PARAMETER when *open_days* are landed."""
     limits = shop.validation
+    expected = [] if shop.calendar.empty_days_are_normal else open_days
     return {
-        "min_rows": limits.min_rows_per_open_day * len(open_days),
+        "min_rows": limits.min_rows_per_open_day * len(expected),
         "max_value": limits.max_value,
         "max_item_id_length": limits.max_item_id_length,
         "item_id_pattern": limits.item_id_pattern,
         "event_types": shop.events.types,
         "event_key": [*EVENT_HASHES],
-        "fresh_after": datetime.combine(open_days[-1], time()),
+        # Without a day on which events are expected any event is fresh enough.
+        "fresh_after": (shop.calendar.start_of(expected[-1]) if expected else _EVER)
+        .astimezone(UTC)
+        .replace(tzinfo=None),
+        "time_zone": shop.calendar.zone,
     }
 
 
@@ -74,7 +81,7 @@ class Settlement:
     stage: Staging
     shop: Shop
     days: Sequence[date]
-    """Days of UTC that are landed, oldest first."""
+    """Days of the shop's clock that are landed, oldest first."""
     inspection: Inspection
 
     def judged(self, events: DataFrame, catalogue: DataFrame) -> DataFrame:
@@ -104,10 +111,12 @@ class Settlement:
         """
         weeks = timedelta(weeks=self.shop.validation.weekday_weeks)
         landed = self._landed(self.days[0] - weeks, self.days[-1])
+        earlier = self.reports.history(self.days[0])
         rows, every = intake.count(), len(self.days)
         fates = clean(intake, rows=rows, days=every, cleaning=self.shop.cleaning, events=self.shop.events)
         # A day that has no events any more must lose those that it had.
-        written = self.stage.fates(fates, [day for day in self.days if day.isoformat() in landed])
+        kept_days = self._open_days if self.shop.calendar.empty_days_are_normal else []
+        written = self.stage.fates(fates, [day for day in self.days if day.isoformat() in landed or day in kept_days])
         apart = written.rows.where(F.col(Columns.FATE) == QUARANTINED)
         days = ledgers(
             written.counts,
@@ -115,6 +124,8 @@ class Settlement:
             _changed(written),
             landed,
             self.shop,
+            hours=_hours(written, self.shop.calendar.zone),
+            hours_before={day.day: day.hours for day in earlier},
         )
         every_day = sorted([*days, *missing_days(self._open_days, days)], key=lambda day: day.day)
         kept = named_events(written.kept(), self._own(intake), self.shop.events.key)
@@ -123,9 +134,9 @@ class Settlement:
         examples = examples_of(written.rows)
         if self.inspection.reasons:
             bad = [day for day in every_day if day.day in refused] or every_day
-            self.reports.write(self.stage.landing, bad, self.inspection, examples)
+            self.reports.write(self.stage.landing, bad, self.inspection, examples, earlier)
             self.inspection.refuse(f"see {self.reports.address(self.stage.landing, bad[0].day)}")
-        self.reports.write(self.stage.landing, days, self.inspection, examples)
+        self.reports.write(self.stage.landing, days, self.inspection, examples, earlier)
         return days
 
     @property
@@ -139,7 +150,7 @@ class Settlement:
 
     def _landed(self, first: date, last: date) -> dict[str, int]:
         """Return the rows of the landed days from *first* to *last*."""
-        since, until = (datetime.combine(day, time(), tzinfo=UTC) for day in (first, last + timedelta(days=1)))
+        since, until = self.shop.calendar.clock.span(first, last + timedelta(days=1))
         return {entry.day: entry.rows for entry in self.stage.lake.days("interactions", since, until)}
 
     def _rules(self) -> list[RowRule]:
@@ -156,7 +167,9 @@ class Settlement:
         """Judge the ledgers and return the days that break a critical rule."""
         limits = self.shop.validation.model_dump()
         suite = self.inspection.suite("days", limits)
-        frame = ledger_frame(self.stage.spark, days, self.shop)
+        landed = self.stage.lake.newest_day("interactions")
+        newest = self.days[-1] if landed is None or landed <= self.days[-1] else None
+        frame = ledger_frame(self.stage.spark, days, self.shop, newest=newest)
         rules = row_rules(suite, severities=("critical", "warning"))
         by_name = {day.day: day for day in days}
         breaking: dict[str, list[DayLedger]] = {}
@@ -224,6 +237,16 @@ def _changed(written: Written) -> dict[str, dict[str, int]]:
     altered = written.kept().where(F.col(Columns.CHANGED).isNotNull())
     kinds = altered.select(Columns.EVENT_DATE, F.explode(Columns.CHANGED).alias("kind"))
     return _by_day(tuple(row) for row in kinds.groupBy(Columns.EVENT_DATE, "kind").count().collect())
+
+
+def _hours(written: Written, zone: str) -> dict[str, list[int]]:
+    """Return day -> events kept in each hour of a clock in *zone*."""
+    hour = F.hour(clock_time(F.col(Columns.EVENT_TIME), zone))
+    found: dict[str, list[int]] = {}
+    for day, number, count in written.kept().groupBy(Columns.EVENT_DATE, hour).count().collect():
+        if number is not None:  # a shop may keep events without a time, by rules of its own
+            found.setdefault(day.isoformat(), [0] * 24)[number] = count
+    return found
 
 
 def _by_day(counted: Iterable[tuple[Any, ...]]) -> dict[str, dict[str, int]]:

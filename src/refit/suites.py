@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from refit.columns import Columns
-from refit.errors import ConfigurationError, DataRefusedError
+from refit.errors import ConfigurationError, DataRefusedError, DayNotThereError
 from refit.interfaces import Check, Validator
 from refit.texts import read_text
 from refit.wrong_values import with_given
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _ABOUT_NOBODY = {Columns.ITEM, Columns.EVENT_TYPE}
 """Columns of interactions of which an example may stand in a log."""
+_NAMED = re.compile(r"\$\{(\w+)\}")
 
 
 class Rule(BaseModel):
@@ -35,6 +37,8 @@ class Rule(BaseModel):
     kwargs: dict[str, Any] = {}
     severity: Literal["critical", "warning"]
     why: Annotated[str, Field(min_length=10)]
+    may_come: bool = False
+    """Whether what is missing may still be on its way, so that waiting may mend it."""
 
 
 class Suite(BaseModel):
@@ -71,19 +75,30 @@ def load_suite(folder: Path, table: str) -> dict[str, Any]:
 
 
 def fill(suite: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *suite* with every $PARAMETER replaced; ConfigurationError when *parameters* lack one."""
+    """
+    Return *suite* with every $PARAMETER, and every ${name} within a query about rows, replaced.
+
+    Raises:
+        ConfigurationError: *parameters* lack one.
+    """
+
+    def given(rule: Mapping[str, Any], name: str) -> Any:
+        if name not in parameters:
+            raise ConfigurationError(
+                f"rule {rule['name']} of suite {suite['name']!r} asks for the parameter {name!r}, "
+                "which nobody gives; correct it"
+            )
+        return parameters[name]
+
     rules = []
     for rule in suite["expectations"]:
         arguments = dict(rule.get("kwargs", {}))
         for key, value in arguments.items():
             if isinstance(value, Mapping) and "$PARAMETER" in value:
-                name = value["$PARAMETER"]
-                if name not in parameters:
-                    raise ConfigurationError(
-                        f"rule {rule['name']} of suite {suite['name']!r} asks for the parameter {name!r}, "
-                        "which nobody gives; correct it"
-                    )
-                arguments[key] = parameters[name]
+                arguments[key] = given(rule, value["$PARAMETER"])
+            elif key == "unexpected_rows_query":
+                for name in _NAMED.findall(value):
+                    arguments[key] = arguments[key].replace(f"${{{name}}}", str(given(rule, name)))
         rules.append({**rule, "kwargs": arguments})
     return {**suite, "expectations": rules}
 
@@ -96,6 +111,7 @@ class Inspection:
         self._folder = folder
         self._what = what
         self._critical: list[str] = []
+        self._may_come = True
         self.checks: list[Check] = []
         self.warnings: list[str] = []
 
@@ -113,12 +129,15 @@ class Inspection:
         self, table: str, frame: DataFrame, parameters: Mapping[str, Any], *, tell: Callable[[Check], str] | None = None
     ) -> tuple[Check, ...]:
         """Judge *frame* by the suite of *table*; *tell* makes the sentence of a broken rule."""
-        results = self._validator.validate(frame, fill(load_suite(self._folder, table), parameters))
+        suite = fill(load_suite(self._folder, table), parameters)
+        may_come = {rule["name"] for rule in suite["expectations"] if rule["may_come"]}
+        results = self._validator.validate(frame, suite)
         self.checks += results
         for check in results:
             if not check.passed:
                 found = self._critical if check.severity == "critical" else self.warnings
                 found.append(f"{table}: {(tell or _teller(table, check))(check)}")
+                self._may_come &= check.severity != "critical" or check.name in may_come
         return results
 
     @property
@@ -127,9 +146,16 @@ class Inspection:
         return list(self._critical)
 
     def refuse(self, where: str = "") -> None:
-        """Raise DataRefusedError that tells every broken critical rule, if there is one; *where* more can be read."""
+        """
+        Tell every broken critical rule, if there is one; *where* more can be read.
+
+        Raises:
+            DayNotThereError: all that is missing may still come.
+            DataRefusedError: a rule is broken that waiting does not mend.
+        """
         if self._critical:
-            raise DataRefusedError(
+            kind = DayNotThereError if self._may_come else DataRefusedError
+            raise kind(
                 f"{self._what} is refused, nothing of it became visible: {'; '.join(self._critical)}; "
                 f"mend the source and land it again{f' ({where})' if where else ''}"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -59,10 +59,11 @@ class Recipe:
 
         *days* are all landed days before it, *users* the newest users snapshot not after it.
         """
+        clock = shop.calendar.clock
         return cls(
             shop=shop.name,
-            since=as_of - timedelta(days=shop.training.window_days),
-            cutoff=as_of - timedelta(days=shop.training.holdout_days),
+            since=clock.back(as_of, shop.training.window_days),
+            cutoff=clock.back(as_of, shop.training.holdout_days),
             as_of=as_of,
             events=shop.serving_events,
             confidence=shop.confidence,

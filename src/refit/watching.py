@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -24,6 +24,7 @@ from refit.features import (
     TOP_ITEM,
     WEEKDAY,
     between,
+    day_number_of,
     event_features,
     first_days,
     named,
@@ -48,11 +49,12 @@ def reference_profile(
     Activity is taken from those of its days that have `drift.activity_days` days of history; in a young shop none has.
     """
     drift = shop.drift
-    start = (cutoff - timedelta(days=drift.reference_days)).date()
+    zone = shop.calendar.zone
+    start = shop.calendar.day_of(cutoff) - timedelta(days=drift.reference_days)
     history = _read(spark, lake, days, users, None, cutoff)
     events = _read(spark, lake, days, users, start, cutoff)
     items = catalogue_as_of(spark, lake, cutoff)
-    rows = event_features(events, items, drift, time_zone=shop.calendar.time_zone or "UTC").persist()
+    rows = event_features(events, items, drift, time_zone=zone).persist()
     active = None
     try:
         edges = quantile_edges(rows, drift.numbers)
@@ -61,16 +63,19 @@ def reference_profile(
         tables = [Table(rows, drift.numbers, named(drift), (WEEKDAY,))]
         tenures = []
         if NEW_ITEMS in drift.newcomers:
-            dated = events.select(Columns.ITEM, F.unix_date(F.to_date(Columns.EVENT_TIME)).alias(DAY))
-            tenures.append(_tenure(dated, first_days(history, Columns.ITEM), Columns.ITEM, NEW_ITEMS))
+            dated = events.select(Columns.ITEM, day_number_of(Columns.EVENT_TIME, zone).alias(DAY))
+            tenures.append(_tenure(dated, first_days(history, Columns.ITEM, time_zone=zone), Columns.ITEM, NEW_ITEMS))
         if drift.activity or NEW_PEOPLE in drift.newcomers:
             recent = _read(spark, lake, days, users, start - timedelta(days=drift.activity_days), cutoff)
-            active = person_days(recent, items, drift, shop.events).where(F.col(DAY) >= day_number(start)).persist()
+            active = person_days(recent, items, drift, shop.events, time_zone=zone)
+            active = active.where(F.col(DAY) >= day_number(start)).persist()
             whole = active.where(F.col(DAY) >= day_number(_first(days)) + drift.activity_days - 1)
             edges |= quantile_edges(whole, drift.activity)
             tables.append(Table(whole, drift.activity))
             if NEW_PEOPLE in drift.newcomers:
-                tenures.append(_tenure(active, first_days(history, Columns.USER), Columns.USER, NEW_PEOPLE))
+                tenures.append(
+                    _tenure(active, first_days(history, Columns.USER, time_zone=zone), Columns.USER, NEW_PEOPLE)
+                )
         ruler = Ruler({name: edges[name] for name in (*drift.numbers, *drift.activity)}, names)
         daily = count_days([*tables, *tenures], ruler)
     finally:
@@ -112,7 +117,7 @@ def current_days(
         _read(spark, lake, days, users, since, as_of),
         catalogue,
         drift,
-        time_zone=shop.calendar.time_zone or "UTC",
+        time_zone=shop.calendar.zone,
         known=items if new_items else None,
         names=reference.ruler.names,
     )
@@ -122,7 +127,8 @@ def current_days(
     new_people = NEW_PEOPLE in drift.newcomers and people is not None
     if drift.activity or new_people:
         recent = _read(spark, lake, days, users, since - timedelta(days=drift.activity_days), as_of)
-        active = person_days(recent, catalogue, drift, shop.events).where(F.col(DAY) >= day_number(since))
+        active = person_days(recent, catalogue, drift, shop.events, time_zone=shop.calendar.zone)
+        active = active.where(F.col(DAY) >= day_number(since))
         if people is not None and new_people:
             known = people.select(Columns.USER, F.lit(0).alias(NEW_PEOPLE))
             active = active.join(known, Columns.USER, "left").fillna(1, NEW_PEOPLE)
@@ -148,7 +154,7 @@ def watch(
     it gone, nobody can be called new.
     """
     days = days_before(lake, as_of)
-    since = window_start(days, shop.drift, cutoff)
+    since = window_start(days, shop.drift, shop.calendar.day_of(cutoff))
     if since is None:
         return {}
     pairs = lake.path(f"{training_set}/pairs")
@@ -176,7 +182,7 @@ def sample(
     Raises:
         NotFoundError: a landed day is not in the lake any more, or there is none.
     """
-    end = (until - timedelta(microseconds=1)).date()
+    end = shop.calendar.clock.day_from(until) - timedelta(days=1)
     chosen = [day for day in days if day.path and since.isoformat() <= day.day <= end.isoformat()]
     gone = [day.day for day in chosen if not folders.exists(spark, lake.path(day.path))]
     if gone:
@@ -187,7 +193,7 @@ def sample(
     share = min(1.0, 1.1 * most / max(sum(day.rows for day in chosen), 1))
     lucky = events.where(F.pmod(chance, F.lit(_LOTS)) < int(share * _LOTS)).orderBy(chance).limit(most)
     drift = shop.drift
-    rows = event_features(lucky, catalogue_as_of(spark, lake, until), drift, time_zone=shop.calendar.time_zone or "UTC")
+    rows = event_features(lucky, catalogue_as_of(spark, lake, until), drift, time_zone=shop.calendar.zone)
     weekdays = F.date_format(F.date_from_unix_date(DAY), "E").alias(WEEKDAY)
     columns = [weekdays if name == WEEKDAY else F.col(name) for name in (*drift.numbers, *drift.categories)]
     return rows.select(*columns).toArrow()
@@ -207,9 +213,9 @@ def day_number(day: date) -> int:
     return (day - _EPOCH).days
 
 
-def window_start(days: Sequence[Landed], drift: Drift, cutoff: datetime) -> date | None:
-    """Return the first of the days since *cutoff* that a check looks at, or None when there is none."""
-    new = [entry.day for entry in days if entry.path and entry.day >= cutoff.date().isoformat()]
+def window_start(days: Sequence[Landed], drift: Drift, cutoff: date) -> date | None:
+    """Return the first of the days since the day *cutoff* that a check looks at, or None when there is none."""
+    new = [entry.day for entry in days if entry.path and entry.day >= cutoff.isoformat()]
     return date.fromisoformat(new[-drift.days :][0]) if new else None
 
 
@@ -228,7 +234,7 @@ def _read(
     start = since or _EPOCH
     chosen = [day for day in days if day.day >= start.isoformat()]
     events = events_of_consenting(spark, lake, chosen, users)
-    return between(events, datetime.combine(start, time(), tzinfo=UTC), until)
+    return between(events, lake.clock.start_of(start), until)
 
 
 def _tenure(rows: DataFrame, first: DataFrame, key: str, name: str) -> Table:

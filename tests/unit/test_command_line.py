@@ -172,6 +172,28 @@ def test_instants_are_utc_however_they_are_written(text: str, expected: datetime
     assert command_line._values("step", step, [f"as_of={text}"]) == {"as_of": expected}
 
 
+def test_a_plain_date_is_a_day_of_the_shops_clock(
+    write_shop: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A time without a zone is one on that clock; an instant with an offset means itself, on whatever clock."""
+
+    def step(as_of: Instant | None = None) -> dict[str, Any]:
+        return {}
+
+    step.__annotations__["as_of"] = Instant | None
+    closed = 'closed_weekdays = ["sunday"]'
+    monkeypatch.setenv("REFIT_SHOPS", str(write_shop(replace={closed: 'time_zone = "Pacific/Auckland"'})))
+    monkeypatch.setenv("REFIT_SHOP", "corner")
+    for text, expected in (
+        ("2026-01-12", datetime(2026, 1, 11, 11, tzinfo=UTC)),
+        ("2026-01-12T03:30", datetime(2026, 1, 11, 14, 30, tzinfo=UTC)),
+        ("2026-01-12T03:30Z", datetime(2026, 1, 12, 3, 30, tzinfo=UTC)),
+    ):
+        read = command_line._values("step", step, [f"as_of={text}"])["as_of"]
+        assert read == expected
+        assert str(read.date()) == "2026-01-12"
+
+
 def test_an_empty_template_of_a_dag_is_a_parameter_that_nobody_gave() -> None:
     def step(id: str, reason: str = "") -> dict[str, Any]:
         return {}
@@ -204,6 +226,20 @@ def test_an_instant_far_beyond_the_landed_days_is_refused(write_shop: Callable[.
         "as_of=2026-01-14 but the newest landed day is 2026-01-05: 7 open days are missing, 3 are tolerated; "
         "land them, or give as_of=2026-01-06"
     )
+
+
+def test_lists_that_may_go_live_read_no_further_than_the_landed_days(write_shop: Callable[..., Path]) -> None:
+    """Saturday the 10th is landed: the end of it and of the closed Sunday are, any later moment and day are not."""
+    shop, lake = load_shop(write_shop(), "corner"), landed_until("2026-01-10")
+    for day in (6, 11, 12):
+        at = datetime(2026, 1, day, tzinfo=UTC)
+        assert landed_as_of(at, lake, shop, live=True) == at
+    for later in (datetime(2026, 1, 12, 0, 1, tzinfo=UTC), datetime(2026, 1, 13, tzinfo=UTC)):
+        assert landed_as_of(later, lake, shop) == later
+        with pytest.raises(
+            NotEnoughDataError, match=r"the newest landed day is 2026-01-10: 1 open days are missing, 0 a"
+        ):
+            landed_as_of(later, lake, shop, live=True)
 
 
 def test_without_any_landed_day_there_is_no_instant(write_shop: Callable[..., Path]) -> None:

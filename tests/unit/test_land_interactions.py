@@ -122,7 +122,7 @@ def test_a_good_day_is_landed_with_its_catalogue(spark: SparkSession, lake: Lake
     receipt = land(5, 6, {"2026-01-05": MONDAY})
     assert (receipt.rows, receipt.items, receipt.people, receipt.withheld) == (3, 2, None, 0)
     assert (receipt.open_days, receipt.warnings) == (1, [])
-    assert receipt.checks == 22 + 9 + 6
+    assert receipt.checks == 22 + 9 + 9
     assert (receipt.rows_in, receipt.quarantined, receipt.removed, receipt.broken) == (3, 0, {}, {})
     ann, ben, cem = names("ann", "ben", "cem")
     assert seen(spark, lake) == {(ann, "tea", 5), (ben, "mug", 5), (cem, "tea", 5)}
@@ -255,9 +255,9 @@ def test_consent_does_not_hide_an_event_of_nobody(lake: Lake, land: Corner) -> N
 
 
 def test_a_closed_day_is_nothing_and_no_error(lake: Lake, land: Corner) -> None:
-    receipt = land(4, 5, {})
+    receipt = land(4, 5, {"2026-01-06": TUESDAY})
     assert (receipt.rows, receipt.open_days, receipt.digest) == (0, 0, "")
-    assert receipt.warnings == ["the shop is closed on every day of the interval; nothing was expected"]
+    assert receipt.warnings == ["the shop is closed on every day of the interval, and nothing has happened"]
     assert data_files(lake) == []
 
 

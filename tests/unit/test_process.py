@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.process import StepFailedError, StepRefusedError, _die_with_parent, run_step
+from pipelines.process import (
+    StepFailedError,
+    StepNotYetError,
+    StepRefusedError,
+    _die_with_parent,
+    run_step,
+    run_step_when_there,
+)
 from pipelines.settings import REPOSITORY
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
@@ -67,7 +74,7 @@ def test_values_reach_the_step_in_a_form_that_it_parses(tmp_path: Path, monkeypa
     }
 
 
-@pytest.mark.parametrize("code", [1, 3, 137])
+@pytest.mark.parametrize("code", [1, 4, 137])
 def test_any_other_end_is_an_accident_with_the_last_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
@@ -111,6 +118,25 @@ def test_what_the_jvm_always_says_is_not_the_reason(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("sys.executable", interpreter(tmp_path, body))
     with pytest.raises(StepRefusedError, match=r"^the reason$"):
         run_step("pseudonym", id="1")
+
+
+def test_data_that_are_not_there_are_waited_for_until_it_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 3: no receipt while there is time, then a refusal that says how long; without a time at once."""
+    body = "print('land_interactions: 2026-01-05 has 0 events'); sys.exit(3)"
+    monkeypatch.setattr("sys.executable", interpreter(tmp_path, body))
+    sentence = "land_interactions: 2026-01-05 has 0 events"
+    with pytest.raises(StepNotYetError, match=f"^{sentence}$"):
+        run_step("land_interactions")
+    assert run_step_when_there("land_interactions", give_up="2999-01-01T00:00:00+00:00") is None
+    with pytest.raises(StepRefusedError) as refusal:
+        run_step_when_there("land_interactions", give_up="2026-01-06T09:30:00+13:00")
+    assert str(refusal.value) == (
+        f"{sentence}; it was waited for until 2026-01-06T09:30:00+13:00 ([calendar] wait_hours)"
+    )
+    with pytest.raises(StepRefusedError, match=f"^{sentence}$"):
+        run_step_when_there("land_interactions", give_up="")
 
 
 WAIT = "pathlib.Path({pids!r}).write_text(str(os.getpid())); time.sleep(60)"

@@ -157,20 +157,20 @@ def test_days_landed_at_once_and_one_by_one_are_the_same(lake: Lake, corner: Cor
 
 
 def test_the_volume_of_a_day_is_compared_with_the_same_weekday_of_the_weeks_before(corner: Corner) -> None:
-    """Ten events on each of three Mondays; four on the fourth are 40 % and refused, six are told, ten are usual."""
-    ten = [f"u{n},tea,2026-01-{{day:02d}} 10:{n:02d}:00,1" for n in range(10)]
+    """A hundred events on each of three Mondays; 30 on the fourth are refused, 50 are told, 100 are usual."""
+    hundred = [f"u{n},tea,2026-01-{{day:02d}} 10:{n % 60:02d}:00,1" for n in range(100)]
     shop = corner.shop(replace=ONLY_MONDAYS)
     for monday in (5, 12, 19, 26):
-        corner.write(f"2026-01-{monday:02d}", [line.format(day=monday) for line in ten])
+        corner.write(f"2026-01-{monday:02d}", [line.format(day=monday) for line in hundred])
     assert corner.land(day(5), day(27), shop=shop).warnings == []
-    corner.write("2026-01-26", [line.format(day=26) for line in ten[:6]])
+    corner.write("2026-01-26", [line.format(day=26) for line in hundred[:50]])
     (warning,) = corner.land(day(26), day(27), shop=shop).warnings
     assert warning.startswith(
         "days: 1 of 1 days break as_much_as_usual (at least 70%): "
-        "2026-01-26 has 6 events, 60% of the usual 10 of a Monday ("
+        "2026-01-26 has 50 events, 50% of the usual 100 of a Monday ("
     )
-    corner.write("2026-01-26", [line.format(day=26) for line in ten[:4]])
-    with pytest.raises(Exception, match=r"not_much_less_than_usual \(at least 50%\): 2026-01-26 has 4 events, 40% of"):
+    corner.write("2026-01-26", [line.format(day=26) for line in hundred[:30]])
+    with pytest.raises(Exception, match=r"not_much_less_than_usual \(at least 50%\): 2026-01-26 has 30 events, 30% of"):
         corner.land(day(26), day(27), shop=shop)
 
 

@@ -39,6 +39,7 @@ PARAMETERS: dict[str, Any] = {
     "event_key": ["user_id", "item_id", "event_type", "event_time", "value"],
     # As the landing step gives it: the adapter knows no time zones.
     "fresh_after": MIDNIGHT.replace(tzinfo=None),
+    "time_zone": "UTC",
 }
 
 Row = tuple[Any, ...]
@@ -149,8 +150,18 @@ def test_other_types_than_the_contract_has_are_found(spark: SparkSession) -> Non
 
 
 def days(spark: SparkSession, **given: float | None) -> DataFrame:
-    row = {"kept_when_open": 100, "share_lost": 0.0, "share_removed": 0.0, "weekday_ratio": 1.0, **given}
-    kinds = "kept_when_open long, share_lost double, share_removed double, weekday_ratio double"
+    row = {
+        "kept_when_open": 100,
+        "kept_when_closed": None,
+        "share_lost": 0.0,
+        "share_removed": 0.0,
+        "weekday_ratio_low": 1.0,
+        "weekday_ratio_high": 1.0,
+        "silent_share": 0.0,
+        "silent_share_of_newest": 0.0,
+        **given,
+    }
+    kinds = ", ".join(f"{name} {'long' if name.startswith('kept') else 'double'}" for name in row)
     return spark.createDataFrame([tuple(row.values())], kinds)
 
 
@@ -159,12 +170,19 @@ def days(spark: SparkSession, **given: float | None) -> DataFrame:
     [
         ({}, set()),
         ({"kept_when_open": 0}, {"open_day_has_events"}),
-        ({"kept_when_open": None, "weekday_ratio": None}, set()),
+        ({"kept_when_open": None, "weekday_ratio_low": None, "weekday_ratio_high": None, "silent_share": None}, set()),
+        ({"kept_when_open": None, "kept_when_closed": 0}, set()),
+        ({"kept_when_open": None, "kept_when_closed": 1}, {"closed_day_is_empty"}),
         ({"share_lost": 0.011}, {"share_lost"}),
         ({"share_removed": 0.21}, {"share_removed"}),
-        ({"weekday_ratio": 0.6}, {"as_much_as_usual"}),
-        ({"weekday_ratio": 0.4}, {"as_much_as_usual", "not_much_less_than_usual"}),
-        ({"weekday_ratio": 4.1}, {"not_much_more_than_usual"}),
+        ({"weekday_ratio_high": 0.6}, {"as_much_as_usual"}),
+        ({"weekday_ratio_high": 0.4}, {"as_much_as_usual", "not_much_less_than_usual"}),
+        ({"weekday_ratio_low": 4.1}, {"not_much_more_than_usual"}),
+        ({"silent_share": 0.02}, {"day_has_its_last_hours"}),
+        (
+            {"silent_share": 0.2, "silent_share_of_newest": 0.2},
+            {"day_has_its_last_hours", "newest_day_has_its_last_hours"},
+        ),
     ],
 )
 def test_each_rule_about_days_finds_the_day_that_breaks_it(

@@ -1,8 +1,8 @@
 """
 Cleaning: what is left out of a day, or mended in it.
 
-Every row of the intake gets a fate, so that nothing vanishes uncounted. All kinds work within one day of UTC, and so a
-year landed at once and day by day comes out the same.
+Every row of the intake gets a fate, so that nothing vanishes uncounted. All kinds work within one day of the shop,
+and so a year landed at once and day by day comes out the same.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def looks_like_a_program(suspects: DataFrame, limits: Bots) -> DataFrame:
     seconds = F.unix_micros(Columns.EVENT_TIME) / 1e6
     gap = seconds - F.lag(seconds).over(Window.partitionBy(*_DAY).orderBy(Columns.EVENT_TIME))
     hours = (
-        moments.select(*_DAY, F.hour(Columns.EVENT_TIME).alias("hour"), gap.alias("gap"))
+        moments.select(*_DAY, F.date_trunc("hour", Columns.EVENT_TIME).alias("hour"), gap.alias("gap"))
         .groupBy(*_DAY, "hour")
         .agg(
             F.count(F.lit(1)).alias("moments"),

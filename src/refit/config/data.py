@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
@@ -29,6 +30,26 @@ class Calendar(Part):
     Needed where a mapping gives `event_time` without a zone.
     """
 
+    lands_after: time = time()
+    """
+    When the data of a day are complete, on the shop's clock on the day after it, e.g. "03:30"; `ingest` begins then.
+
+    At the latest 20:00, so that the weekly retraining, three hours later, is still on that day.
+    """
+    wait_hours: Annotated[float, Field(ge=0, le=8)] = 6.0
+    """So long after `lands_after` `ingest` waits for a day that is not there yet, or not whole; then it refuses."""
+    look_back_days: Annotated[int, Field(ge=0, le=31)] = 2
+    """The days before the newest one that are read again each night, and landed again where they have changed."""
+    empty_days_are_normal: bool = False
+    """Whether a day without any event is no sign of trouble, as in a shop with few events."""
+
+    @field_validator("lands_after")
+    @classmethod
+    def _lands_in_time(cls, moment: time) -> time:
+        if moment.tzinfo is not None or moment > time(20):
+            raise ValueError('write a time of the shop\'s clock without a zone, at the latest "20:00"')
+        return moment
+
     @field_validator("time_zone")
     @classmethod
     def _zone_exists(cls, name: str | None) -> str | None:
@@ -51,7 +72,7 @@ class Calendar(Part):
         return self.clock.zone
 
     def start_of(self, day: date) -> datetime:
-        """Return the first moment of *day* by the shop's clock, in UTC."""
+        """Return the first moment of *day* by the shop's clock."""
         return self.clock.start_of(day)
 
     def day_of(self, instant: datetime) -> date:
@@ -129,9 +150,15 @@ class Validation(Part):
     """Share of a day's events that cleaning may leave out; with more the day is refused."""
     weekday_weeks: Count = 8
     """The volume of a day is compared with the median of the same weekday in so many weeks before it."""
+    min_weekday_median: Positive = 30.0
+    """A smaller median is no measure of a day: its volume is not judged."""
     min_weekday_ratio: Share = 0.5
-    """A day with a smaller part of that median is refused as incomplete."""
+    """A day with a smaller part of that median is refused as incomplete, unless chance may explain it."""
     warn_weekday_ratio: Share = 0.7
-    """A day with a smaller part of that median is landed with a warning."""
+    """A day with a smaller part of that median is landed with a warning, unless chance may explain it."""
     max_weekday_ratio: Positive = 4.0
-    """A day with a larger multiple of that median is refused as delivered twice or mixed up."""
+    """A day with a larger multiple of that median is refused as delivered twice, unless chance may explain it."""
+    max_silent_share: Share = 0.1
+    """The newest day is refused as incomplete when a larger share of it usually comes after its last event."""
+    warn_silent_share: Share = 0.01
+    """A day is landed with a warning when a larger share of it usually comes after its last event."""

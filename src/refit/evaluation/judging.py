@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Literal
 
 from pyspark.sql import DataFrame, SparkSession
@@ -67,7 +66,7 @@ def judge_challenger(
         snapshot = lake.snapshot("users", recipe.cutoff)
         users = lake.read(spark, "users", [snapshot]) if snapshot else None
         sample = collect_pairs(pairs, challenger.items, most=settings.neighbour_pairs, seed=settings.seed)
-        since = recipe.cutoff - timedelta(days=settings.recent_days)
+        since = lake.clock.back(recipe.cutoff, settings.recent_days)
         recent = events.where(
             (F.col(Columns.EVENT_TIME) >= F.lit(since)) & F.col(Columns.EVENT_TYPE).isin(*recipe.events.weights)
         )

@@ -82,7 +82,9 @@ def data_page(
         summary=_summary(ledger, checks, bool(reasons)),
         kicker=f"{shop_title} · data of one day",
         verdict=verdict,
-        foot=join(["Landing ", tag("code", landing), ". Days are in UTC. People appear under pseudonyms."]),
+        foot=join(
+            ["Landing ", tag("code", landing), ". Days are those of the shop's clock. People appear under pseudonyms."]
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from refit import folders
 from refit.config import Source
-from refit.errors import ConfigurationError, SourceError
+from refit.errors import ConfigurationError, FileNotThereError, SourceError
 from refit.sources.declared import (
     declared_columns,
     refuse_other_columns,
@@ -113,7 +113,7 @@ def _paths(
     days = _local_days(since, until)
     paths = [found for day in days if _exists(spark, found := path.replace("{day}", day.isoformat()))]
     if not paths and source.columns is None:
-        raise SourceError(
+        raise FileNotThereError(
             f"source {name!r} has nothing at {path} for {days[0]} to {days[-1]}; "
             "land days that exist, or declare its columns so that a day without a file is a day without rows"
         )

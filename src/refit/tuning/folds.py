@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
@@ -51,8 +51,8 @@ class Folds:
 
     def cutoffs(self) -> list[datetime]:
         """Return the cut-offs, latest first: each as many days before the one after it as the holdout is long."""
-        step = timedelta(days=self.shop.training.holdout_days)
-        return [self.cutoff - step * (n + 1) for n in range(self.shop.tuning.folds)]
+        step, back = self.shop.training.holdout_days, self.shop.calendar.clock.back
+        return [back(self.cutoff, step * (n + 1)) for n in range(self.shop.tuning.folds)]
 
     def make(self, events: DataFrame) -> tuple[Fold, ...]:
         """
@@ -74,7 +74,7 @@ class Folds:
 
     def _fold(self, events: DataFrame, cutoff: datetime, *, local: bool) -> Fold:
         shop = self.shop
-        until = cutoff + timedelta(days=shop.training.holdout_days)
+        until = shop.calendar.clock.back(cutoff, -shop.training.holdout_days)
         # Before a cut-off nobody knows what is taken back after it.
         before, whole = (
             without_cancelled(events.where(F.col(Columns.EVENT_TIME) < F.lit(end)), shop.events).where(
@@ -82,7 +82,7 @@ class Folds:
             )
             for end in (cutoff, until)
         )
-        since = until - shop.training.window
+        since = shop.calendar.clock.back(until, shop.training.window_days)
         asked = shop.serving_events
         pairs = person_item_pairs(before, since=since, as_of=cutoff, events=asked, confidence=shop.confidence)
         wanted = holdout(whole, pairs, cutoff=cutoff, as_of=until, events=asked)

@@ -18,6 +18,9 @@ endif
 ifdef APPROVE
 export APPROVE
 endif
+ifdef FROM
+export FROM
+endif
 
 PYTHON := .venv/bin/python
 UV := .venv/bin/uv
@@ -30,6 +33,11 @@ STAMP := .venv/.installed
 run: $(STAMP) ## The whole loop on one shop, from raw files to published lists (SHOP=, DATA=, APPROVE=)
 	@$(BRING_PACKAGES)
 	@$(PYTHON) -m infra.run
+
+.PHONY: shop
+shop: $(STAMP) ## A first shops/NAME for data that nobody has described yet, with questions (NAME=, FROM=folder or table, ZONE=)
+	@$(BRING_PACKAGES)
+	@$(PYTHON) -m infra.draft "$(NAME)" "$(FROM)" "$(ZONE)"
 
 .PHONY: up
 up: $(STAMP) ## Start Airflow, MLflow and S3 for one shop and wait until they are healthy (SHOP=)

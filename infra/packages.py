@@ -95,7 +95,8 @@ def needs(targets: Iterable[str], environment: Mapping[str, str]) -> list[Need]:
     if targets & _WITH_TESTS:
         return [VENV, JAVA, SERVER, DRIVER]
     if not targets & _WITH_SHOP:
-        return [VENV, JAVA]
+        reads_postgres = "shop" in targets and environment.get("FROM", "").startswith("jdbc:postgresql:")
+        return [VENV, JAVA, *[DRIVER] * reads_postgres]
     shops = Path(environment.get("REFIT_SHOPS") or _REPOSITORY / "shops")
     shop, data = shops / (environment.get("REFIT_SHOP") or "simulated"), environment.get("REFIT_DATA", "")
     own_driver = not environment.get("REFIT_SPARK_JARS") and needs_driver(shop, data)

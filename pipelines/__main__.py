@@ -28,6 +28,7 @@ from refit.errors import ConfigurationError, NotThereYetError, RefitError, Trans
 from refit.wrong_values import must_be
 
 STEPS = (
+    "draft_shop",
     "simulate_shop",
     "land_interactions",
     "land_late_days",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from refit.lake import Lake, Landed
 from refit.pseudonyms import PseudonymKey
 from refit.row_hashes import content_digest, hash_sum
 
+_LOG = logging.getLogger("refit.landing")
 _ASIDE = (*CHECKED_ONLY, Columns.FATE, Columns.CHANGED)
 
 
@@ -51,6 +53,7 @@ class Staging:
 
     def snapshot(self, table: str, rows: DataFrame, until: datetime) -> DataFrame:
         """Write *rows* as the state of *table* just before *until* and return them as written."""
+        _LOG.info("reading %s", table)
         path = self._path(table)
         rows.coalesce(8).write.mode("overwrite").parquet(self.lake.path(path))
         written = self.spark.read.parquet(self.lake.path(path))
@@ -58,10 +61,12 @@ class Staging:
         digest = content_digest(count, total, written.schema)
         day = self.lake.clock.day_of(until).isoformat()
         self._tables[table] = (written.schema, [Landed(day, path, count, digest, self.landing)])
+        _LOG.info("read %s: %s rows", table, f"{count:,}")
         return written
 
     def intake(self, rows: DataFrame) -> DataFrame:
         """Write the events as they came in, once, so that all that follows sees the same, and return them."""
+        _LOG.info("reading events")
         self._intake = (rows.schema, self._path("intake"))
         rows.write.mode("overwrite").parquet(self.lake.path(self._intake[1]))
         # With the schema of the frame even an empty intake can be read.
@@ -130,6 +135,7 @@ class Staging:
                 spare.append(path)
             self._tables["intake"] = (schema, kept)
         # Even a commit that fails may have been done: from here on readers may see the files, so they stay.
+        _LOG.info("committing landing %s", self.landing)
         begun, self._begun = self._begun, []
         try:
             left_out = self.lake.commit(self.landing, self._tables, replacing=replacing or (), key=key)

@@ -6,6 +6,7 @@ Landing from the sources and replaying a quarantine differ only in where the int
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -33,6 +34,7 @@ from refit.row_hashes import row_hashes
 from refit.row_rules import RowRule, count_broken, judged, row_rules
 from refit.suites import Inspection
 
+_LOG = logging.getLogger("refit.landing")
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 EVENT_HASHES = ("event_hash", "event_hash_2")
 """Name an event: by its person and `events.key` where every part of the key is there, or else by all its columns."""
@@ -113,6 +115,7 @@ class Settlement:
         landed = self._landed(self.days[0] - weeks, self.days[-1])
         earlier = self.reports.history(self.days[0])
         rows, every = intake.count(), len(self.days)
+        _LOG.info("read events: %s rows of %s days; cleaning them", f"{rows:,}", f"{every:,}")
         fates = clean(intake, rows=rows, days=every, cleaning=self.shop.cleaning, events=self.shop.events)
         # A day that has no events any more must lose those that it had.
         kept_days = self._open_days if self.shop.calendar.empty_days_are_normal else []
@@ -127,6 +130,11 @@ class Settlement:
             hours=_hours(written, self.shop.calendar.zone),
             hours_before={day.day: day.hours for day in earlier},
         )
+        sums = totals(days)
+        _LOG.info(
+            "cleaned: %s rows kept, %s set apart, %s left out; judging %s days",
+            *[f"{count:,}" for count in (sums.rows, sums.quarantined, sum(sums.removed.values()), len(days))],
+        )
         every_day = sorted([*days, *missing_days(self._open_days, days)], key=lambda day: day.day)
         kept = named_events(written.kept(), self._own(intake), self.shop.events.key)
         self.inspection.look("interactions", kept, self._parameters())
@@ -136,6 +144,7 @@ class Settlement:
             bad = [day for day in every_day if day.day in refused] or every_day
             self.reports.write(self.stage.landing, bad, self.inspection, examples, earlier)
             self.inspection.refuse(f"see {self.reports.address(self.stage.landing, bad[0].day)}")
+        _LOG.info("judged: nothing is refused, %d warnings; writing the pages", len(self.inspection.warnings))
         self.reports.write(self.stage.landing, days, self.inspection, examples, earlier)
         return days
 

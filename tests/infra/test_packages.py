@@ -204,6 +204,8 @@ def test_a_failing_apt_get_is_one_sentence(machine: Machine, code: int, said: st
         (["up"], {"REFIT_SHOP": "simulated_postgres", "REFIT_DATA": "jdbc:postgresql://db/shop"}, [JAVA, DRIVER]),
         (["up"], {"REFIT_SHOP": "simulated_postgres", "REFIT_SPARK_JARS": "my.jar"}, [JAVA, SERVER]),
         (["run"], {"REFIT_SHOP": "unheard_of"}, [JAVA]),
+        (["shop"], {"FROM": "folder"}, [JAVA]),
+        (["shop"], {"FROM": "jdbc:postgresql://db/shop#orders"}, [JAVA, DRIVER]),
         (["lint", "test"], {}, [JAVA, SERVER, DRIVER]),
         (["test-fast"], {}, [JAVA, SERVER, DRIVER]),
         (["test-long"], {}, [JAVA, SERVER, DRIVER]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,6 +131,23 @@ def test_a_good_day_is_landed_with_its_catalogue(spark: SparkSession, lake: Lake
     assert snapshot is not None
     titles = {row["item_id"]: row["title"] for row in lake.read(spark, "items", [snapshot]).collect()}
     assert titles == {"tea": "Green tea", "mug": "Größter Becher"}
+
+
+def test_landing_tells_how_far_it_is_and_nobody_else_talks(
+    lake: Lake, land: Corner, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Great Expectations would tell of a temporary folder of documents that nobody has asked for."""
+    odd = ["ann-secret,tea,2026-01-05 10:00:00,-1", MONDAY[0]]
+    with caplog.at_level(logging.INFO):
+        receipt = land(5, 6, {"2026-01-05": MONDAY + odd}, settings="\n[validation]\nmax_lost_share = 0.9\n")
+    assert [record.getMessage() for record in caplog.records if record.name == "refit.landing"] == [
+        *["reading items", "read items: 2 rows", "reading events", "read events: 5 rows of 1 days; cleaning them"],
+        "cleaned: 3 rows kept, 1 set apart, 1 left out; judging 1 days",
+        "judged: nothing is refused, 0 warnings; writing the pages",
+        f"committing landing {receipt.landing}",
+    ]
+    assert "secret" not in caplog.text
+    assert [record.name for record in caplog.records if record.name.startswith("great_expectations")] == []
 
 
 def test_people_without_consent_are_not_landed_and_nobody_by_name(

@@ -53,11 +53,11 @@ class GreatExpectations:
 
 
 def _build(suite: Mapping[str, Any]) -> tuple[Any, Any]:
-    # Importing it costs seconds, announces two hundred functions and resets its logger.
+    # Importing it costs seconds and announces two hundred functions.
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     import great_expectations as gx  # noqa: PLC0415
 
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    _quiet()
     try:
         built = gx.ExpectationSuite(
             name=suite["name"],
@@ -85,6 +85,13 @@ def _build(suite: Mapping[str, Any]) -> tuple[Any, Any]:
             f"suite {suite['name']!r} has expectation types that do not exist: {', '.join(lost)}; correct them"
         )
     return gx, built
+
+
+def _quiet() -> None:
+    """Let only errors through: some of its loggers have a level of their own and tell of folders that nobody needs."""
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("great_expectations.")]:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
 
 
 def _check(suite: Mapping[str, Any], rule: Mapping[str, Any], result: Mapping[str, Any]) -> Check:

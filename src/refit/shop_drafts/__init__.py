@@ -1,0 +1,14 @@
+"""
+A first shop.toml and mappings for data that nobody has described yet: look at them, guess, measure the guess, write.
+
+`tables` finds what there is, `times` and `roles` guess what each column means, `mappings` writes the guess as SQL,
+`measures` runs that SQL and counts what landing would see, and `rendering` writes the files, with a question wherever
+a guess may be wrong.
+"""
+
+from __future__ import annotations
+
+from refit.shop_drafts.drafting import Draft, draft_shop
+from refit.shop_drafts.tables import Table, tables_of_database, tables_of_folder
+
+__all__ = ["Draft", "Table", "draft_shop", "tables_of_database", "tables_of_folder"]

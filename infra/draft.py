@@ -20,6 +20,7 @@ from infra.env_file import load_env_file
 from infra.java import find_java
 from infra.postgres import find_driver
 from infra.services import FAST_START
+from pipelines.process import NOISE
 from pipelines.settings import REPOSITORY
 from refit.errors import ConfigurationError
 
@@ -52,6 +53,17 @@ def tell(receipt: dict[str, Any]) -> str:
     return "\n".join([*lines, f"next: {receipt['next']}"])
 
 
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """Run *command*, pass on what it says but for the noise of the JVM, and return its exit code."""
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, bufsize=1
+    )
+    for line in process.stderr or ():
+        if not line.startswith(NOISE):
+            print(line, end="", file=sys.stderr, flush=True)
+    return process.wait()
+
+
 def main(arguments: list[str]) -> int:
     """Draft the shop that *arguments* (name, source, zone) describe."""
     name, source, zone = (*arguments, "", "", "")[:3]
@@ -63,7 +75,7 @@ def main(arguments: list[str]) -> int:
             out = Path(folder) / "receipt.json"
             words = [f"name={name}", f"source={source}", *([f"time_zone={zone}"] if zone else [])]
             command = [sys.executable, "-m", "pipelines", "draft_shop", *words, "--out", str(out)]
-            code = subprocess.run(command, cwd=REPOSITORY, env=environment(source), check=False).returncode
+            code = _run(command, environment(source))
             if code == 0:
                 print(tell(json.loads(out.read_text(encoding="utf-8"))))
             return code

@@ -23,7 +23,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _REFUSED, _NOT_YET = 2, 3
 _SECONDS_TO_DIE = 15
-_NOISE = ("WARNING: Using incubator modules", "netlib-blas:", "netlib-lapack:")
+NOISE = ("WARNING: Using incubator modules", "netlib-blas:", "netlib-lapack:")
 """What the JVM says on every start and nobody can act on."""
 
 
@@ -70,7 +70,7 @@ def run_step(name: str, **values: Any) -> dict[str, Any]:
         last = said = ""
         try:
             for line in process.stdout or ():
-                if not line.startswith(_NOISE):
+                if not line.startswith(NOISE):
                     last = line.strip() or last
                     # Spark may go on talking while it ends; the sentence of the step is what counts.
                     said = last if line.startswith(f"{name}: ") else said

@@ -35,8 +35,6 @@ class Draft:
     sources: tuple[Table, ...]
     schemas: dict[str, str]
     """Source -> its columns as DDL, where they are declared."""
-    time_column: str
-    """Column by whose time a database fetches only what is asked; empty: none."""
     events: Events
     interactions: Mapped
     items: Mapped
@@ -62,8 +60,12 @@ def draft_shop(tables: Sequence[Table], open_table: Open, *, time_zone: str) -> 
     frame = frames[main.table.name]
     events = _events(main, frame, time_zone)
     interactions = mappings.interactions(events)
-    people = next((other for other in looks if _is_people(other, main)), None)
-    catalogue = next((other for other in looks if _is_catalogue(other, main)), None)
+    people = max((other for other in looks if _is_people(other, main)), key=lambda other: other.rows, default=None)
+    catalogue = max(
+        (other for other in looks if _is_catalogue(other, main)),
+        key=lambda other: ("title" in other.roles, other.roles["item"].distinct),
+        default=None,
+    )
     spark = frame.sparkSession
 
     def mapped(mapping: Mapped, of: Looked) -> DataFrame:
@@ -74,7 +76,7 @@ def draft_shop(tables: Sequence[Table], open_table: Open, *, time_zone: str) -> 
         own = _repeated(frames[catalogue.table.name], mappings.id_of(catalogue.roles["item"]))
         items, of = mappings.items_of_table(catalogue, repeated=own), catalogue
     listed, told = mapped(items, of), mapped(interactions, main)
-    measures = measure(told, listed)
+    measures = measure(told, listed, time_zone)
     if catalogue and measures.known < _LEAST_KNOWN:
         question = (
             f"{catalogue.table.name} knows the items of only {measures.known:.0%} of the events: which table does?"
@@ -82,24 +84,23 @@ def draft_shop(tables: Sequence[Table], open_table: Open, *, time_zone: str) -> 
         items = mappings.items_of_events(events)
         items, of, catalogue = replace(items, questions=(*items.questions, question)), main, None
         listed = mapped(items, of)
-        measures = measure(told, listed)
+        measures = measure(told, listed, time_zone)
     if not measures.days:
         raise SourceError(
             f"of {main.rows:,} rows of {main.table.name} none could be landed as an event; columns were taken as "
             f"{_told(main)}; rename them, or write the mapping by hand as docs/data.md says"
         )
     consenting = None
-    if people and "consent" in people.roles:
+    if people:
         own = _repeated(frames[people.table.name], mappings.id_of(people.roles["user"]))
         consenting = mappings.users(people, repeated=own)
-    used = [main.table, *([catalogue.table] if catalogue else []), *([people.table] if people and consenting else [])]
-    if of is main and main.table.a_file_a_day:
+    used = [main.table, *([catalogue.table] if catalogue else []), *([people.table] if people else [])]
+    if of is main and events.catalogue_name != main.table.name:
         used.append(main.table.whole)
     prices = listed.agg(F.max("price")).collect()[0][0]
     return Draft(
         sources=tuple(used),
         schemas={table.name: ddl for table in used if (ddl := _ddl(table, looks))},
-        time_column=_time_column(main),
         events=events,
         interactions=interactions,
         items=items,
@@ -128,7 +129,7 @@ def _told(looked: Looked) -> str:
 
 
 def _is_people(looked: Looked, main: Looked) -> bool:
-    return looked is not main and "user" in looked.roles and "item" not in looked.roles
+    return looked is not main and {"user", "consent"} <= set(looked.roles) and "item" not in looked.roles
 
 
 def _is_catalogue(looked: Looked, main: Looked) -> bool:
@@ -187,12 +188,6 @@ def _context(main: Looked) -> tuple[Column, ...]:
 def _segment(events: Events) -> str:
     column = events.looked.roles.get("segment")
     return mappings.context_name(column) if column in events.context and column is not None else ""
-
-
-def _time_column(main: Looked) -> str:
-    column = main.roles.get("time")
-    timed = column is not None and column.kind in ("timestamp", "timestamp_ntz")
-    return column.name if column and timed and main.table.format == "jdbc" else ""
 
 
 def _ddl(table: Table, looks: Sequence[Looked]) -> str:

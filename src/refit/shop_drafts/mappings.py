@@ -60,6 +60,19 @@ class Events:
         return self.time
 
     @property
+    def time_column(self) -> str:
+        """Column by whose time a database fetches only what is asked; empty: none."""
+        column = self.looked.roles.get("time")
+        timed = column is not None and column.kind in ("timestamp", "timestamp_ntz")
+        return column.name if column and timed and self.looked.table.format == "jdbc" else ""
+
+    @property
+    def catalogue_name(self) -> str:
+        """Name of the source from which items of all days are read."""
+        table = self.looked.table
+        return table.whole.name if table.a_file_a_day or self.time_column else table.name
+
+    @property
     def has_clock(self) -> bool:
         """Whether times are those of a clock whose zone the data do not say."""
         column = self.looked.roles.get("time")
@@ -159,25 +172,21 @@ def items_of_table(looked: Looked, *, repeated: bool) -> Mapped:
 
 def items_of_events(events: Events) -> Mapped:
     """Return a mapping that reads the catalogue off the events before :until, with the newest title and price."""
-    found, name = events.looked.roles, events.looked.table.whole.name if _daily(events) else events.looked.table.name
-
-    def newest(role: str, kind: str) -> str:
-        if role not in found:
-            return f"CAST(NULL AS {kind})"
-        value = number_of(found[role]) if kind == "DOUBLE" else f"nullif(trim({found[role].sql}), '')"
-        return f"max_by({value}, at) FILTER (WHERE {value} IS NOT NULL)"
-
-    columns = {
-        "item_id": "item",
-        "title": newest("title", "STRING"),
-        "category": newest("category", "STRING"),
-        "price": newest("price", "DOUBLE"),
-        "available": "TRUE",
-        "listed_at": "min(at)",
-    }
-    inner = f"(SELECT *, {id_of(found['item'])} AS item, {events.instant} AS at FROM {name})"
+    found = events.looked.roles
+    # Only what is needed, by names of its own: a column of the data may be called item or at.
+    inner = {"item": id_of(found["item"]), "at": events.instant}
+    columns = {"item_id": "item"}
+    for role, kind in (("title", "STRING"), ("category", "STRING"), ("price", "DOUBLE")):
+        if role in found:
+            inner[role] = number_of(found[role]) if kind == "DOUBLE" else f"nullif(trim({found[role].sql}), '')"
+            columns[role] = f"max_by({role}, at) FILTER (WHERE {role} IS NOT NULL)"
+        else:
+            columns[role] = f"CAST(NULL AS {kind})"
+    columns |= {"available": "TRUE", "listed_at": "min(at)"}
+    lines = _select(inner, events.catalogue_name, []).replace("\n", "\n  ")
     question = "There is no table of items, so they are read off the events: is there one, with what can be bought now?"
-    return Mapped(_select(columns, inner, ["at < :until", "item IS NOT NULL"]) + "\nGROUP BY item", (question,))
+    mapped = _select(columns, f"(\n  {lines}\n)", ["at < :until", "item IS NOT NULL"])
+    return Mapped(f"{mapped}\nGROUP BY item", (question,))
 
 
 def users(looked: Looked, *, repeated: bool) -> Mapped:
@@ -238,10 +247,6 @@ def _only_asked_days(events: Events) -> list[str]:
     if column is None:
         return []
     return [f"{column.sql} BETWEEN date_sub(to_date(:since), 1) AND date_add(to_date(:until), 1)"]
-
-
-def _daily(events: Events) -> bool:
-    return events.looked.table.a_file_a_day
 
 
 def _listed_at(column: Column | None) -> str:

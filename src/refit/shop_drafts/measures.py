@@ -100,14 +100,17 @@ class Measures:
         return [self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)]
 
 
-def measure(events: DataFrame, items: DataFrame) -> Measures:
+def measure(events: DataFrame, items: DataFrame, time_zone: str) -> Measures:
     """
     Return what is in *events* and *items*, two tables as their mappings give them.
 
-    `event_time` may be with or without a zone; days are cut by what it shows.
+    Days are cut by a clock in *time_zone*; an `event_time` without a zone is what that clock showed.
     """
+    time = F.col(Columns.EVENT_TIME)
+    if dict(events.dtypes)[Columns.EVENT_TIME] == "timestamp":
+        time = F.from_utc_timestamp(time, time_zone)
     catalogue = items.select(F.col(Columns.ITEM).alias("_item"), F.lit(True).alias("_known")).dropDuplicates(["_item"])
-    rows = events.withColumn("_day", F.to_date(Columns.EVENT_TIME)).join(
+    rows = events.withColumn("_day", F.to_date(time)).join(
         F.broadcast(catalogue), F.col(Columns.ITEM) == F.col("_item"), "left"
     )
     value = F.col(Columns.VALUE)

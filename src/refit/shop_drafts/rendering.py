@@ -100,8 +100,11 @@ def _source(draft: Draft, table: Table) -> str:
     if "encoding" in table.options:
         lines += _comments(["The files are no UTF-8, so they are read as windows-1252: is that how they are written?"])
     lines += [f"options = {as_option(table.options)}"] if table.options else []
-    if draft.time_column and table == draft.events.looked.table:
-        lines += ["# Only the asked interval crosses the wire.", f"time_column = {json.dumps(draft.time_column)}"]
+    if draft.events.time_column and table == draft.events.looked.table:
+        lines += [
+            "# Only the asked interval crosses the wire.",
+            f"time_column = {json.dumps(draft.events.time_column)}",
+        ]
     return "\n".join(lines)
 
 

@@ -96,6 +96,10 @@ release: $(STAMP) ## Build wheel and sdist into dist/, and read live lists with 
 	@$(PYTHON) -m pytest -q -m release
 	@rm -rf dist build && $(PYTHON) -m build --outdir dist .
 
+.PHONY: docs
+docs: $(STAMP) ## The pages of docs/ and the reference of docstrings as a site in site/; a broken link ends it
+	@.venv/bin/zensical build --clean --strict
+
 .PHONY: audit
 audit: $(STAMP) ## Compare installed files with their hashes, write build/sbom.json, ask for known weaknesses (SERVICE=osv)
 	@$(PYTHON) -m infra.supply_chain $(if $(SERVICE),--service $(SERVICE))

@@ -341,9 +341,9 @@ def test_the_table_names_the_weeks_of_each_row() -> None:
     labels = [str(n) for n in range(5)]
     page = replay_page("t", found, labels, lines, replay.rows(), metric="ndcg", margin=0.02, days=7)
     assert "The first half of the weeks chooses the policy" in page
-    assert page.count("training s") == 3
+    assert page.count(">training s<") == 3
     _, short, _ = played(ShortPast())
-    assert replay_page("t", short, labels, lines, [], metric="ndcg", margin=0.02, days=7).count("training s") == 1
+    assert replay_page("t", short, labels, lines, [], metric="ndcg", margin=0.02, days=7).count(">training s<") == 1
 
 
 def test_steps_lie_evenly_and_their_training_ends_where_the_holdout_begins() -> None:

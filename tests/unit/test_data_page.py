@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -141,10 +142,12 @@ def test_a_recipe_lands_as_it_stands_there(
     for name, text in {**blocks, "shop.toml": f"{top}\n{blocks['shop.toml']}\n{tables}"}.items():
         (folder / name).write_text(text, encoding="utf-8")
     shop = load_shop(tmp_path / "shops", "recipe")
+    lake = replace(lake, clock=shop.calendar.clock)
+    since, until = lake.clock.span(date(2026, 1, 1), date(2026, 1, 29))
     of_database = "jdbc" in blocks["shop.toml"]
     receipt: Receipt = run(
-        datetime(2026, 1, 1, tzinfo=UTC),
-        datetime(2026, 1, 29, tzinfo=UTC),
+        since,
+        until,
         shop=shop,
         warehouse=Warehouse(
             spark,
@@ -162,5 +165,5 @@ def test_a_recipe_lands_as_it_stands_there(
     wanted = len({(who, what) for who, what, _, _ in events()}) if "Pairs" in title else PEOPLE * DAYS
     assert (receipt.rows, receipt.items, receipt.quarantined) == (wanted, ITEMS, 0)
     assert tomllib.loads(blocks["shop.toml"])["calendar"]["first_day"] == date(2026, 1, 1)
-    days = lake.days("interactions", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 29, tzinfo=UTC))
+    days = lake.days("interactions", since, until)
     assert len([day for day in days if day.rows]) == DAYS

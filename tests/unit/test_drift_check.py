@@ -131,7 +131,7 @@ def made_lake(folder: Path, spark: SparkSession, *, dear_from: int) -> Lake:
     (folder / PLACE / "pairs").mkdir(parents=True)
     people = pa.table({"user_id": [f"u{n}" for n in range(60)], "item_id": ["i00"] * 60})
     pq.write_table(people, folder / PLACE / "pairs" / "part.parquet")
-    used = [asdict(entry) for entry in entries[:70]]
+    used = [asdict(entry) for entry in lake.days("interactions", FIRST, FIRST + timedelta(days=70))]
     lake.store.create(f"{PLACE}/manifest.json", canonical_json({"digest": "0" * 64, "used": used}))
     return lake
 

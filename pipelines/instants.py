@@ -16,8 +16,10 @@ from refit.lake import Lake
 def _parse(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return value
-    clock = info.context["clock"]() if info.context else ShopClock()
     try:
+        if ShopClock.names_its_zone(value) or not info.context:
+            return ShopClock().read(value)
+        clock: ShopClock = info.context["clock"]()
         return clock.read(value)
     except ValueError as error:
         raise ValueError(f"{value!r} is no date; write YYYY-MM-DD or an ISO 8601 instant") from error

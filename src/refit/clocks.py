@@ -75,6 +75,16 @@ class ShopClock:
         moved = datetime.combine(shown.date() - timedelta(days=days), shown.time(), tzinfo=self._info)
         return self.local(moved.astimezone(UTC))
 
+    @staticmethod
+    def names_its_zone(text: str) -> bool:
+        """
+        Return whether *text*, ISO 8601, is an instant whatever clock a shop has; ValueError when it is neither.
+
+        >>> ShopClock.names_its_zone("2026-01-05T12:00Z"), ShopClock.names_its_zone("2026-01-05")
+        (True, False)
+        """
+        return datetime.fromisoformat(text.strip()).tzinfo is not None
+
     def read(self, text: str) -> datetime:
         """
         Return the instant that *text*, ISO 8601, names: a plain date is the first moment of that day by the clock.

@@ -22,7 +22,7 @@ def likely(count: int) -> tuple[float, float]:
     They are the exact limits of a Poisson law (Garwood 1936).
 
     >>> [round(limit, 1) for limit in likely(10)], [round(limit) for limit in likely(10_000)]
-    ([4.1, 20.1], [9769, 10236])
+    ([4.1, 20.1], [9769, 10235])
     """
     low = float(gammaincinv(count, _TAIL)) if count else 0.0
     return low, float(gammaincinv(count + 1, 1 - _TAIL))

@@ -109,7 +109,8 @@ def test_a_shorter_list_is_the_beginning_of_the_longer_one(judged: Judged) -> No
     assert judged.lengths == (1, 2, 3)
     assert judged.values("challenger", "hit_rate", 1).tolist() == [0, 1, 0]
     assert judged.values("challenger", "hit_rate", 2).tolist() == [1, 1, 0]
-    assert judged.values("challenger", "recall", 1).tolist() == [0, 1, 0]
+    assert judged.values("challenger", "recall", 1).tolist() == [0, 1 / 2, 0]
+    assert judged.values("challenger", "capped_recall", 1).tolist() == [0, 1, 0]
 
 
 def test_the_lists_themselves_are_kept(judged: Judged) -> None:

@@ -78,17 +78,17 @@ def check(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def test_the_command_has_an_exit_code_for_each_answer(s3_endpoint: str, check: Check) -> None:
     """2 while nothing is published, 0 while the lists are good, 2 afterwards; a refusal is one line."""
-    code, out, error = check("now=2026-01-05")
+    code, out, error = check("now=2026-01-05T00:00Z")
     assert (code, out) == (2, "")
     assert error == "check_freshness: nothing is published at s3://refit/freshness: there is no live.json\n"
 
     bucket = S3ObjectStore.connect("s3://refit/freshness", endpoint=s3_endpoint)
     point(bucket, stage(bucket, "a", [["ann"]]), 1)
-    code, out, error = check("now=2026-01-05T12:00:00")
+    code, out, error = check("now=2026-01-05T12:00:00Z")
     assert (code, error) == (0, "")
     assert json.loads(out)["age_hours"] == 12.0
 
-    code, out, error = check("now=2026-01-08")
+    code, out, error = check("now=2026-01-08T00:00Z")
     assert (code, out) == (2, "")
     assert error.startswith("check_freshness: s3://refit/freshness/live.json is stale: batch a of 2026-01-05 ")
     assert error.count("\n") == 1
@@ -106,7 +106,7 @@ def test_without_an_instant_the_clock_is_asked(s3_endpoint: str, check: Check, m
 def test_a_store_that_does_not_answer_is_neither_fresh_nor_stale(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFIT_S3_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # it asks seven times; the sentence is the same
-    code, out, error = check("now=2026-01-05")
+    code, out, error = check("now=2026-01-05T00:00Z")
     assert (code, out) == (1, "")
     assert error.startswith("check_freshness: cannot read s3://refit/freshness/live.json: ")
     assert error.count("\n") == 1
@@ -124,7 +124,7 @@ def test_a_monitor_needs_neither_airflow_nor_mlflow_nor_java(s3_endpoint: str, m
     code = (
         f"import sys; sys.path[:0] = [{str(REPOSITORY)!r}, {str(REPOSITORY / 'src')!r}]; "
         "sys.modules.update(airflow=None, mlflow=None); from pipelines.__main__ import main; "
-        "sys.exit(main(['check_freshness', 'now=2026-01-06']))"
+        "sys.exit(main(['check_freshness', 'now=2026-01-06T00:00Z']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -220,7 +220,8 @@ def test_everything_of_which_there_is_too_little_is_named(change: dict[str, int]
     with pytest.raises(NotEnoughDataError) as refusal:
         require_enough({**ENOUGH, **change}, LIMITS)
     assert str(refusal.value) == (
-        f"the training set is too small: {sentence}; land more days, or move as_of or the window"
+        f"the training set is too small: {sentence}; land more days, move as_of or the window, or lengthen "
+        "training.holdout_days where only judges are missing"
     )
 
 

@@ -242,7 +242,7 @@ REFUSED = [
     pytest.param(
         {"2026-01-05": [*MONDAY, "ann-secret,tea"], "2026-01-06": TUESDAY},
         SourceError,
-        ["a row does not have the declared columns in file:", "2026-01-05.csv; mend the file"],
+        ["a row does not have the declared columns in file:", "2026-01-05.csv of source 'orders'; mend the file"],
         id="a row cut short",
     ),
 ]

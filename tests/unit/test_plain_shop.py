@@ -37,6 +37,7 @@ from tea_shop import TeaShop
 from pipelines import build_training_set
 from pipelines.addresses import Addresses
 from refit.adapters.implicit import ImplicitLibrary
+from refit.adapters.optuna import OptunaProposer
 from refit.as_of import days_before, everybody_as_of, touches_as_of
 from refit.config import Shop, load_shop
 from refit.past import Past
@@ -238,7 +239,7 @@ def test_a_replay_trains_on_what_training_would_have_had(
 ) -> None:
     """A model knows each item with the number of people who taught it; consent is that of its own moment."""
     corner, moments = shop(), [Moment(CUTOFF, CUTOFF - HOLDOUT), Moment(END, CUTOFF)]
-    past = Past(spark, told.lake, corner, moments, str(tmp_path), ImplicitLibrary())
+    past = Past(spark, told.lake, corner, moments, "replays/plain", ImplicitLibrary(), OptunaProposer())
     for step, (moment, people) in enumerate(zip(moments, (set(AGREED), STAYED), strict=True)):
         pairs, _ = expected(moment.cutoff, moment.as_of, people)
         teachers = Counter(item for (_, item), (confidence, _) in pairs.items() if confidence > 0)

@@ -161,7 +161,8 @@ def test_every_rule_of_the_lists_at_once_and_nothing_of_the_future(
     assert rows["cold de"] == [("earl grey", germany), ("bowl", germany), ("new mug", germany)]
     assert rows["cold"] == rows["cold it"] == [("chai", "popularity"), ("bowl", "popularity"), new]
     # The cup comes first because it is boosted, and the third item of the model makes room for the new one.
-    assert rows["de2"] == [("bowl", "factors"), ("assam", "factors"), new]
+    # To somebody who knows neither, assam and chai are alike, so the last bit of a processor's sums orders them.
+    assert rows["de2"] in ([("bowl", "factors"), (tea, "factors"), new] for tea in ("assam", "chai"))
     # To this one the model has nothing more to give, and the new mug was bought.
     assert rows["fr1"] == [("bowl", "factors"), ("earl grey", "factors"), ("new tin", france)]
     bought = {(person, item) for person, item, _ in BOUGHT}

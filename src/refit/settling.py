@@ -137,7 +137,8 @@ class Settlement:
         )
         every_day = sorted([*days, *missing_days(self._open_days, days)], key=lambda day: day.day)
         kept = named_events(written.kept(), self._own(intake), self.shop.events.key)
-        self.inspection.look("interactions", kept, self._parameters())
+        if rows or not self.shop.calendar.empty_days_are_normal:
+            self.inspection.look("interactions", kept, self._parameters())
         refused = self._look_at_days(every_day)
         examples = examples_of(written.rows)
         if self.inspection.reasons:

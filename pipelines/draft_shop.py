@@ -26,6 +26,7 @@ from refit.shop_drafts import Draft, Table, draft_shop, tables_of_database, tabl
 from refit.shop_drafts.inspecting import open_whole
 from refit.shop_drafts.rendering import files, questions
 from refit.sources import explained, refuse_secrets
+from refit.time_zones import require_known_zone
 from refit.wrong_values import with_given
 
 _LOG = logging.getLogger("refit.draft")
@@ -71,10 +72,11 @@ def run(
 
 def main(name: str, source: str, time_zone: str = "UTC") -> dict[str, Any]:
     """Draft with the real collaborators."""
-    chosen = wiring.settings()
+    chosen, spark = wiring.settings(), wiring.spark_without_shop("draft_shop")
+    require_known_zone(spark, time_zone)
     password = chosen.source_password.get_secret_value() if chosen.source_password else ""
     login = {key: value for key, value in {"user": chosen.source_user, "password": password}.items() if value}
-    return asdict(run(name, source, time_zone, shops=chosen.shops, spark=wiring.spark("draft_shop"), login=login))
+    return asdict(run(name, source, time_zone, shops=chosen.shops, spark=spark, login=login))
 
 
 def _require_zone(name: str) -> None:

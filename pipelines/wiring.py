@@ -51,8 +51,15 @@ def addresses() -> Addresses:
 
 def spark(step: str) -> SparkSession:
     """Return the Spark session of this process; ConfigurationError when it cannot tell the time of the shop."""
+    session = spark_without_shop(step)
+    require_known_zone(session, shop().calendar.time_zone)
+    return session
+
+
+def spark_without_shop(step: str) -> SparkSession:
+    """Return the Spark session of a process that serves no shop yet."""
     chosen = settings()
-    session = open_session(
+    return open_session(
         f"refit {chosen.shop} {step}",
         master=chosen.spark_master,
         memory=chosen.spark_memory,
@@ -61,8 +68,6 @@ def spark(step: str) -> SparkSession:
         jars=chosen.spark_jars,
         class_archive=chosen.spark_class_archive,
     )
-    require_known_zone(session, shop().calendar.time_zone)
-    return session
 
 
 def warehouse(session: SparkSession) -> Warehouse:

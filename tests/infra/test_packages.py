@@ -52,7 +52,7 @@ echo "sudo: a password is required" >&2
 exit 1
 """
 _RUN = """
-import os, sys
+import ensurepip, os, sys  # the first is asked for later, when the folder of Python may be closed to the user
 from pathlib import Path
 from infra import packages
 if int(sys.argv[1]) != os.geteuid():

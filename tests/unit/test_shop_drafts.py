@@ -17,7 +17,8 @@ from postgres_server import Server
 from pyspark.sql import SparkSession
 
 from infra.draft import tell
-from pipelines import draft_shop, land_interactions
+from pipelines import draft_shop, land_interactions, wiring
+from pipelines.__main__ import main
 from pipelines.settings import REPOSITORY
 from refit.adapters.expectations import GreatExpectations
 from refit.config import Shop, load_shop
@@ -397,6 +398,21 @@ def test_a_table_of_postgresql_is_drafted_and_lands(door: Door, postgres: Server
     assert postgres.password not in "".join(
         path.read_text() for path in (door.folder / "shops").rglob("*.*") if path.is_file()
     )
+
+
+def test_the_first_shop_of_all_is_drafted_by_the_command_line(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no shop yet that a deployment could serve, not even the one that settings name without being asked."""
+    lines = [f"u{n},i{n % 3},2026-01-0{5 + n % 2} 10:00:00" for n in range(6)]
+    folder = put(tmp_path / "data", {"orders.csv": "\n".join(["customer,sku,ordered_at", *lines, ""])})
+    monkeypatch.setenv("REFIT_SHOPS", str(tmp_path / "shops"))
+    monkeypatch.delenv("REFIT_SHOP", raising=False)
+    monkeypatch.setattr(wiring, "spark_without_shop", lambda step: spark)
+    assert main(["draft_shop", "name=first", f"source={folder}", "time_zone=Europe/London"]) == 0
+    receipt = json.loads(capsys.readouterr().out)
+    assert (receipt["events"], receipt["next"]) == (6, f"make run SHOP=first DATA={folder}")
+    assert load_shop(tmp_path / "shops", "first").calendar.time_zone == "Europe/London"
 
 
 def test_data_without_people_or_items_are_one_sentence(door: Door) -> None:

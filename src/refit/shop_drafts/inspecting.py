@@ -14,6 +14,7 @@ from pyspark.sql import types as T
 from refit.shop_drafts.roles import Column, roles
 from refit.shop_drafts.tables import Table
 from refit.shop_drafts.times import time_format
+from refit.sources.databases import DRIVERS
 
 _EXAMPLES = 2_000
 """Rows from which the writing of times is told."""
@@ -42,6 +43,8 @@ def open_whole(spark: SparkSession, table: Table, data: str, login: Mapping[str,
     """Return every row of *table*; *login* is what a database asks for, by the names of Spark's options."""
     options = {name: text.replace("{DATA}", data) for name, text in table.options.items()}
     if table.format == "jdbc":
+        driver = next((name for start, name in DRIVERS.items() if options["url"].startswith(start)), None)
+        options |= {"driver": driver} if driver else {}
         return spark.read.format("jdbc").options(preferTimestampNTZ="true", **options, **login).load()
     reader = spark.read.format(table.format).options(**options)
     if table.columns:

@@ -23,25 +23,12 @@ from refit.config import Shop
 from refit.errors import NotFoundError
 from refit.interfaces import ModelRegistry
 from refit.lake import Lake
-from refit.lake_retention import collect
+from refit.lake_retention import CollectedLake, collect
 
 
 @dataclass(frozen=True, kw_only=True)
-class Receipt:
+class Receipt(CollectedLake):
     """What this step did."""
-
-    versions_deleted: int
-    """Replaced versions of days, and what landings left that never became visible."""
-    intakes_deleted: int
-    snapshots_deleted: int
-    reports_deleted: int
-    training_sets_deleted: int
-    """Parts of training sets: rows, trials of a tuning, manifest with profiles."""
-    catalogue_deleted: int
-    """Replaced objects of the catalogue."""
-    objects_deleted: int
-    waiting: int
-    """Things that nothing names any more, and whose time has not come."""
 
 
 def run(now: datetime, *, shop: Shop, lake: Lake, log: AuditLog, open_registry: Callable[[], ModelRegistry]) -> Receipt:

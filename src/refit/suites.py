@@ -65,7 +65,10 @@ def load_suite(folder: Path, table: str) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigurationError(f"there is no suite {path}; every landed table has one")
     try:
-        return Suite.model_validate(yaml.safe_load(read_text(path))).model_dump()
+        written = yaml.safe_load(read_text(path))
+        if not isinstance(written, Mapping):
+            raise ConfigurationError(f"{path} holds no suite; give it a name and a list of expectations")
+        return Suite.model_validate(written).model_dump()
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path} is not valid YAML: {error}") from error
     except ValidationError as error:

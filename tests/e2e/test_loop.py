@@ -25,7 +25,7 @@ from refit.publication import read_manifest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 REAL_DAYS = ROOT.parent / "shared" / "data" / "online_retail" / "by_day"
-_SECONDS = 300.0
+_SECONDS = 900.0
 
 
 def _lists(shop: Shop) -> S3ObjectStore:

@@ -18,7 +18,7 @@ from refit.adapters.s3 import S3ObjectStore
 from refit.publication import read_manifest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-_SECONDS = 300.0
+_SECONDS = 900.0
 NOTICED = timedelta(seconds=30)
 
 

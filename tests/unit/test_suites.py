@@ -405,7 +405,7 @@ def test_the_suites_of_the_repository_are_valid(table: str) -> None:
             lambda text: text.replace("name: user_length", "name: user_present"),
             "the names user_present",
         ),
-        (lambda text: "", "valid dictionary"),
+        (lambda text: "", "holds no suite"),
         (lambda text: "name: interactions\nexpectations: []\n", "expectations"),
         (lambda text: text.replace("kwargs: {", "kwargs: {{", 1), "is not valid YAML"),
     ],

@@ -59,7 +59,7 @@ def shop(write_shop: Callable[..., Path]) -> Callable[..., Shop]:
         ("[tuning]\ntrials = 5\n", "5 trials have no space to search; add [tuning.space.NAME] or set trials = 0"),
         ("[tuning.space.als]\nrank = { low = 9, high = 3 }\n", "low = 9 lies above high = 3; exchange them"),
         ("[tuning.space.als]\nrnk = { low = 1, high = 3 }\n", "there is no setting 'als.rnk' of a model"),
-        ("[tuning.space.als]\nrank = { low = 0, high = 3 }\n", "als.rank = 0 cannot be used"),
+        ("[tuning.space.als]\nrank = { low = 0, high = 3 }\n", "als.rank = 0 must be 1 or more"),
         ("[tuning.space.als]\nrank = { log = true }\n", "it has nothing to choose from; give low and high, or choices"),
         ("[tuning.space.als]\nalpha = { low = 0.0, high = 3.0, log = true }\n", "low = 0 has no logarithm"),
         ("[tuning.space.als]\nrank = { choices = [4, 4] }\n", "a value stands twice among the choices 4, 4"),

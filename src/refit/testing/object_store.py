@@ -49,7 +49,8 @@ class FakeObjectStore:
 
     def keys(self, prefix: str) -> list[str]:
         """Return all keys that start with *prefix*, sorted."""
-        return sorted(key for key in self.objects if key.startswith(prefix))
+        with self._lock:
+            return sorted(key for key in self.objects if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
         """Remove the object; one that is not there is no error."""

@@ -38,7 +38,7 @@ class Drift(Part):
     """So many of the newest windows are judged, side by side ..."""
     moved_windows: Count = 1
     """... and so many of them must have moved before a retraining is asked for."""
-    share_limit: Annotated[float, Field(gt=0, le=1)] = 0.2
+    share_limit: Annotated[float, Field(gt=0, le=1)] = 0.15
     """A window has moved when at least this share of its features is beyond a limit."""
     min_rows: Count = 300
     """

@@ -196,6 +196,14 @@ def test_each_comparison_refuses_with_its_numbers_and_no_other_one_does(
     assert [reason[: len(sentence)] for reason in verdict.reasons] == [sentence]
 
 
+@pytest.mark.parametrize(("places", "limit"), [(6_990, 6_993), (9_990, 12_987), (12_990, 12_987)])
+def test_of_two_limits_the_one_that_was_passed_is_told(places: int, limit: int) -> None:
+    """Of a thousand people with 9,990 places before, three tenths may be lost or gained; where none was, the upper."""
+    verdict = judged({"places": places}, against())
+    found = {measure.name: measure for measure in verdict.measures}["places_per_person_against_before"]
+    assert (found.limit, found.passed) == (pytest.approx(limit / 1_000), places == 9_990)
+
+
 def test_a_batch_within_every_limit_of_the_one_before_is_published() -> None:
     verdict = judged(
         {"by_popularity": 138, "places": 7_000, "top_share": 0.149, "gini": 0.849, "shown": 80},

@@ -294,6 +294,21 @@ def test_a_judged_batch_is_not_judged_again(store: FakeObjectStore) -> None:
     assert document(store)["manifest_sha256"] == first
 
 
+@pytest.mark.parametrize(
+    ("content", "error"), [(b"{", "JSONDecodeError"), (b"[]", "TypeError"), (b'{"index":{}}', "KeyError")]
+)
+def test_a_manifest_that_cannot_be_read_stops_the_publication_of_its_batch(
+    store: FakeObjectStore, content: bytes, error: str
+) -> None:
+    """Nobody can tell any more what was judged."""
+    prefix, commit = score(store, "20260105T030000Z-a", [["ann"]])
+    store.objects[f"{prefix}/manifest.json"] = content
+    with pytest.raises(DamagedBatchError, match=rf"^{prefix}/manifest\.json is no manifest: {error}.*; score again$"):
+        publish_again(store, prefix, commit)
+    assert store.objects[f"{prefix}/manifest.json"] == content
+    assert LIVE not in store.objects
+
+
 def test_a_batch_that_was_not_finished_is_not_found(store: FakeObjectStore) -> None:
     with pytest.raises(NotFoundError, match="holds no finished batch; run score_users first"):
         read_commit(store, "batches/run_date=2026-01-05/batch=a")

@@ -26,7 +26,8 @@ EVENTS = (
     "user_id string, item_id string, event_type string, event_time timestamp, value double, local_time string, "
     "item_known boolean, event_date date"
 )
-IDS = ["tea", None, "", "a b", " tea", "tea\u200b", "größe-1", "x" * 200, "x" * 201, "tea\n", "\u00a0tea", "gr\ufffd\ufffde"]
+IDS = ["tea", None, "", "a b", " tea", "tea\u200b", "größe-1", "x" * 200, "x" * 201, "tea\n"]
+IDS += ["\u00a0tea", "gr\ufffd\ufffde"]
 TYPES = ["purchase", None, "", "Purchase", "refund"]
 TIMES = [NOON, None, datetime(1969, 12, 31, tzinfo=UTC), datetime(2038, 1, 1, tzinfo=UTC), NOON + timedelta(days=1)]
 VALUES = [1.0, None, 0.0, -0.0, -1.0, math.nan, math.inf, -math.inf, 1e6, 1e6 + 1, 1e-300]

@@ -18,8 +18,8 @@ from refit.adapters.s3 import S3ObjectStore
 from refit.audit import AuditLog
 from refit.config import Retention, Shop, load_shop
 from refit.errors import ConfigurationError, NotFoundError, NothingPublishedError
-from refit.publication import new_try, point_back, stamp, write_manifest
-from refit.publication.pointer import read_pointer
+from refit.publication import collect, new_try, point_back, stamp, write_manifest
+from refit.publication.pointer import date_pointer, read_pointer
 from refit.publication.reading import batch_prefix, read_live_batch, read_staged_batch
 from refit.store_clock import AheadOfClockError, NoClockError
 from refit.testing import FakeObjectStore
@@ -88,6 +88,14 @@ def test_the_batch_of_a_date_goes_when_it_is_older_than_the_days_of_the_retentio
             read_live_batch(store, day(number))
     for number in range(5, 12):
         assert read_live_batch(store, day(number))["user_id"].to_pylist() == [f"u{number}", f"v{number}"]
+
+
+def test_what_dates_before_a_given_one_name_goes_and_what_that_date_names_stays(store: FakeObjectStore) -> None:
+    prefixes = publish_days(store, 4)
+    collected = collect(store, horizon=stamp(CREATED + 9 * ONE_DAY), keep=1, since=day(2))
+    assert there(store, prefixes) == [False, False, True, True]
+    assert set(collected.kept) == set(prefixes[2:])
+    assert read_live_batch(store, day(2))["user_id"].to_pylist() == ["u2", "v2"]
 
 
 def test_the_live_batch_and_those_before_it_stay_whatever_their_age(store: FakeObjectStore, shop: Shop) -> None:
@@ -163,6 +171,26 @@ def test_a_batch_that_slept_longer_than_the_grace_is_told_to_start_again(store: 
 
 def read_live_pointer(store: FakeObjectStore) -> str:
     return store.objects["live.json"].decode()
+
+
+def test_whoever_still_writes_for_a_date_of_which_something_went_finds_the_horizon(
+    store: FakeObjectStore, shop: Shop
+) -> None:
+    """For a date that nothing was published for, too: a late pointer would name files that may be gone."""
+    publish_days(store, 3)
+    for created in (CREATED - HOUR, CREATED):
+        go_live(store, created, FILES, run_date="2026-01-04")
+    never = "2026-01-03"
+    late, commit = score(store, f"{stamp(CREATED)}-0123456789ab", FILES, run_date=never, logical_run="late")
+    horizon = run(CREATED + 3 * ONE_DAY, shop=shop, store=store).horizon
+    found = {date: read_pointer(store.objects[date_pointer(date)], date) for date in ("2026-01-04", never)}
+    assert [(pointer.horizon, pointer.target is None) for pointer in found.values()] == [
+        (horizon, False),
+        (horizon, True),
+    ]
+    again, commit = score(store, f"{stamp(CREATED)}-0123456789ab", FILES, run_date=never, logical_run="late")
+    dated = publish_again(store, again, commit).dated
+    assert (again, dated and dated.outcome) == (late, "expired")
 
 
 def test_a_collection_again_deletes_nothing_more(store: FakeObjectStore, shop: Shop) -> None:

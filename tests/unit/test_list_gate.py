@@ -10,10 +10,11 @@ import pytest
 from pipelines.settings import REPOSITORY
 from refit.config import ListGate, Lists
 from refit.lists.against_before import NOTHING
+from refit.lists.asking import told
 from refit.lists.comparison import Before, Overlap
 from refit.lists.exposures import pack
 from refit.lists.gate import judge_lists, sum_counts
-from refit.verdicts import Verdict
+from refit.verdicts import Measure, Verdict
 
 GOOD_COUNTS = {
     "received": 1_000,
@@ -73,6 +74,12 @@ def judged(change: dict[str, Any], before: Before = FIRST, *, approved: str | No
 def against(median: float | None = 0.6, found: int = 990, same: float = 0.1, **earlier: Any) -> Before:
     """Return the batch of the day before, in which 990 of 1,000 people were found."""
     return Before(changed(EARLIER, earlier), Overlap(1_000, found, median, same))
+
+
+def measured(change: dict[str, Any], before: Before, name: str) -> Measure:
+    """Return what was asked of *name* in comparison with the batch *before*."""
+    found = {measure.name: measure for measure in judged(change, before).measures}
+    return found[f"{name}_against_before"]
 
 
 def test_a_batch_that_just_meets_every_limit_is_published() -> None:
@@ -199,9 +206,33 @@ def test_each_comparison_refuses_with_its_numbers_and_no_other_one_does(
 @pytest.mark.parametrize(("places", "limit"), [(6_990, 6_993), (9_990, 12_987), (12_990, 12_987)])
 def test_of_two_limits_the_one_that_was_passed_is_told(places: int, limit: int) -> None:
     """Of a thousand people with 9,990 places before, three tenths may be lost or gained; where none was, the upper."""
-    verdict = judged({"places": places}, against())
-    found = {measure.name: measure for measure in verdict.measures}["places_per_person_against_before"]
+    found = measured({"places": places}, against(), "places_per_person")
     assert (found.limit, found.passed) == (pytest.approx(limit / 1_000), places == 9_990)
+
+
+@pytest.mark.parametrize(("people", "passed"), [(949, False), (950, True), (1_300, True), (1_301, False)])
+def test_a_number_at_its_limit_passes_and_the_next_one_does_not(people: int, passed: bool) -> None:
+    """Of a thousand people a twentieth may be lost, three tenths gained."""
+    assert measured({"people": people}, against(), "people").passed == passed
+
+
+@pytest.mark.parametrize("earlier", [{"run_date": "2025-12-08"}, {"people": 100, "rows": 50}], ids=["old", "small"])
+def test_the_oldest_and_the_smallest_batch_before_that_count_are_compared_with(earlier: dict[str, Any]) -> None:
+    """28 days ago, or of a hundred people."""
+    assert measured({}, against(**earlier), "people").value == 1_000
+
+
+def test_without_anybody_in_both_batches_the_overlap_passes_and_says_why() -> None:
+    found = measured({}, Before(EARLIER, Overlap(1_000, 0, None, None)), "overlap")
+    assert (found.value, found.passed, found.note) == (
+        None,
+        True,
+        "overlap_against_before: nobody is in both batches",
+    )
+
+
+def test_numbers_above_one_are_told_with_six_digits_and_those_below_with_four() -> None:
+    assert [told(number) for number in (0.1234567, 1.234567, -1.234567)] == ["0.1235", "1.23457", "-1.23457"]
 
 
 def test_a_batch_within_every_limit_of_the_one_before_is_published() -> None:

@@ -10,7 +10,7 @@ from audited_shop import ANSWERED, AuditedShop, KilledError, dying, in_airflow
 
 from pipelines import promote_model
 from refit.champions import CARRIED_OUT, AliasMovedError
-from refit.errors import NotApprovedError, NotFoundError
+from refit.errors import ConflictError, NotApprovedError, NotFoundError
 from refit.interfaces import ModelVersion
 
 Tell = Callable[[str, str], None]
@@ -128,6 +128,27 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_judged_again(shop: 
     assert champion is not None
     assert champion.model_id == first.model_id
     assert shop.log.standing().answers.keys() == {1}
+
+
+def test_a_log_that_never_rests_is_given_up_with_a_sentence(shop: AuditedShop) -> None:
+    """Somebody else is first ten times, and the challenger stays one."""
+    challenger, create, lost = shop.challenger(), shop.store.create, []
+
+    def too_late(key: str, content: bytes) -> str:
+        if not key.startswith("audit/"):
+            return create(key, content)
+        lost.append(key)
+        raise ConflictError(f"{key} is there already")
+
+    shop.store.create = too_late  # type: ignore[method-assign]
+    with pytest.raises(
+        ConflictError, match=r"^memory://fake/audit/.* grew 10 times while challenger 1 waited; try again$"
+    ):
+        shop.approve(challenger)
+    assert len(lost) == 10
+    assert shop.registry.champion() is None
+    shop.store.create = create  # type: ignore[method-assign]
+    assert shop.approve(challenger).champion == 1
 
 
 def steps(shop: AuditedShop, after: int) -> list[str]:

@@ -15,6 +15,7 @@ from refit.champions import (
     AliasMovedError,
     ChampionGoneError,
     PromotionInterruptedError,
+    approved_digest,
     serving_champion,
     settle,
     withdrawn,
@@ -79,7 +80,7 @@ def test_where_every_champion_knows_the_future_of_the_date(shop: AuditedShop, te
     said = told(shop, ConfigurationError, CUTOFF - timedelta(days=1))
     tell("a date before every champion", said)
     assert said.startswith(
-        "no champion is old enough for as_of=2026-02-19: the oldest one, version 1, has seen data up to"
+        "no champion is old enough for as_of=2026-02-19: the oldest one, version 1, has seen data up to 2026-02-20; "
     )
 
 
@@ -98,6 +99,13 @@ def test_who_was_merely_succeeded_was_not_withdrawn(shop: AuditedShop) -> None:
     shop.champions(2)
     assert withdrawn(shop.log, 1) is None
     assert withdrawn(shop.log, 99) is None
+
+
+def test_a_version_is_approved_with_the_digest_of_its_promotion_or_not_at_all(shop: AuditedShop) -> None:
+    shop.champions(2)
+    digests = [shop.registry.challenger(version).digest for version in (1, 2)]
+    assert digests[0] != digests[1]
+    assert [approved_digest(shop.log, version) for version in (1, 2, 3)] == [*digests, None]
 
 
 def test_after_a_rollback_the_next_promotion_stands_on_the_one_that_was_left(shop: AuditedShop) -> None:
@@ -137,6 +145,17 @@ def test_an_alias_without_any_promotion(shop: AuditedShop, tell: Tell) -> None:
     said = told(shop, AliasMovedError)
     tell("an alias without a promotion", said)
     assert said.startswith(
+        "the alias champion names version 1, but the audit log memory://fake/audit/ knows of no promotion"
+    )
+
+
+def test_an_alias_without_any_promotion_but_with_a_refusal(shop: AuditedShop) -> None:
+    """A log with records need not know of a champion."""
+    challenger = shop.challenger()
+    with pytest.raises(NotApprovedError):
+        shop.approve(challenger, option="Reject", reason="too narrow")
+    crown(shop.registry, challenger)
+    assert told(shop, AliasMovedError).startswith(
         "the alias champion names version 1, but the audit log memory://fake/audit/ knows of no promotion"
     )
 
@@ -196,7 +215,10 @@ def test_a_champion_whose_digest_was_rewritten_does_not_serve(shop: AuditedShop,
     )
     said = told(shop, AliasMovedError)
     tell("a champion with other tags", said)
-    assert "its tags were changed, so it is not used" in said
+    assert said == (
+        f"champion version 1 became champion with digest {known.digest[:16]} and now says {other.digest[:16]}; "
+        "its tags were changed, so it is not used"
+    )
 
 
 def test_a_champion_whose_files_were_changed_is_not_loaded(shop: AuditedShop) -> None:

@@ -403,6 +403,9 @@ def test_a_horizon_in_the_future_is_lowered_on_record_and_lists_go_live_again(
     assert record.facts == {"horizons": was, "to": "20260108T030000Z"}
     assert [read_pointer(store.objects[key], key).horizon for key in was] == ["20260108T030000Z"] * 2
 
+    at_once = lower_horizon.run("a wrong now", "dana", log=log, store=store)
+    assert at_once == lower_horizon.Receipt(lowered={}, horizon="20260108T030000Z", record=None)
+
     store.clock = NOW + HOUR
     late = go_live(store, NOW - timedelta(seconds=1), [["zoe"]], run_date=day(3), logical_run="late")[1]
     assert late.live.outcome == "expired", "its files may be gone"

@@ -45,7 +45,7 @@ from refit.publication import (
     write_manifest,
 )
 from refit.publication.pointer import FORMAT, NO_FENCE, Pointer, read_pointer
-from refit.requests import Answer, Create, Get, Request, Swap
+from refit.requests import Answer, Create, Get, Request, Swap, UnsettledError
 from refit.testing import FakeObjectStore
 
 
@@ -210,6 +210,30 @@ def test_a_pointer_that_never_rests_is_given_up_with_a_sentence() -> None:
         Exception, match=r"^memory://fake: others wrote live\.json first each time it was tried; the same"
     ):
         live(store, "ben", at=CREATED + HOUR)
+    assert 1_000 - store.busy == 12
+
+
+def test_a_collection_that_loses_its_swap_raises_the_horizon_on_top_of_the_winner() -> None:
+    """Whatever else has moved the pointer: before a file is deleted, its horizon says so."""
+    store = BusyStore()
+    live(store, "ann")
+    live(store, "ben", at=CREATED + HOUR)
+    store.busy = 3
+    collected = collect(store, horizon=stamp(CREATED + HOUR), keep=1)
+    pointer = read_pointer(store.objects[LIVE], LIVE)
+    assert (pointer.generation, pointer.horizon) == (5, stamp(CREATED + HOUR))
+    assert len(collected.deleted) == 4
+
+
+def test_a_collection_that_loses_every_swap_deletes_nothing() -> None:
+    store = BusyStore()
+    live(store, "ann")
+    live(store, "ben", at=CREATED + HOUR)
+    store.busy = 1_000
+    files = store.keys("batches/")
+    with pytest.raises(UnsettledError, match=r"^memory://fake: others wrote live\.json first each time it was tried"):
+        collect(store, horizon=stamp(CREATED + HOUR), keep=1)
+    assert store.keys("batches/") == files
     assert 1_000 - store.busy == 12
 
 

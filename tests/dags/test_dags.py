@@ -122,6 +122,7 @@ class Steps:
 def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     """Let every step succeed."""
     made = Steps(
+        land_late_days={"landed": False, "days": []},
         check_drift={"retrain": True, "as_of": "2026-03-02T00:00:00+00:00"},
         build_training_set={"training_set": "d1"},
         tune_model={"training_set": "d1", "settings": "training_sets/d1/settings.json"},
@@ -236,7 +237,8 @@ def test_without_drift_or_champion_no_retraining_is_started(
 
 def test_ingest_lands_its_data_interval_or_the_given_days(dagbag: Any, airflow_db: None, steps: Steps) -> None:
     """Parameters win over the interval of the run."""
-    _run(dagbag, "ingest", 2)
+    state, tasks = _run(dagbag, "ingest", 2)
+    assert (state, tasks["tell_late_days"]) == ("success", "skipped")
     assert steps.asked["land_interactions"] == {"since": "2026-03-01", "until": "2026-03-02"}
-    _run(dagbag, "ingest", 3, since="2026-01-01", until="2026-02-01")
+    assert _run(dagbag, "ingest", 3, since="2026-01-01", until="2026-02-01")[0] == "success"
     assert steps.asked["land_interactions"] == {"since": "2026-01-01", "until": "2026-02-01"}

@@ -157,6 +157,18 @@ def test_a_feature_with_too_few_rows_neither_counts_nor_passes() -> None:
     assert {m.name: m.passed for m in verdict.measures}["c.psi"] is False
 
 
+@pytest.mark.parametrize(("rows", "decision"), [(99, "refuse"), (100, "retrain")])
+def test_a_feature_with_just_enough_rows_counts(rows: int, decision: str) -> None:
+    assert judge(moved(0.2, 0.5, n=rows)).decision == decision
+
+
+def test_a_share_of_features_at_its_limit_asks_for_a_retraining_and_does_not_pass() -> None:
+    """One of two have moved, and a half asks for it."""
+    verdict = judge(moved(0.2))
+    (share,) = [measure for measure in verdict.measures if measure.name == "share_moved"]
+    assert (share.value, share.limit, share.passed, verdict.decision) == (0.5, 0.5, False, "retrain")
+
+
 def test_when_most_features_have_too_few_rows_nothing_can_be_told() -> None:
     few = tuple(FeatureDrift(name=name, psi=9.0, n_reference=1_000, n_current=99) for name in ("c", "d"))
     assert judge(Window(0, 6, (moved().features[0], *few))).decision == "refuse"

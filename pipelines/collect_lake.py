@@ -4,7 +4,7 @@ Step: delete what the lake need not keep any more.
 Reads:  `[retention.lake]` of the shop, the catalogue, the manifests of training sets, every key of the lake; the audit
         log and the registry, for the training sets of champions.
 Writes: since when nothing names what will be deleted; then it takes old snapshots and quarantined intakes out of the
-        catalogue and deletes replaced versions, training sets and whatever else was noticed long enough ago.
+        catalogue and deletes replaced versions, training sets, summaries and what else was noticed long enough ago.
 Re-run: safe; nothing current is ever deleted, and an interrupted collection is finished by the next one.
 """
 
@@ -34,7 +34,7 @@ class Receipt(CollectedLake):
 def run(now: datetime, *, shop: Shop, lake: Lake, log: AuditLog, open_registry: Callable[[], ModelRegistry]) -> Receipt:
     """Delete what the shop does not keep as of *now*; only a shop that had a champion opens the registry."""
     by = f"collection-{uuid4().hex[:12]}"
-    return Receipt(**asdict(collect(lake, shop.retention.lake, _champions(log, open_registry), now, by)))
+    return Receipt(**asdict(collect(lake, shop, _champions(log, open_registry), now, by)))
 
 
 def main(now: Instant | None = None) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 Step: rank for everybody with the champion, as of a date.
 
 Reads:  the audit log; the champion for that date, verified; histories, catalogue and people as of `as_of`.
-Writes: part files under a batch prefix of their own, not yet visible, and the commit that names them.
+Writes: part files under a batch prefix of their own, not yet visible, and the commit that names them; where it is not
+        there yet, the summary of the landed days before the training window, below `summaries/` of the lake.
 Re-run: safe; each try writes a batch of its own, and a killed one leaves files that nothing points to.
 """
 

@@ -21,6 +21,7 @@ from refit.people import everybody, with_segment
 from refit.shelves.catalogue import judge_items
 from refit.shelves.popular import Touches, count_touches
 from refit.shelves.shelving import Stocked, stock
+from refit.summaries import split, stand_in
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -84,15 +85,25 @@ def people_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -
 
 
 def everybody_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> DataFrame:
-    """Return the history of each person who may be served, as `refit.people.everybody` describes it."""
-    pairs = person_item_pairs(
-        history_before(spark, lake, shop, as_of),
-        since=shop.calendar.clock.back(as_of, shop.training.window_days),
-        as_of=as_of,
-        events=shop.serving_events,
-        confidence=shop.confidence,
+    """
+    Return the history of each person who may be served, as `refit.people.everybody` describes it.
+
+    It holds the items that teach or count as bought. Days before the month in which the training window begins are read
+    by way of their summary (`refit.summaries`), which is made and stored where it is not there yet.
+    """
+    clock, events = shop.calendar.clock, shop.serving_events
+    since = clock.back(as_of, shop.training.window_days)
+    days = split(days_before(lake, as_of), since, clock)
+    told = events_of_consenting(
+        spark,
+        lake,
+        days.after,
+        lake.snapshot("users", as_of),
+        earlier=stand_in(spark, lake, days.before, events),
     )
-    return everybody(histories(pairs), people_as_of(spark, lake, shop, as_of))
+    history = without_cancelled(told.where(F.col(Columns.EVENT_TIME) < F.lit(as_of)), events)
+    pairs = person_item_pairs(history, since=since, as_of=as_of, events=events, confidence=shop.confidence)
+    return everybody(histories(pairs, silent=False), people_as_of(spark, lake, shop, as_of))
 
 
 def catalogue_as_of(spark: SparkSession, lake: Lake, as_of: datetime) -> DataFrame:

@@ -38,13 +38,18 @@ def person_item_pairs(
     )
 
 
-def histories(pairs: DataFrame) -> DataFrame:
+def histories(pairs: DataFrame, *, silent: bool = True) -> DataFrame:
     """
     Return one row per person: user_id and three parallel arrays items, confidences, bought, in the order of item ids.
+
+    Without *silent*, items that neither teach nor count as bought are left out; a person who has only such stays.
 
     The order makes sums of floats, and so everything that follows, the same on one core and on a thousand.
     """
     entry = F.struct(Columns.ITEM, Columns.CONFIDENCE, Columns.BOUGHT)
+    if not silent:
+        # Nulls are not collected.
+        entry = F.when((F.col(Columns.CONFIDENCE) > 0) | F.col(Columns.BOUGHT), entry)
     entries = F.array_sort(F.collect_list(entry)).alias("entries")
     return (
         pairs.groupBy(Columns.USER)

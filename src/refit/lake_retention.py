@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from refit.config import Shop
 from refit.config.retention import LakeRetention
 from refit.digests import canonical_json
 from refit.interfaces import ObjectStore
 from refit.lake import SNAPSHOTS, Contents, Lake, Landed
 from refit.store_clock import read_clock, require_past
+from refit.summaries import FOLDER as _SUMMARIES
+from refit.summaries import named_units
 
 _MONTH = len("2026-01")
 _SETS = "training_sets"
@@ -32,6 +35,7 @@ _KINDS = {
     "users": "snapshots",
     "reports": "reports",
     _SETS: "training_sets",
+    _SUMMARIES: "summaries",
 }
 
 
@@ -46,6 +50,8 @@ class CollectedLake:
     reports_deleted: int
     training_sets_deleted: int
     """Parts of training sets: rows, trials of a tuning, manifest with profiles."""
+    summaries_deleted: int
+    """Parts of summaries of days before the training window: rows, manifest."""
     catalogue_deleted: int
     """Replaced objects of the catalogue."""
     objects_deleted: int
@@ -53,11 +59,9 @@ class CollectedLake:
     """Things that nothing names any more, and whose time has not come."""
 
 
-def collect(
-    lake: Lake, retention: LakeRetention, champions: Mapping[str, bool], now: datetime, by: str
-) -> CollectedLake:
+def collect(lake: Lake, shop: Shop, champions: Mapping[str, bool], now: datetime, by: str) -> CollectedLake:
     """
-    Delete what *retention* does not keep as of *now*.
+    Delete what the shop's `retention.lake` does not keep as of *now*.
 
     *champions* are the digests of the training sets of models that became champion, true where the rows must stay and
     not the manifest alone. *by* is an id of this collection that no other has.
@@ -65,7 +69,7 @@ def collect(
     Raises:
         AheadOfClockError: *now* is after the clock of the lake's store.
     """
-    clock = read_clock(lake.store, lake.catalog)
+    retention, clock = shop.retention.lake, read_clock(lake.store, lake.catalog)
     require_past("now", now, clock)
     now = min(now, clock)
     contents, keys = lake.contents(), lake.store.keys("")
@@ -77,6 +81,8 @@ def collect(
     }
     named = {*_named_by_catalogue(contents, expired), *contents.shards}
     named |= _named_by_sets(lake.store, keys, retention, champions, now)
+    landed = sorted(contents.tables.get("interactions", ()), key=lambda day: day.day)
+    named |= named_units(lake, landed, lake.clock, shop.training.window_days, shop.serving_events)
     units: dict[str, list[str]] = {}
     for key in keys:
         unit = unit_of(key, folder)
@@ -112,7 +118,7 @@ def unit_of(key: str, catalogue: str) -> str | None:
         return "/".join(parts[:3] if parts[2].startswith("event_date=") else parts[:2])
     if parts[0] in _WHOLE and len(parts) > 2:
         return "/".join(parts[:2])
-    if parts[0] == _SETS and len(parts) > 2:
+    if parts[0] in {_SETS, _SUMMARIES} and len(parts) > 2:
         return "/".join(parts[:3] if len(parts) > 3 else parts[:2])
     is_shard = parts[0] == catalogue and len(parts) == 3 and parts[1] not in {"schemas", "before"}
     return key if is_shard else None

@@ -12,7 +12,7 @@ from pyspark.sql.types import StructType
 from pipelines.collect_lake import Receipt, run
 from refit.adapters.folder import FolderObjectStore
 from refit.audit import AuditLog
-from refit.config import Retention, Shop
+from refit.config import Events, Lists, Retention, Shop, Training
 from refit.digests import canonical_json, sha256
 from refit.interfaces import ObjectStore
 from refit.lake import Lake, Landed
@@ -21,6 +21,7 @@ from refit.testing import FakeObjectStore, FakeRegistry, crown
 
 EMPTY, ONE_DAY = StructType(), timedelta(days=1)
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)
+EVENTS = Events(weights={"purchase": 1.0}, relevant=("purchase",), bought=("purchase",))
 KEPT = {"replaced_days": 10, "quarantine_days": 20, "training_sets_days": 60, "snapshots_days": 90}
 
 
@@ -35,7 +36,9 @@ class Shelf:
         self.store = store or FakeObjectStore()
         self.lake = Lake("nowhere", "catalog.json", self.store)
         self.log, self.registry = AuditLog(FakeObjectStore()), FakeRegistry()
-        self.shop = Shop.model_construct(retention=Retention.model_validate({"lake": KEPT}))
+        self.shop = Shop.model_construct(
+            retention=Retention.model_validate({"lake": KEPT}), training=Training(), lists=Lists(), events=EVENTS
+        )
 
     def land(self, landing: str, *days: int, apart: int = 0) -> list[Landed]:
         """Land days with one event each, and *apart* in quarantine, with the catalogue as of the end of the last."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -280,3 +280,23 @@ def test_rules_that_contradict_each_other_are_refused_when_the_shop_is_read(coun
             counter.shop(f"\n[lists]\n{setting}\n")
         assert sentence in str(refusal.value)
         tell(f"[lists] {setting!r}", str(refusal.value).split("shop.toml cannot be used: ")[1])
+
+
+def test_a_summary_of_old_days_changes_no_byte_of_the_lists(
+    counter: Counter, spark: SparkSession, tmp_path: Path
+) -> None:
+    """Without people of a table, with a summary that cannot be stored, is new, and is there already."""
+
+    class ReadOnly(FolderObjectStore):
+        def create(self, key: str, content: bytes) -> str:
+            raise PermissionError(key)
+
+    root = tmp_path / "tea"
+    tea = open_shop(spark, root, people=False)
+    month = f"[training]\nwindow_days = 30\n{LENIENT}"
+    nowhere = replace(tea, lake=replace(tea.lake, store=ReadOnly(root)))
+    receipts = [counter.score(each, month) for each in (nowhere, tea, tea)]
+    assert len(list(root.glob("summaries/*/manifest.json"))) == 1
+    assert len({receipt.content_sha256 for receipt in receipts}) == 1
+    lists = counter.publish(receipts[-1], month)
+    assert all("assam" not in [item for item, _ in lists[f"fr{n}"]] for n in range(4))

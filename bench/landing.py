@@ -152,7 +152,7 @@ def _refit(folder: str, cleaning: str) -> None:
             key=_KEY,
             suites=REPOSITORY / "expectations",
             spark=spark,
-            lake=Lake(root, LAKE_CATALOG, FolderObjectStore(Path(root))),
+            lake=Lake(root, LAKE_CATALOG, FolderObjectStore(Path(root)), shop.calendar.clock),
             validator=GreatExpectations(),
         )
     print(f"{receipt.rows:,} kept, {receipt.quarantined:,} set apart, removed {receipt.removed}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import re
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -16,6 +18,7 @@ from refit.config import Calendar, Shop, load_shop
 from refit.errors import ConfigurationError
 
 ShopWriter = Callable[..., Path]
+REAL_DAYS = REPOSITORY.parent / "shared" / "data" / "online_retail" / "by_day"
 
 
 def test_a_shop_is_read_with_its_defaults(write_shop: ShopWriter) -> None:
@@ -32,6 +35,23 @@ def test_a_shop_is_read_with_its_defaults(write_shop: ShopWriter) -> None:
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in REPOSITORY.glob("shops/*/shop.toml")))
 def test_the_shops_of_the_repository_are_valid(name: str) -> None:
     assert load_shop(REPOSITORY / "shops", name).name == name
+
+
+@pytest.mark.skipif(not REAL_DAYS.is_dir(), reason="the real days of online_retail lie beside the checkout")
+def test_the_calendar_of_the_real_shop_ends_with_a_whole_day() -> None:
+    """On the same weekday of the weeks before hardly anything came after the last order of the last day."""
+    shop = load_shop(REPOSITORY / "shops", "online_retail")
+    last = shop.calendar.last_day
+    assert last is not None
+
+    def times(day: date) -> list[str]:
+        with gzip.open(REAL_DAYS / f"{day}.csv.gz", "rt", encoding="utf-8", newline="") as lines:
+            return [line["InvoiceDate"][11:] for line in csv.DictReader(lines)]
+
+    ends = max(times(last))
+    before = [at for weeks in range(1, 5) for at in times(last - timedelta(weeks=weeks))]
+    later = sum(at > ends for at in before)
+    assert later <= shop.validation.max_silent_share * len(before)
 
 
 def test_an_unknown_shop_is_refused_with_the_known_ones(write_shop: ShopWriter) -> None:

@@ -85,7 +85,7 @@ class Standing:
         return found[0] if found else None
 
     def after(self, number: int, kind: str, *, at: str, by: str, reason: str, facts: Mapping[str, Any]) -> Standing:
-        """Return what holds after record *number*."""
+        """Return what holds after record *number*; ValueError for a *kind* that there is not."""
         if kind == APPROVAL:
             return self._answered(facts, True, by, reason)
         if kind == REFUSAL:
@@ -98,6 +98,8 @@ class Standing:
             return moved._rolled_back(
                 number, version, f"rolled back to version {version} at {at} by {by}: {reason}", facts
             )
+        if kind not in (PROMOTION, ADOPTION):
+            raise ValueError(f"there are no records of kind {kind!r}")
         known = {name: str(facts[name]) for name in ("challenger", "model_id", "digest", "cutoff")}
         reign = Reign(version=version, since=number, at=at, by=by, **known)
         return replace(moved, reigns={**self.reigns, version: reign})

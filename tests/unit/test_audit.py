@@ -138,6 +138,14 @@ def test_a_record_whose_end_does_not_follow_is_named(shop: AuditedShop) -> None:
         shop.log.verified()
 
 
+@pytest.mark.parametrize("changed", [{"facts": {}}, {"facts": {"version": "x"}}, {"kind": "coronation"}])
+def test_a_newest_record_from_which_nothing_follows_is_named(shop: AuditedShop, changed: dict[str, object]) -> None:
+    """No later record knows its digest, but it must be one that Refit writes."""
+    tampered(shop.store, 6, **changed)
+    with pytest.raises(AuditDamagedError, match=r"what record 6 says to hold after it does not follow"):
+        shop.log.verified()
+
+
 def test_the_newest_record_is_vouched_for_by_the_registry(shop: AuditedShop) -> None:
     """No record follows it, so only the registry can tell that it was changed."""
     assert read_audit.run(0, log=shop.log, registry=shop.registry).remembered == 6

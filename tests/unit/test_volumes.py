@@ -27,6 +27,10 @@ def test_a_day_that_ends_early_lacks_what_usually_comes_later() -> None:
     assert silent_share([*OFFICE[:14], *[0] * 10], [OFFICE] * 8) == 0.4
 
 
+def test_a_day_with_events_only_before_the_shop_usually_opens_lacks_everything() -> None:
+    assert silent_share([1] + [0] * 23, [OFFICE] * 3) == 1.0
+
+
 def test_chance_explains_the_silence_of_a_small_shop() -> None:
     """Six events in the first half of a day: that no seventh comes happens more than once in a thousand days."""
     few = [0] * 6 + [1] * 6 + [0] * 12

@@ -1,6 +1,7 @@
 """
 The command line: `python -m pipelines STEP name=value ...` runs one step, with the code that Airflow runs.
 
+With `--help` anywhere behind its name a step is not run; what it does and what its parameters mean is printed instead.
 The receipt is printed as JSON, or written to the file named by `--out`. Exit code 0: done; 2: refused, with one
 sentence on standard error that says what to do, and trying again changes nothing; 3: refused for want of data that may
 still be on their way; 1: an accident, worth another try.
@@ -22,6 +23,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipelines.usage import help_of, takes_text, usage
 from refit.accidents import accident
 from refit.clocks import ShopClock
 from refit.errors import ConfigurationError, NotThereYetError, RefitError, TransientError
@@ -55,6 +57,7 @@ STEPS = (
     "read_person",
     "pseudonym",
 )
+_HELP = frozenset({"-h", "--help"})
 
 
 def main(arguments: list[str]) -> int:
@@ -62,20 +65,21 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     for noisy in ("py4j", "botocore", "urllib3", "great_expectations", "alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    asked = not _HELP.isdisjoint(arguments)
     out = None
     if "--out" in arguments:
         place = arguments.index("--out")
         out = Path(*arguments[place + 1 : place + 2])
         arguments = arguments[:place] + arguments[place + 2 :]
     try:
-        if out == Path():
+        if out == Path() and not asked:
             raise ConfigurationError("--out needs a file name; the receipt is written there")
-        if not arguments or arguments[0] in {"-h", "--help"}:
+        if not arguments or arguments[0] in _HELP:
             print(_overview())
             return 0
         step = _step(arguments[0])
-        if {"-h", "--help"} & set(arguments[1:]):
-            print(_usage(arguments[0], step))
+        if asked:
+            print(help_of(arguments[0], step))
             return 0
         receipt = step(**_values(arguments[0], step, arguments[1:]))
     except RefitError as error:
@@ -118,11 +122,11 @@ def _values(name: str, step: Callable[..., Any], arguments: list[str]) -> dict[s
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals or key not in parameters:
-            raise ConfigurationError(f"{argument!r} is no parameter; {_usage(name, step)}")
+            raise ConfigurationError(f"{argument!r} is no parameter; {usage(name, step)}")
         if not text and parameters[key].default is not inspect.Parameter.empty:
             continue  # an empty template of a DAG means that nobody gave the parameter
         adapter = TypeAdapter[Any](hints[key])
-        structured = text.startswith("{") and hints[key] is not str
+        structured = text.startswith("{") and not takes_text(hints[key])
         try:
             validate = adapter.validate_json if structured else adapter.validate_python
             values[key] = validate(text, context={"clock": _shop_clock})
@@ -134,7 +138,7 @@ def _values(name: str, step: Callable[..., Any], arguments: list[str]) -> dict[s
         if parameter.default is inspect.Parameter.empty and key not in values
     ]
     if missing:
-        raise ConfigurationError(f"{', '.join(missing)} must be given; {_usage(name, step)}")
+        raise ConfigurationError(f"{', '.join(missing)} must be given; {usage(name, step)}")
     return values
 
 
@@ -145,20 +149,13 @@ def _shop_clock() -> ShopClock:
     return wiring.shop().calendar.clock
 
 
-def _usage(name: str, step: Callable[..., Any]) -> str:
-    words = [
-        f"{key}=..." if parameter.default is inspect.Parameter.empty else f"[{key}=...]"
-        for key, parameter in inspect.signature(step).parameters.items()
-    ]
-    return f"usage: python -m pipelines {name} {' '.join(words)}".rstrip()
-
-
 def _overview() -> str:
     lines = ["usage: python -m pipelines STEP name=value ... [--out FILE]", "", "steps:"]
     for name in STEPS:
         module = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
         title = next(line for line in module.splitlines() if line.startswith("Step: ")).removeprefix("Step: ")
         lines.append(f"  {name:<26}{title}")
+    lines += ["", "python -m pipelines STEP --help says what a step does and what each of its parameters means."]
     return "\n".join(lines)
 
 

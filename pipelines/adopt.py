@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines import wiring
+from pipelines.parameters import AdoptedVersion, Reason, RequestedBy
 from refit.audit import AuditLog
 from refit.champions import adoptable, settle
 from refit.errors import ConfigurationError
@@ -82,7 +83,7 @@ def run(
     return Receipt(champion=version, adopted=True, older=older, record=settle(registry, log).number)
 
 
-def main(version: int, reason: str, requested_by: str) -> dict[str, Any]:
+def main(version: AdoptedVersion, reason: Reason, requested_by: RequestedBy) -> dict[str, Any]:
     """Adopt with the real collaborators; the clock dates the record and chooses nothing."""
     receipt = run(
         version,

@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.addresses import Addresses
 from pipelines.instants import Instant, landed_as_of
+from pipelines.parameters import AsOf
 from refit.as_of import days_before
 from refit.config import Shop
 from refit.digests import canonical_json
@@ -77,7 +78,7 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
     )
 
 
-def main(as_of: Instant | None = None) -> dict[str, Any]:
+def main(as_of: AsOf = None) -> dict[str, Any]:
     """Build with the real collaborators."""
     spark = wiring.spark("build_training_set")
     return asdict(run(as_of, shop=wiring.shop(), spark=spark, lake=wiring.lake(), addresses=wiring.addresses()))

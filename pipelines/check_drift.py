@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.addresses import PROFILE_FILE, Addresses
 from pipelines.instants import Instant, landed_as_of
+from pipelines.parameters import AsOf, Force, ForceReason, RequestedBy
 from refit.config import Shop
 from refit.digests import canonical_json
 from refit.drift_policy import first_training, forced_by, forced_training, statistics_of
@@ -100,7 +101,9 @@ def run(
     )
 
 
-def main(as_of: Instant | None = None, force: bool = False, reason: str = "", requested_by: str = "") -> dict[str, Any]:
+def main(
+    as_of: AsOf = None, force: Force = False, reason: ForceReason = "", requested_by: RequestedBy = ""
+) -> dict[str, Any]:
     """Decide with the real collaborators."""
     receipt = run(
         as_of,

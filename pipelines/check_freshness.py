@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines import wiring
-from pipelines.instants import Instant
+from pipelines.parameters import AskedAt
 from refit.interfaces import ObjectStore
 from refit.publication.freshness import require_fresh
 
@@ -37,6 +37,6 @@ def run(now: datetime, *, store: ObjectStore) -> Receipt:
     return Receipt(**asdict(require_fresh(store, now)))
 
 
-def main(now: Instant | None = None) -> dict[str, Any]:
+def main(now: AskedAt = None) -> dict[str, Any]:
     """Look with the real collaborators."""
     return asdict(run(now or datetime.now(UTC), store=wiring.lists()))

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines import wiring
-from pipelines.instants import Instant
+from pipelines.parameters import CollectedAt
 from refit.config import Shop
 from refit.interfaces import ObjectStore
 from refit.publication.housekeeping import tidy
@@ -38,6 +38,6 @@ def run(now: datetime, *, shop: Shop, store: ObjectStore) -> Receipt:
     return Receipt(**asdict(tidy(store, shop.retention, now)))
 
 
-def main(now: Instant | None = None) -> dict[str, Any]:
+def main(now: CollectedAt = None) -> dict[str, Any]:
     """Delete with the real collaborators."""
     return asdict(run(now or datetime.now(UTC), shop=wiring.shop(), store=wiring.lists()))

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from pipelines import wiring
-from pipelines.instants import Instant
+from pipelines.parameters import CollectedAt
 from refit.audit import AuditLog
 from refit.config import Shop
 from refit.errors import NotFoundError
@@ -37,7 +37,7 @@ def run(now: datetime, *, shop: Shop, lake: Lake, log: AuditLog, open_registry: 
     return Receipt(**asdict(collect(lake, shop, _champions(log, open_registry), now, by)))
 
 
-def main(now: Instant | None = None) -> dict[str, Any]:
+def main(now: CollectedAt = None) -> dict[str, Any]:
     """Delete with the real collaborators."""
     receipt = run(
         now or datetime.now(UTC),

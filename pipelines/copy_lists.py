@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import wiring
+from pipelines.parameters import Folder, RunDate
 from refit.interfaces import ObjectStore
 from refit.publication.copying import copy_live
 
@@ -39,6 +40,6 @@ def run(folder: str, run_date: str = "", *, store: ObjectStore) -> Receipt:
     return Receipt(**{**asdict(copied), "folder": str(copied.folder)})
 
 
-def main(folder: str, run_date: str = "") -> dict[str, Any]:
+def main(folder: Folder, run_date: RunDate = "") -> dict[str, Any]:
     """Copy with the real collaborators."""
     return asdict(run(folder, run_date, store=wiring.lists()))

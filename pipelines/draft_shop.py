@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from pyspark.sql import SparkSession
 
 from pipelines import wiring
+from pipelines.parameters import ShopName, Source, TimeZone
 from refit.config import Calendar
 from refit.errors import ConfigurationError
 from refit.shop_drafts import Draft, Table, draft_shop, tables_of_database, tables_of_folder
@@ -70,7 +71,7 @@ def run(
     return _receipt(folder, draft, list(written), f"make run SHOP={name} DATA={data}")
 
 
-def main(name: str, source: str, time_zone: str = "UTC") -> dict[str, Any]:
+def main(name: ShopName, source: Source, time_zone: TimeZone = "UTC") -> dict[str, Any]:
     """Draft with the real collaborators."""
     chosen, spark = wiring.settings(), wiring.spark_without_shop("draft_shop")
     require_known_zone(spark, time_zone)

@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.addresses import VERDICT_FILE, Addresses
+from pipelines.parameters import Drift, Export, ModelDigest, ModelId, RunId, ShownSettings, TrainingSet
 from refit.asked import tell_asked
 from refit.config import ModelSettings, Shop
 from refit.digests import canonical_json
@@ -124,13 +125,13 @@ def run(
 
 
 def main(
-    training_set: str,
-    run_id: str,
-    model_id: str,
-    digest: str,
-    settings: str = "",
-    drift: dict[str, Any] | None = None,
-    export: bool = False,
+    training_set: TrainingSet,
+    run_id: RunId,
+    model_id: ModelId,
+    digest: ModelDigest,
+    settings: ShownSettings = "",
+    drift: Drift = None,
+    export: Export = False,
 ) -> dict[str, Any]:
     """Judge with the real collaborators."""
     receipt = run(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, ValidationInfo
 
 from refit.clocks import ShopClock
-from refit.config import Shop
 from refit.errors import ConfigurationError, NotEnoughDataError
-from refit.lake import Lake
+
+if TYPE_CHECKING:
+    # Both bring Spark, which is too much for whoever asks only what a parameter means.
+    from refit.config import Shop
+    from refit.lake import Lake
 
 
 def _parse(value: object, info: ValidationInfo) -> object:

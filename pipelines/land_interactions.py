@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.instants import Instant, whole_days
+from pipelines.parameters import Since, Until
 from refit.config import Shop
 from refit.interfaces import Validator
 from refit.lake import Lake
@@ -80,7 +81,7 @@ def run(
     )
 
 
-def main(since: Instant, until: Instant) -> dict[str, Any]:
+def main(since: Since, until: Until) -> dict[str, Any]:
     """Land with the real collaborators."""
     spark = wiring.spark("land_interactions")
     receipt = run(

@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.instants import Instant
+from pipelines.parameters import Before
 from refit.config import Shop
 from refit.interfaces import Validator
 from refit.lake import Lake
@@ -73,7 +74,7 @@ def run(
     )
 
 
-def main(before: Instant | None = None) -> dict[str, Any]:
+def main(before: Before = None) -> dict[str, Any]:
     """Look back with the real collaborators."""
     receipt = run(
         before,

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines import wiring
+from pipelines.parameters import Reason, RequestedBy
 from refit.audit import AuditLog
 from refit.errors import ConfigurationError
 from refit.interfaces import ObjectStore
@@ -52,6 +53,6 @@ def run(reason: str, requested_by: str, *, log: AuditLog, store: ObjectStore) ->
     return Receipt(lowered=dict(ahead.horizons), horizon=ahead.clock, record=record.number)
 
 
-def main(reason: str, requested_by: str) -> dict[str, Any]:
+def main(reason: Reason, requested_by: RequestedBy) -> dict[str, Any]:
     """Lower with the real collaborators."""
     return asdict(run(reason, requested_by, log=wiring.audit(), store=wiring.lists()))

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines import wiring
+from pipelines.parameters import Answer, ChallengerVersion, ShownDigest
 from refit.audit import AuditLog
 from refit.config.approval import Approvals
 from refit.interfaces import ModelRegistry, Tracker
@@ -72,7 +73,7 @@ def run(
     )
 
 
-def main(version: int, digest: str, answer: dict[str, Any]) -> dict[str, Any]:
+def main(version: ChallengerVersion, digest: ShownDigest, answer: Answer) -> dict[str, Any]:
     """Promote with the real collaborators; the clock dates records and chooses nothing."""
     receipt = run(
         version,

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines import wiring
+from pipelines.parameters import PersonId
 
 
-def main(id: str) -> dict[str, Any]:
+def main(id: PersonId) -> dict[str, Any]:
     """Return the pseudonym under which the person *id* appears in lake and lists."""
     key = wiring.pseudonym_key()
     wiring.lake().require_key(key)

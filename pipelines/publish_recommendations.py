@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from pipelines import wiring
+from pipelines.parameters import Backfill, Batch
 from refit.champions import approved_digest, withdrawn
 from refit.config import Shop
 from refit.errors import ConflictError, ListsRefusedError
@@ -106,7 +107,7 @@ def run(
     )
 
 
-def main(batch: str, backfill: bool = False) -> dict[str, Any]:
+def main(batch: Batch, backfill: Backfill = False) -> dict[str, Any]:
     """Publish with the real collaborators."""
     log = wiring.audit()
     receipt = run(

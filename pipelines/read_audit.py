@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines import wiring
+from pipelines.parameters import LastRecords
 from refit.audit import AuditLog, Record
 from refit.champions import check_memory
 from refit.interfaces import ModelRegistry
@@ -73,6 +74,6 @@ def _what(record: Record) -> str:
     return str(facts.get("said") or f"challenger version {facts['challenger']} approved")
 
 
-def main(last: int = 20) -> dict[str, Any]:
+def main(last: LastRecords = 20) -> dict[str, Any]:
     """Read with the real collaborators."""
     return asdict(run(last, log=wiring.audit(), registry=wiring.registry()))

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines import wiring
+from pipelines.parameters import PersonId
 from refit.interfaces import ObjectStore
 from refit.pseudonyms import PseudonymKey
 from refit.publication import read_live_person
@@ -34,7 +35,7 @@ def run(id: str, *, key: PseudonymKey, store: ObjectStore) -> Receipt:
     return Receipt(id=id, pseudonym=pseudonym, live=read_live_person(store, pseudonym))
 
 
-def main(id: str) -> dict[str, Any]:
+def main(id: PersonId) -> dict[str, Any]:
     """Read with the real collaborators."""
     key = wiring.pseudonym_key()
     wiring.lake().require_key(key)

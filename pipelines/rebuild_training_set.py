@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.addresses import Addresses
+from pipelines.parameters import TrainingSet
 from refit import folders
 from refit.errors import DataRefusedError, NotFoundError
 from refit.lake import Lake
@@ -70,7 +71,7 @@ def run(training_set: str, *, spark: SparkSession, lake: Lake, addresses: Addres
     )
 
 
-def main(training_set: str) -> dict[str, Any]:
+def main(training_set: TrainingSet) -> dict[str, Any]:
     """Rebuild with the real collaborators."""
     spark = wiring.spark("rebuild_training_set")
     return asdict(run(training_set, spark=spark, lake=wiring.lake(), addresses=wiring.addresses()))

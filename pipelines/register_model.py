@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines import wiring
+from pipelines.parameters import Evaluation, ModelDigest, ModelId, RequestedBy, RunId, TrainingSet
 from refit.approval import ANCHOR_TAG, decision_line
 from refit.factors import verified
 from refit.interfaces import ModelRegistry, Tracker
@@ -118,7 +119,12 @@ _SHOWN = tuple(_SPELT)
 
 
 def main(
-    training_set: str, run_id: str, model_id: str, digest: str, evaluation: dict[str, Any], requested_by: str = ""
+    training_set: TrainingSet,
+    run_id: RunId,
+    model_id: ModelId,
+    digest: ModelDigest,
+    evaluation: Evaluation,
+    requested_by: RequestedBy = "",
 ) -> dict[str, Any]:
     """Register with the real collaborators; the clock only says until when it may be approved."""
     receipt = run(

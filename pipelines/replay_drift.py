@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.instants import Instant, landed_as_of
+from pipelines.parameters import EveryDays, FirstCheck, JudgedDays, OtherPolicies, ReplayEnd, Tuned
 from refit import folders
 from refit.config import Shop
 from refit.errors import ConfigurationError
@@ -131,12 +132,12 @@ def run(
 
 
 def main(
-    since: Instant,
-    until: Instant | None = None,
-    every_days: int = 7,
-    judged_days: int = 14,
-    others: bool = False,
-    tuned: bool = False,
+    since: FirstCheck,
+    until: ReplayEnd = None,
+    every_days: EveryDays = 7,
+    judged_days: JudgedDays = 14,
+    others: OtherPolicies = False,
+    tuned: Tuned = False,
 ) -> dict[str, Any]:
     """Replay with the real collaborators."""
     receipt = run(

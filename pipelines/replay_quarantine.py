@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 
 from pipelines import wiring
 from pipelines.instants import Instant, whole_days
+from pipelines.parameters import Since, Until
 from refit.columns import Columns
 from refit.config import Shop
 from refit.consent import consenting
@@ -93,7 +94,7 @@ def run(
     )
 
 
-def main(since: Instant, until: Instant) -> dict[str, Any]:
+def main(since: Since, until: Until) -> dict[str, Any]:
     """Replay with the real collaborators."""
     receipt = run(
         since,

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from pipelines import wiring
+from pipelines.parameters import EarlierVersion, ListsToo, LogicalRun, Reason, RequestedBy
 from refit.audit import AuditLog
 from refit.interfaces import ModelRegistry, ObjectStore, Tracker
 from refit.rollbacks import Lists, Rollbacks, Wish
@@ -73,7 +74,11 @@ def run(
 
 
 def main(
-    reason: str, requested_by: str, to: int | None = None, logical_run: str = "", lists: Lists = "back"
+    reason: Reason,
+    requested_by: RequestedBy,
+    to: EarlierVersion = None,
+    logical_run: LogicalRun = "",
+    lists: ListsToo = "back",
 ) -> dict[str, Any]:
     """Go back with the real collaborators; the clock dates the record and chooses nothing."""
     store, followers = wiring.lists(), wiring.followers()

@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.addresses import Addresses
 from pipelines.instants import Instant, landed_as_of
+from pipelines.parameters import AsOf, LogicalRun, OrderedAt, UnlessLive
 from refit.as_of import inputs_as_of
 from refit.audit import AuditLog
 from refit.champions import serving_champion
@@ -102,7 +103,10 @@ def run(
 
 
 def main(
-    as_of: Instant | None = None, unless_live: bool = False, logical_run: str = "", ordered_at: Instant | None = None
+    as_of: AsOf = None,
+    unless_live: UnlessLive = False,
+    logical_run: LogicalRun = "",
+    ordered_at: OrderedAt = None,
 ) -> dict[str, Any]:
     """Score with the real collaborators; Airflow names and orders the run, by hand each is one of its own."""
     receipt = run(

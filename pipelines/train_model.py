@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.addresses import PROFILE_FILE, Addresses
+from pipelines.parameters import TrainingSet, TunedSettings
 from refit.config import Shop
 from refit.digests import canonical_json, digest_of_files
 from refit.interfaces import Factoriser, Tracker
@@ -99,7 +100,7 @@ def run(
     )
 
 
-def main(training_set: str, settings: str = "") -> dict[str, Any]:
+def main(training_set: TrainingSet, settings: TunedSettings = "") -> dict[str, Any]:
     """Train with the real collaborators."""
     receipt = run(
         training_set,

@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.addresses import Addresses
+from pipelines.parameters import TrainingSet
 from refit.config import Shop
 from refit.factors import load_verified
 from refit.interfaces import Factoriser, ModelRegistry, Proposer, Tracker
@@ -97,7 +98,7 @@ def run(
     )
 
 
-def main(training_set: str) -> dict[str, Any]:
+def main(training_set: TrainingSet) -> dict[str, Any]:
     """Tune with the real collaborators."""
     receipt = run(
         training_set,

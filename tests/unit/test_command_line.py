@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import inspect
 import json
+import os
+import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
 from pipelines import __main__ as command_line
+from pipelines import evaluate_model, register_model, wiring
 from pipelines.__main__ import STEPS, main
 from pipelines.instants import Instant, landed_as_of
+from pipelines.settings import REPOSITORY
+from pipelines.usage import parameters_of
+from refit.approval import read_answer
+from refit.clocks import ShopClock
 from refit.config import load_shop
 from refit.errors import NotEnoughDataError, TransientError
 from refit.lake import Lake, Landed
@@ -137,15 +151,159 @@ def test_help_lists_every_step_with_what_it_does(arguments: list[str], capsys: p
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "usage: python -m pipelines STEP name=value ... [--out FILE]"
-    assert [line.split()[0] for line in lines[3:]] == list(STEPS)
-    assert [line for line in lines[3:] if not line.endswith(".")] == []
+    assert [line.split()[0] for line in lines[3:-2]] == list(STEPS)
+    assert [line for line in lines[3:-2] if not line.endswith(".")] == []
+    assert lines[-1] == ("python -m pipelines STEP --help says what a step does and what each of its parameters means.")
 
 
-def test_help_for_a_step_names_what_must_and_what_may_be_given(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check_drift", "--help"]) == 0
-    assert capsys.readouterr().out == (
-        "usage: python -m pipelines check_drift [as_of=...] [force=...] [reason=...] [requested_by=...]\n"
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every setting away, and let whoever asks for a collaborator fail."""
+
+    def opened(*_: Any, **__: Any) -> None:
+        raise AssertionError("the help opens nothing")
+
+    for name in [name for name in os.environ if name.startswith("REFIT_")]:
+        monkeypatch.delenv(name)
+    for name, member in inspect.getmembers(wiring, inspect.isfunction):
+        if member.__module__ == wiring.__name__:
+            monkeypatch.setattr(wiring, name, opened)
+    monkeypatch.setattr(SparkSession.Builder, "getOrCreate", opened)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_help_says_what_a_step_does_and_what_its_parameters_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rollback", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(
+        "usage: python -m pipelines rollback reason=... requested_by=... [to=...] [logical_run=...] [lists=...]\n\n"
+        "Step: go back to an earlier champion, model and lists together.\n\n"
+        "Reads:  the audit log, "
     )
+    assert "\nRe-run: safe; the same logical run goes back once, and one that was killed is finished.\n\n" in told
+    assert (
+        "\nreason: text, required\n"
+        "    Why, in a sentence that is kept in the audit log for good.\n"
+        "    Example: reason='wrong prices on Monday'\n\n"
+    ) in told
+    assert "\nto: whole number, optional\n    Version of the champions' model to go back to; left out, it is" in told
+    assert "\nlists: back or stay, default: back\n" in told
+    assert told.endswith("\n--out FILE writes the receipt to a file instead of printing it.\n")
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("name", STEPS)
+def test_help_tells_every_parameter_of_every_step(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    told = capsys.readouterr().out
+    document = inspect.getdoc(importlib.import_module(f"pipelines.{name}"))
+    assert document is not None
+    assert document in told
+    assert len(re.findall(r"^    Example: ", told, re.M)) == len(inspect.signature(command_line._step(name)).parameters)
+    for key, given in inspect.signature(command_line._step(name)).parameters.items():
+        heads = re.findall(rf"^{key}: (?:.+), (required|optional|default: \S+)$", told, re.M)
+        assert len(heads) == 1, key
+        assert (heads[0] == "required") == (given.default is inspect.Parameter.empty), key
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_parameter_is_described_in_one_sentence(name: str) -> None:
+    described = {one.name: one.description for one in parameters_of(command_line._step(name))}
+    assert [key for key, text in described.items() if not re.fullmatch(r"[A-Z][^\n]+[^.]\.", text)] == []
+    assert [key for key, text in described.items() if len(text.split()) < 5 or re.search(r"\. [A-Z]", text)] == []
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_example_is_one_that_the_step_takes(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the shell would hand it over to whoever copies it from the help."""
+    monkeypatch.setattr(command_line, "_shop_clock", ShopClock)
+    step = command_line._step(name)
+    assert main([name, "--help"]) == 0
+    examples = [shlex.split(line) for line in re.findall(r"^    Example: (.+)$", capsys.readouterr().out, re.M)]
+    values = command_line._values(name, step, [word for words in examples for word in words])
+    assert list(values) == list(inspect.signature(step).parameters)
+    assert [key for key, value in values.items() if value in (None, "", {})] == []
+
+
+def test_examples_of_receipts_and_answers_are_what_the_steps_read_out_of_them() -> None:
+    answer = next(one for one in parameters_of(command_line._step("promote_model")) if one.name == "answer")
+    assert read_answer(json.loads(answer.example)).approved
+    given = next(one for one in parameters_of(register_model.main) if one.name == "evaluation")
+    needed = set(re.findall(r"""\bevaluation\[["'](\w+)["']\]""", inspect.getsource(register_model)))
+    assert set(json.loads(given.example)) == needed - {"anchor"}, "an anchor is read only where there is one"
+    assert needed <= {field.name for field in dataclasses.fields(evaluate_model.Receipt)}
+
+
+def test_a_parameter_that_nobody_has_described_is_an_error() -> None:
+    def step(id: str) -> dict[str, Any]:
+        return {}
+
+    with pytest.raises(TypeError, match="the type of id says neither what it means nor gives an example"):
+        parameters_of(step)
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check_drift", "-h"],
+        ["check_drift", "as_of=5.1.2026", "--help"],
+        ["check_drift", "--help", "nonsense"],
+        ["check_drift", "--out", "--help"],
+        ["check_drift", "--help", "--out"],
+        ["check_drift", "-h", "--out", "receipt.json"],
+        ["--out", "receipt.json", "check_drift", "-h"],
+    ],
+)
+def test_help_may_be_asked_for_anywhere_and_nothing_is_run(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["check_drift", "--help"]) == 0
+    expected = capsys.readouterr().out
+    assert main(arguments) == 0
+    assert capsys.readouterr() == (expected, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_needs_no_environment_and_no_java() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines", "check_freshness", "--help"],
+        cwd=REPOSITORY,
+        env={"PYTHONPATH": str(REPOSITORY / "src"), "JAVA_HOME": "/nowhere", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Example: now=2026-01-05T06:00Z" in done.stdout
+
+
+def test_what_parameters_mean_is_known_without_anything_heavy() -> None:
+    heavy = {"pyspark", "mlflow", "great_expectations", "evidently", "boto3", "pandas", "numpy", "pyarrow"}
+    code = f"import sys, pipelines.parameters; found = {heavy} & set(sys.modules); assert not found, found"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_text_that_looks_like_json_is_taken_as_it_stands(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "_shop_clock", ShopClock)
+    step = command_line._step(name)
+    given = {one.name: '{"a": 1}' if one.kind == "text" else one.example for one in parameters_of(step)}
+    values = command_line._values(name, step, [f"{key}={text}" for key, text in given.items()])
+    assert {key: values[key] for key in values if isinstance(values[key], str)} == {
+        one.name: given[one.name] for one in parameters_of(step) if one.kind in ("text", "back or stay")
+    }
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -231,6 +231,11 @@ def test_without_anybody_in_both_batches_the_overlap_passes_and_says_why() -> No
     )
 
 
+def test_of_what_is_never_tolerated_the_limit_is_told_as_none() -> None:
+    found = {measure.name: measure for measure in judged({"withdrawn": 1}).measures}
+    assert [(found[name].limit, found[name].passed) for name in ("withdrawn", "bought")] == [(0, False), (0, True)]
+
+
 def test_numbers_above_one_are_told_with_six_digits_and_those_below_with_four() -> None:
     assert [told(number) for number in (0.1234567, 1.234567, -1.234567)] == ["0.1235", "1.23457", "-1.23457"]
 

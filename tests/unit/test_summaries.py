@@ -21,11 +21,12 @@ from refit.adapters.folder import FolderObjectStore
 from refit.as_of import everybody_as_of, history_before, people_as_of
 from refit.clocks import ShopClock
 from refit.config import Shop, load_shop
+from refit.consent import events_of_consenting
 from refit.histories import histories, person_item_pairs
 from refit.lake import Lake
 from refit.lake_retention import collect
 from refit.people import everybody
-from refit.summaries import split
+from refit.summaries import split, stand_in
 
 ShopWriter = Callable[..., Path]
 People = dict[str, dict[str, tuple[float, bool]]]
@@ -202,6 +203,11 @@ def test_who_withdraws_after_the_summary_was_written_is_in_no_list(tell: Callabl
     assert {name: left[name] for name in stayed} == told.worked_out(NOW, stayed) | {"gave back": {}}
     assert left == told.of_all_days(NOW)
     assert told.summaries() == written
+    spark, users = told.tea.spark, told.lake.snapshot("users", NOW)
+    old = split(told.lake.days("interactions", BEGIN - DAY, NOW), NOW - WINDOW, told.lake.clock).before
+    everyone = stand_in(spark, told.lake, old, told.shop.serving_events)
+    asked = events_of_consenting(spark, told.lake, [], users, earlier=everyone)
+    assert {row["user_id"] for row in asked.collect()} == stayed
     assert set(told.lists(BEFORE)) == set(names)
 
 

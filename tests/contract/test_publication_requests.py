@@ -188,6 +188,8 @@ def test_a_publisher_that_is_killed_at_any_request_leaves_the_old_or_the_new_bat
     assert people(store) == ["ann", "ben"]
     assert generation(store, date_pointer(NEXT_DAY)) == 1
 
+    # What was begun after the newest published batch may still go live, so a collection waits for the next one.
+    go_live(store, begun + timedelta(minutes=10), [["ann"], ["ben"]], run_date=NEXT_DAY, logical_run="next")
     collect(store, horizon="9", keep=1, since="9999-12-31")
     assert people(store) == ["ann", "ben"]
     live = read_manifest(store)

@@ -32,34 +32,34 @@ STAMP := .venv/.installed
 .PHONY: run
 run: $(STAMP) ## The whole loop on one shop, from raw files to published lists (SHOP=, DATA=, APPROVE=)
 	@$(BRING_PACKAGES)
-	@$(PYTHON) -m infra.run
+	@$(PYTHON) -m infra.demo.run
 
 .PHONY: shop
 shop: $(STAMP) ## A first shops/NAME for data that nobody has described yet, with questions (NAME=, FROM=folder or table, ZONE=)
 	@$(BRING_PACKAGES)
-	@$(PYTHON) -m infra.draft "$(NAME)" "$(FROM)" "$(ZONE)"
+	@$(PYTHON) -m infra.demo.draft "$(NAME)" "$(FROM)" "$(ZONE)"
 
 .PHONY: up
 up: $(STAMP) ## Start Airflow, MLflow and S3 for one shop and wait until they are healthy (SHOP=)
 	@$(BRING_PACKAGES)
-	@$(PYTHON) -m infra.stack up
+	@$(PYTHON) -m infra.stack.control up
 
 .PHONY: down
 down: $(STAMP) ## End the stack of SHOP, or of every shop; what it keeps stays in .refit
-	@$(PYTHON) -m infra.stack down
+	@$(PYTHON) -m infra.stack.control down
 
 .PHONY: status
 status: $(STAMP) ## Say which processes run, where they listen and where they log (SHOP=)
-	@$(PYTHON) -m infra.stack status
+	@$(PYTHON) -m infra.stack.control status
 
 .PHONY: env
 env: $(STAMP) ## Print the settings of the running stack, for eval "$(make -s env)" (SHOP=)
-	@$(PYTHON) -m infra.stack env
+	@$(PYTHON) -m infra.stack.control env
 
 .PHONY: step
 step: $(STAMP) ## Run one step against the running stack: make step NAME=check_drift ARGS="as_of=2011-11-01"
 	@test -n "$(NAME)" || { echo 'make step needs NAME=, the name of a step in pipelines/' >&2; exit 1; }
-	@settings="$$($(PYTHON) -m infra.stack env)" && eval "$$settings" && \
+	@settings="$$($(PYTHON) -m infra.stack.control env)" && eval "$$settings" && \
 	exec $(PYTHON) -m pipelines $(NAME) $(ARGS)
 
 ##@ Check
@@ -152,7 +152,7 @@ endef
 
 # Java and PostgreSQL, as far as the targets of this command line need them.
 define BRING_PACKAGES
-python="$$($(FIND_PYTHON))" && PYTHONPATH=src:. "$$python" -m infra.packages $(MAKECMDGOALS)
+python="$$($(FIND_PYTHON))" && PYTHONPATH=src:. "$$python" -m infra.host.packages $(MAKECMDGOALS)
 endef
 
 $(STAMP): $(LOCKS)/bootstrap.txt $(LOCKS)/lock.txt
@@ -166,5 +166,5 @@ $(STAMP): $(LOCKS)/bootstrap.txt $(LOCKS)/lock.txt
 	@$(UV) pip uninstall -q --python $(PYTHON) setuptools
 	@site="$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && \
 	printf '%s\n' "$$PWD" "$$PWD/src" > "$$site/refit.pth"
-	@$(PYTHON) -m infra.class_archive
+	@$(PYTHON) -m infra.host.class_archive
 	@touch $@

@@ -19,21 +19,21 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from bench.gate import land
-from bench.places import session
-from bench.process_tree import run_measured
+from bench.harness.places import session
+from bench.harness.process_tree import run_measured
 from pipelines.addresses import LAKE_CATALOG
 from pipelines.settings import REPOSITORY
 from refit.adapters.folder import FolderObjectStore
-from refit.as_of import catalogue_as_of, days_before
 from refit.columns import Columns
 from refit.config import Drift, Shop, load_shop
 from refit.digests import canonical_json
-from refit.drift_policy import STATISTICS, measure_windows
-from refit.features import DAY, between, event_features
-from refit.lake import Lake
-from refit.profiles import Profile
+from refit.drift.collection import current_days, day_number, reference_profile
+from refit.drift.features import DAY, between, event_features
+from refit.drift.policy import STATISTICS, measure_windows
+from refit.drift.profiles import Profile
+from refit.lake.as_of import catalogue_as_of, days_before
+from refit.lake.lake import Lake
 from refit.simulation import SimulatedShop
-from refit.watching import current_days, day_number, reference_profile
 
 _DAYS = 28
 _FIRST = date(2026, 1, 5)

@@ -29,18 +29,18 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from scipy.sparse import csr_array
 
-from bench.places import real_days, session
-from bench.process_tree import Used, run_measured, seconds_of
+from bench.harness.places import real_days, session
+from bench.harness.process_tree import Used, run_measured, seconds_of
 from pipelines.settings import REPOSITORY
 from refit.adapters.folder import FolderObjectStore
 from refit.adapters.implicit import ImplicitLibrary
 from refit.columns import Columns
 from refit.config import ModelSettings, load_shop
-from refit.factors import ItemFactors
-from refit.lake import Lake
+from refit.lake.lake import Lake
+from refit.model.item_factors import ItemFactors
 from refit.training import StoredPairs, train
 from refit.training.matrices import numbered
-from refit.tuning.judging import Judges, judge
+from refit.tuning.scoring import Judges, judge
 
 _JUDGED = 5_000
 _SHARES = (0.25, 0.5, 1.0)

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from bench.places import session
-from refit.als import fit, number_ids, to_item_factors
+from bench.harness.places import session
 from refit.columns import Columns
 from refit.config import Als
 from refit.ranking.flat_histories import Histories
 from refit.ranking.fold_in import fold_in_people
+from refit.training.mllib_als import fit, number_ids, to_item_factors
 
 _PEOPLE, _ITEMS, _PAIRS = 3_000, 1_000, 120_000
 

@@ -18,19 +18,19 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from bench.places import session
+from bench.harness.places import session
 from pipelines.addresses import LAKE_CATALOG
 from pipelines.settings import REPOSITORY
 from refit.adapters.folder import FolderObjectStore
-from refit.as_of import days_before
 from refit.columns import Columns
 from refit.config import Drift, Shop, load_shop
-from refit.drift_policy import judge_drift, measure_windows
-from refit.lake import Lake, Landed
-from refit.profiles import DailyCounts, Profile
+from refit.drift.collection import current_days, day_number, reference_profile
+from refit.drift.policy import judge_drift, measure_windows
+from refit.drift.profiles import DailyCounts, Profile
+from refit.lake.as_of import days_before
+from refit.lake.lake import Lake, Landed
 from refit.simulation import SimulatedShop, tables
 from refit.verdicts import Verdict
-from refit.watching import current_days, day_number, reference_profile
 
 _SMALL = {"people": 1_500, "items": 600, "events": 100_000}
 _DRIFT_DAY = date(2026, 6, 8)

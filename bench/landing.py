@@ -17,8 +17,8 @@ from pathlib import Path
 
 from pyspark.sql import functions as F
 
-from bench.places import session
-from bench.process_tree import Used, run_measured
+from bench.harness.places import session
+from bench.harness.process_tree import Used, run_measured
 from pipelines import land_interactions
 from pipelines.addresses import LAKE_CATALOG
 from pipelines.settings import REPOSITORY
@@ -26,14 +26,14 @@ from refit.adapters.expectations import GreatExpectations
 from refit.adapters.folder import FolderObjectStore
 from refit.columns import Columns
 from refit.config import Shop, load_shop
-from refit.intakes import events_of, with_known_items
-from refit.lake import Lake
-from refit.pseudonyms import PseudonymKey, pseudonymise
-from refit.row_rules import row_rules
-from refit.settling import interval_parameters
+from refit.lake.lake import Lake
+from refit.lake.pseudonyms import PseudonymKey, pseudonymise
+from refit.landing.day_landing import interval_parameters
+from refit.landing.raw_events import events_of, with_known_items
+from refit.landing.row_rules import row_rules
+from refit.landing.suites import fill, load_suite
 from refit.simulation import write_simulated_shop
 from refit.sources import Warehouse
-from refit.suites import fill, load_suite
 
 _DAYS, _FIRST = 10, date(2026, 1, 1)
 _SINCE, _UNTIL = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 11, tzinfo=UTC)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.process_tree import run_measured
+from bench.harness.process_tree import run_measured
 from pipelines.settings import REPOSITORY
 
 _SHOP = "large"
@@ -39,7 +39,7 @@ def measure() -> None:
             # The thorough compiler pays for itself here.
             "REFIT_SPARK_JAVA_OPTIONS": "-XX:+UseSerialGC",
         }
-        stack = [sys.executable, "-m", "infra.stack"]
+        stack = [sys.executable, "-m", "infra.stack.control"]
         subprocess.run([*stack, "up"], cwd=REPOSITORY, env=environment, check=True, stdout=subprocess.DEVNULL)
         try:
             told = subprocess.run(

@@ -13,9 +13,9 @@ import time
 import numpy as np
 
 from refit.config import Evaluation, Promotion
-from refit.evaluation.comparisons import compare
-from refit.evaluation.promotion import judge_promotion
-from refit.factors import ItemFactors
+from refit.evaluation.comparison import compare
+from refit.evaluation.promotion_gate import judge_promotion
+from refit.model.item_factors import ItemFactors
 from refit.testing import planted
 
 _KINDS: dict[str, tuple[float, float | None]] = {

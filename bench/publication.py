@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.s3 import s3_server
+from bench.harness.s3_server import s3_server
 from refit.adapters.s3 import S3ObjectStore
 from refit.digests import sha256
 from refit.interfaces import ModelVersion
@@ -30,7 +30,7 @@ from refit.publication import (
     stamp,
     write_commit,
 )
-from refit.requests import Answer, Request
+from refit.storage.requests import Answer, Request
 
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 _CHAMPION = ModelVersion(name="bench", version=1, model_id="m", run_id="r", digest="d", cutoff="2026-01-01T00:00:00Z")

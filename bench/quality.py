@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from bench.places import real_days, session
+from bench.harness.places import real_days, session
 from pipelines import build_training_set, land_interactions, train_model, tune_model
 from pipelines.addresses import LAKE_CATALOG, Addresses
 from pipelines.settings import REPOSITORY
@@ -28,16 +28,16 @@ from refit.adapters.implicit import ImplicitLibrary
 from refit.adapters.optuna import OptunaProposer
 from refit.config import Cleaning, Models, Range, Shop, load_shop
 from refit.digests import canonical_json
-from refit.evaluation.judged import CHALLENGER
-from refit.evaluation.judging import judge_challenger, trials_beside
+from refit.evaluation.evaluate import judge_challenger, trials_beside
+from refit.evaluation.holdout_lists import CHALLENGER
 from refit.evaluation.metrics import METRICS
-from refit.factors import verified
-from refit.lake import Lake
-from refit.pseudonyms import PseudonymKey
+from refit.lake.lake import Lake
+from refit.lake.pseudonyms import PseudonymKey
+from refit.model.item_factors import verified
 from refit.sources import Warehouse
 from refit.testing import FakeRegistry, FakeTracker
-from refit.training.settings import load_settings
-from refit.training_sets import load_manifest
+from refit.training.model_settings import load_settings
+from refit.training.training_set import load_manifest
 from refit.tuning.folds import mean
 from refit.tuning.study import DONE, Trial, space_of
 

@@ -18,15 +18,16 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from bench.places import session
-from bench.s3 import s3_server
+from bench.harness.places import session
+from bench.harness.s3_server import s3_server
 from refit.adapters.s3 import S3ObjectStore
+from refit.candidates.candidate_set import Shelf
 from refit.config import Lists
-from refit.factors import ItemFactors
-from refit.interfaces import ModelVersion, StoredObject
+from refit.interfaces import ModelVersion
 from refit.lists.scoring import Batch, score
+from refit.model.item_factors import ItemFactors
 from refit.publication import Try, publish, read_live_batch, read_live_person, read_manifest, write_commit
-from refit.shelves.shelf import Shelf
+from refit.storage.object_store import StoredObject
 
 _ITEMS, _RANK, _PAST = 20_000, 16, 8
 _AS_OF = "2026-01-05T00:00:00+00:00"

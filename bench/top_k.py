@@ -25,12 +25,12 @@ from statistics import median
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench import top_k_data
-from bench.process_tree import Used, run_measured
-from bench.s3 import s3_server
+from bench.harness import top_k_data
+from bench.harness.process_tree import Used, run_measured
+from bench.harness.s3_server import s3_server
 from pipelines.settings import REPOSITORY
+from refit.candidates.candidate_set import Shelf
 from refit.ranking.ranker import Ranker
-from refit.shelves.shelf import Shelf
 
 _K = 50
 
@@ -112,7 +112,7 @@ def _floor(people: int, items: int) -> None:
 
 
 def _run(job: str, folder: Path, endpoint: str) -> Used:
-    command = [sys.executable, "-m", "bench.top_k_jobs", job, str(folder), str(_K), endpoint]
+    command = [sys.executable, "-m", "bench.harness.top_k_jobs", job, str(folder), str(_K), endpoint]
     keys = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1"}
     environment = {**os.environ, **keys, "AWS_EC2_METADATA_DISABLED": "true"}
     return run_measured(command, folder=REPOSITORY, environment=environment)

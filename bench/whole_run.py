@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from bench.places import real_days
+from bench.harness.places import real_days
 from pipelines.settings import REPOSITORY
 
 _GIB = 2**30
@@ -30,7 +30,7 @@ def _measure_shop(shop: str, data: str, state: Path) -> None:
     began = time.monotonic()
     peak.start()
     done = subprocess.run(
-        [sys.executable, "-m", "infra.run"],
+        [sys.executable, "-m", "infra.demo.run"],
         cwd=REPOSITORY,
         env=environment,
         capture_output=True,
@@ -39,7 +39,7 @@ def _measure_shop(shop: str, data: str, state: Path) -> None:
     )
     seconds = time.monotonic() - began
     most = peak.stop()
-    subprocess.run([sys.executable, "-m", "infra.stack", "down"], cwd=REPOSITORY, env=environment, check=False)
+    subprocess.run([sys.executable, "-m", "infra.stack.control", "down"], cwd=REPOSITORY, env=environment, check=False)
     if done.returncode:
         print(f"{shop}: failed: {done.stderr.strip()}")
         return

@@ -24,10 +24,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.usage import help_of, takes_text, usage
-from refit.accidents import accident
-from refit.clocks import ShopClock
+from refit.clocks.shop_clock import ShopClock
 from refit.errors import ConfigurationError, NotThereYetError, RefitError, TransientError
-from refit.wrong_values import must_be
+from refit.failures import accident
+from refit.validation_errors import must_be
 
 STEPS = (
     "draft_shop",

@@ -14,12 +14,12 @@ from typing import Any
 
 from pipelines import wiring
 from pipelines.parameters import AdoptedVersion, Reason, RequestedBy
-from refit.audit import AuditLog
-from refit.champions import adoptable, settle
 from refit.errors import ConfigurationError
-from refit.factors import load_verified
+from refit.governance.audit_log import AuditLog
+from refit.governance.champion_state import ADOPTION
+from refit.governance.champions import adoptable, settle
 from refit.interfaces import ModelRegistry, Tracker
-from refit.standing import ADOPTION
+from refit.model.item_factors import load_verified
 
 
 @dataclass(frozen=True, kw_only=True)

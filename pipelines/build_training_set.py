@@ -18,12 +18,12 @@ from pipelines import wiring
 from pipelines.addresses import Addresses
 from pipelines.instants import Instant, landed_as_of
 from pipelines.parameters import AsOf
-from refit.as_of import days_before
 from refit.config import Shop
 from refit.digests import canonical_json
-from refit.lake import Lake
-from refit.stored_profiles import stored_profile
-from refit.training_sets import Recipe, load_manifest, require_enough
+from refit.drift.profile_store import stored_profile
+from refit.lake.as_of import days_before
+from refit.lake.lake import Lake
+from refit.training.training_set import Recipe, load_manifest, require_enough
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,13 +22,13 @@ from pipelines.instants import Instant, landed_as_of
 from pipelines.parameters import AsOf, Force, ForceReason, RequestedBy
 from refit.config import Shop
 from refit.digests import canonical_json
-from refit.drift_policy import first_training, forced_by, forced_training, statistics_of
-from refit.drift_reports import check_champion
+from refit.drift.check import check_champion
+from refit.drift.policy import first_training, forced_by, forced_training, statistics_of
 from refit.errors import NotEnoughDataError
-from refit.experiments import experiment, tell_experiment
-from refit.factors import verified
+from refit.governance.experiments import experiment, tell_experiment
 from refit.interfaces import DriftReporter, ModelRegistry, Tracker
-from refit.lake import Lake
+from refit.lake.lake import Lake
+from refit.model.item_factors import verified
 
 
 @dataclass(frozen=True, kw_only=True)

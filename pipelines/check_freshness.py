@@ -14,8 +14,8 @@ from typing import Any
 
 from pipelines import wiring
 from pipelines.parameters import AskedAt
-from refit.interfaces import ObjectStore
 from refit.publication.freshness import require_fresh
+from refit.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True, kw_only=True)

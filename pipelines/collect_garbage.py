@@ -16,8 +16,8 @@ from typing import Any
 from pipelines import wiring
 from pipelines.parameters import CollectedAt
 from refit.config import Shop
-from refit.interfaces import ObjectStore
-from refit.publication.housekeeping import tidy
+from refit.publication.retention import tidy
+from refit.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,12 +18,12 @@ from uuid import uuid4
 
 from pipelines import wiring
 from pipelines.parameters import CollectedAt
-from refit.audit import AuditLog
 from refit.config import Shop
 from refit.errors import NotFoundError
+from refit.governance.audit_log import AuditLog
 from refit.interfaces import ModelRegistry
-from refit.lake import Lake
-from refit.lake_retention import CollectedLake, collect
+from refit.lake.lake import Lake
+from refit.lake.retention import CollectedLake, collect
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 from pipelines import wiring
 from pipelines.parameters import Folder, RunDate
-from refit.interfaces import ObjectStore
-from refit.publication.copying import copy_live
+from refit.publication.local_copy import copy_live
+from refit.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,14 +21,14 @@ from pyspark.sql import SparkSession
 
 from pipelines import wiring
 from pipelines.parameters import ShopName, Source, TimeZone
+from refit.clocks.time_zones import require_known_zone
 from refit.config import Calendar
 from refit.errors import ConfigurationError
 from refit.shop_drafts import Draft, Table, draft_shop, tables_of_database, tables_of_folder
 from refit.shop_drafts.inspecting import open_whole
 from refit.shop_drafts.rendering import files, questions
 from refit.sources import explained, refuse_secrets
-from refit.time_zones import require_known_zone
-from refit.wrong_values import with_given
+from refit.validation_errors import with_given
 
 _LOG = logging.getLogger("refit.draft")
 

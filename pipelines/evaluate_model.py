@@ -19,21 +19,21 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.addresses import VERDICT_FILE, Addresses
 from pipelines.parameters import Drift, Export, ModelDigest, ModelId, RunId, ShownSettings, TrainingSet
-from refit.asked import tell_asked
 from refit.config import ModelSettings, Shop
 from refit.digests import canonical_json
 from refit.evaluation.anchors import find_anchor, next_anchor
-from refit.evaluation.dossiers import metrics_of, page_of, record_of
+from refit.evaluation.dossier import metrics_of, page_of, record_of
+from refit.evaluation.dossier_page import DOSSIER_FILE
+from refit.evaluation.evaluate import holdout_of, judge_challenger, trials_beside
 from refit.evaluation.exports import LISTS_FILE, export_lists
-from refit.evaluation.judging import holdout_of, judge_challenger, trials_beside
-from refit.evaluation.promotion import judge_promotion
-from refit.experiments import experiment, refuse_experiment
-from refit.factors import ItemFactors, load_verified, verified
+from refit.evaluation.promotion_gate import judge_promotion
+from refit.governance.experiments import experiment, refuse_experiment
 from refit.interfaces import Factoriser, ModelRegistry, Tracker
-from refit.lake import Lake
-from refit.pages.dossier_page import DOSSIER_FILE
+from refit.lake.lake import Lake
+from refit.model.item_factors import ItemFactors, load_verified, verified
+from refit.training.holdout_coverage import tell_asked
 from refit.training.recipes import train_on_set
-from refit.training_sets import load_manifest
+from refit.training.training_set import load_manifest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, ValidationInfo
 
-from refit.clocks import ShopClock
+from refit.clocks.shop_clock import ShopClock
 from refit.errors import ConfigurationError, NotEnoughDataError
 
 if TYPE_CHECKING:
     # Both bring Spark, which is too much for whoever asks only what a parameter means.
     from refit.config import Shop
-    from refit.lake import Lake
+    from refit.lake.lake import Lake
 
 
 def _parse(value: object, info: ValidationInfo) -> object:

@@ -20,10 +20,10 @@ from pipelines.instants import Instant, whole_days
 from pipelines.parameters import Since, Until
 from refit.config import Shop
 from refit.interfaces import Validator
-from refit.lake import Lake
-from refit.lander import Lander
-from refit.pseudonyms import PseudonymKey
-from refit.settling import Totals
+from refit.lake.lake import Lake
+from refit.lake.pseudonyms import PseudonymKey
+from refit.landing.day_landing import Totals
+from refit.landing.landing import Lander
 from refit.sources import Warehouse
 
 

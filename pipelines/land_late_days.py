@@ -21,9 +21,9 @@ from pipelines.instants import Instant
 from pipelines.parameters import Before
 from refit.config import Shop
 from refit.interfaces import Validator
-from refit.lake import Lake
-from refit.lander import Lander
-from refit.pseudonyms import PseudonymKey
+from refit.lake.lake import Lake
+from refit.lake.pseudonyms import PseudonymKey
+from refit.landing.landing import Lander
 from refit.sources import Warehouse
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from pipelines import wiring
 from pipelines.parameters import Reason, RequestedBy
-from refit.audit import AuditLog
 from refit.errors import ConfigurationError
-from refit.interfaces import ObjectStore
+from refit.governance.audit_log import AuditLog
+from refit.governance.champion_state import HORIZON
 from refit.publication.horizons import horizons_ahead, lower_horizons
-from refit.standing import HORIZON
-from refit.store_clock import instant_of
+from refit.storage.object_store import ObjectStore
+from refit.storage.store_clock import instant_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from typing import Any
 
 from pipelines import wiring
 from pipelines.parameters import Answer, ChallengerVersion, ShownDigest
-from refit.audit import AuditLog
 from refit.config.approval import Approvals
+from refit.governance.audit_log import AuditLog
+from refit.governance.promotion import Promotions
 from refit.interfaces import ModelRegistry, Tracker
-from refit.promotions import Promotions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,13 +16,13 @@ from typing import Any
 
 from pipelines import wiring
 from pipelines.parameters import Backfill, Batch
-from refit.champions import approved_digest, withdrawn
 from refit.config import Shop
 from refit.errors import ConflictError, ListsRefusedError
-from refit.interfaces import ObjectStore
-from refit.lists.comparison import look_back
+from refit.governance.champions import approved_digest, withdrawn
 from refit.lists.gate import judge_lists
+from refit.lists.previous_batch import look_back
 from refit.publication import publish, read_commit, write_manifest
+from refit.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,10 @@ from typing import Any
 
 from pipelines import wiring
 from pipelines.parameters import LastRecords
-from refit.audit import AuditLog, Record
-from refit.champions import check_memory
+from refit.governance.audit_log import AuditLog, Record
+from refit.governance.champion_state import ADOPTION, HORIZON, PROMOTION, ROLLBACK
+from refit.governance.champions import check_memory
 from refit.interfaces import ModelRegistry
-from refit.standing import ADOPTION, HORIZON, PROMOTION, ROLLBACK
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,9 @@ from typing import Any
 
 from pipelines import wiring
 from pipelines.parameters import PersonId
-from refit.interfaces import ObjectStore
-from refit.pseudonyms import PseudonymKey
+from refit.lake.pseudonyms import PseudonymKey
 from refit.publication import read_live_person
+from refit.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True, kw_only=True)

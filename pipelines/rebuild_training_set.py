@@ -17,10 +17,10 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.addresses import Addresses
 from pipelines.parameters import TrainingSet
-from refit import folders
 from refit.errors import DataRefusedError, NotFoundError
-from refit.lake import Lake
-from refit.training_sets import Recipe, changed_days, load_manifest
+from refit.lake.lake import Lake
+from refit.storage import filesystem
+from refit.training.training_set import Recipe, changed_days, load_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def run(training_set: str, *, spark: SparkSession, lake: Lake, addresses: Addres
     recipe = Recipe.from_manifest(manifest)
     changed = changed_days(lake, recipe.days)
     used = [*recipe.days, *([recipe.users] if recipe.users else [])]
-    gone = [day.day for day in used if day.path and not folders.exists(spark, lake.path(day.path))]
+    gone = [day.day for day in used if day.path and not filesystem.exists(spark, lake.path(day.path))]
     if gone:
         raise NotFoundError(
             f"training set {training_set[:16]} was made from versions of {', '.join(gone[:5])} "
@@ -58,11 +58,11 @@ def run(training_set: str, *, spark: SparkSession, lake: Lake, addresses: Addres
                 f"training set {training_set[:16]} came out different: {content}, the manifest says "
                 f"{manifest['content']}; the landed files were changed, or Refit makes sets in another way now"
             )
-        missing = [part for part in content if not folders.exists(spark, lake.path(f"{place}/{part}"))]
+        missing = [part for part in content if not filesystem.exists(spark, lake.path(f"{place}/{part}"))]
         for part in missing:
-            folders.move(spark, lake.path(f"{again}/{part}"), lake.path(f"{place}/{part}"))
+            filesystem.move(spark, lake.path(f"{again}/{part}"), lake.path(f"{place}/{part}"))
     finally:
-        folders.delete(spark, lake.path(again))
+        filesystem.delete(spark, lake.path(again))
     return Receipt(
         training_set=manifest["digest"],
         days=len(recipe.days),

@@ -14,10 +14,10 @@ from typing import Any
 
 from pipelines import wiring
 from pipelines.parameters import Evaluation, ModelDigest, ModelId, RequestedBy, RunId, TrainingSet
-from refit.approval import ANCHOR_TAG, decision_line
-from refit.factors import verified
+from refit.governance.approvals import ANCHOR_TAG, decision_line
 from refit.interfaces import ModelRegistry, Tracker
-from refit.pages.markdown import markdown_text
+from refit.model.item_factors import verified
+from refit.rendering.markdown import markdown_text
 
 
 @dataclass(frozen=True, kw_only=True)

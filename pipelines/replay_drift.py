@@ -20,14 +20,14 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.instants import Instant, landed_as_of
 from pipelines.parameters import EveryDays, FirstCheck, JudgedDays, OtherPolicies, ReplayEnd, Tuned
-from refit import folders
+from refit.backtest.lake_history import Past
+from refit.backtest.page import HEADS, STEP_HEADS, as_csv, choice_of, policy_rows, replay_page
+from refit.backtest.replay import ALWAYS, CONFIGURED, NEVER, Replay, alternatives, moments
 from refit.config import Shop
 from refit.errors import ConfigurationError
 from refit.interfaces import Factoriser, Proposer, Tracker
-from refit.lake import Lake
-from refit.pages.replay_page import HEADS, STEP_HEADS, as_csv, choice_of, policy_rows, replay_page
-from refit.past import Past
-from refit.replays import ALWAYS, CONFIGURED, NEVER, Replay, alternatives, moments
+from refit.lake.lake import Lake
+from refit.storage import filesystem
 
 _LOG = logging.getLogger("refit.replay")
 
@@ -87,7 +87,7 @@ def run(
         played = replay.play({CONFIGURED: shop.drift, **(alternatives(shop.drift) if others else {})})
         choices = replay.rows()
     finally:
-        folders.delete(spark, lake.path(scratch))
+        filesystem.delete(spark, lake.path(scratch))
     rows = policy_rows(played)
     for row in (("weeks", *HEADS), *rows):
         _LOG.info("%-12s%-20s%s", row[0], row[1], "".join(f"{cell:>11}" for cell in row[2:]))

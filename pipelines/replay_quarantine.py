@@ -22,15 +22,15 @@ from pipelines.instants import Instant, whole_days
 from pipelines.parameters import Since, Until
 from refit.columns import Columns
 from refit.config import Shop
-from refit.consent import consenting
 from refit.errors import NotFoundError
-from refit.intakes import keep_consenting
 from refit.interfaces import Validator
-from refit.lake import Lake
-from refit.landing import staging
-from refit.people import with_segment
-from refit.settling import Settlement, Totals, tell_losses, totals
-from refit.suites import Inspection
+from refit.lake.consent import consenting
+from refit.lake.lake import Lake
+from refit.lake.people import with_segment
+from refit.landing.day_landing import Settlement, Totals, tell_losses, totals
+from refit.landing.raw_events import keep_consenting
+from refit.landing.staging import staging
+from refit.landing.suites import Inspection
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,10 @@ from uuid import uuid4
 
 from pipelines import wiring
 from pipelines.parameters import EarlierVersion, ListsToo, LogicalRun, Reason, RequestedBy
-from refit.audit import AuditLog
-from refit.interfaces import ModelRegistry, ObjectStore, Tracker
-from refit.rollbacks import Lists, Rollbacks, Wish
+from refit.governance.audit_log import AuditLog
+from refit.governance.rollback import Lists, Rollbacks, Wish
+from refit.interfaces import ModelRegistry, Tracker
+from refit.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from pipelines.settings import read_settings
-from refit.clocks import ShopClock
+from refit.clocks.shop_clock import ShopClock
 from refit.errors import ConfigurationError
 from refit.texts import read_text
 

@@ -20,18 +20,18 @@ from pipelines import wiring
 from pipelines.addresses import Addresses
 from pipelines.instants import Instant, landed_as_of
 from pipelines.parameters import AsOf, LogicalRun, OrderedAt, UnlessLive
-from refit.as_of import inputs_as_of
-from refit.audit import AuditLog
-from refit.champions import serving_champion
 from refit.config import Shop
 from refit.errors import TransientError
-from refit.factors import load_verified
-from refit.interfaces import ModelRegistry, ObjectStore, Tracker
-from refit.lake import Lake
+from refit.governance.audit_log import AuditLog
+from refit.governance.champions import serving_champion
+from refit.interfaces import ModelRegistry, Tracker
+from refit.lake.lake import Lake
 from refit.lists.gate import sum_counts
-from refit.lists.made_from import is_live, made_from
+from refit.lists.inputs import inputs_as_of, is_live, made_from
 from refit.lists.scoring import Batch, score_as_of
+from refit.model.item_factors import load_verified
 from refit.publication import Try, write_commit
+from refit.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from refit.errors import ConfigurationError
-from refit.wrong_values import must_be
+from refit.validation_errors import must_be
 
 Kind = TypeVar("Kind", bound=BaseSettings)
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -20,12 +20,12 @@ from pipelines.addresses import PROFILE_FILE, Addresses
 from pipelines.parameters import TrainingSet, TunedSettings
 from refit.config import Shop
 from refit.digests import canonical_json, digest_of_files
+from refit.drift.profile_store import stored_profile
 from refit.interfaces import Factoriser, Tracker
-from refit.lake import Lake
-from refit.stored_profiles import stored_profile
+from refit.lake.lake import Lake
+from refit.training.model_settings import load_settings
 from refit.training.recipes import train_on_set
-from refit.training.settings import load_settings
-from refit.training_sets import Recipe, changed_days, load_manifest
+from refit.training.training_set import Recipe, changed_days, load_manifest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,11 @@ from pipelines import wiring
 from pipelines.addresses import Addresses
 from pipelines.parameters import TrainingSet
 from refit.config import Shop
-from refit.factors import load_verified
 from refit.interfaces import Factoriser, ModelRegistry, Proposer, Tracker
-from refit.lake import Lake
-from refit.training.settings import settings_of
-from refit.training_sets import Recipe, load_manifest
+from refit.lake.lake import Lake
+from refit.model.item_factors import load_verified
+from refit.training.model_settings import settings_of
+from refit.training.training_set import Recipe, load_manifest
 from refit.tuning import Folds, StoredBook, Study, starts_of, study_digest
 
 

@@ -18,18 +18,19 @@ from refit.adapters.expectations import GreatExpectations
 from refit.adapters.folder import FolderObjectStore
 from refit.adapters.s3 import S3ObjectStore
 from refit.adapters.spark import open_session
-from refit.audit import AuditLog
-from refit.code_versions import code_version, git_commit, installed_version
+from refit.clocks.time_zones import require_known_zone
 from refit.config import Shop, load_shop
 from refit.errors import ConfigurationError
-from refit.interfaces import DriftReporter, Factoriser, ModelRegistry, ObjectStore, Proposer, Tracker, Validator
-from refit.lake import Lake
-from refit.pseudonyms import PseudonymKey
+from refit.governance.audit_log import AuditLog
+from refit.governance.code_version import code_version, git_commit, installed_version
+from refit.interfaces import DriftReporter, Factoriser, ModelRegistry, Proposer, Tracker, Validator
+from refit.lake.lake import Lake
+from refit.lake.pseudonyms import PseudonymKey
 from refit.publication import LIVE, Try, new_try
 from refit.publication.symlinks import write_symlinks
 from refit.sources import Warehouse
-from refit.store_clock import read_clock, require_past
-from refit.time_zones import require_known_zone
+from refit.storage.object_store import ObjectStore
+from refit.storage.store_clock import read_clock, require_past
 
 
 def settings() -> Settings:

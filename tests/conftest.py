@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgres_server import Server, serving
 from pyspark.sql import SparkSession
+from support.postgres_server import Server, serving
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from infra.class_archive import class_archive
-from infra.postgres import DRIVER
-from infra.services import FAST_START
+from infra.host.class_archive import class_archive
+from infra.host.postgres import DRIVER
+from infra.stack.services import FAST_START
 from refit.adapters.spark import open_session
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -34,7 +34,7 @@ class DecisionTrigger(BaseEventTrigger):
         """Ask for ever; a server that does not answer is asked again."""
         from pipelines.addresses import Addresses
         from pipelines.settings import read_settings
-        from refit.approval import decided_challenger
+        from refit.governance.approvals import decided_challenger
 
         settings = read_settings()
         model = Addresses(settings.shop, lake="", bucket="").champions

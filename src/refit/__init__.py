@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from refit.publication.copying import Copied
+    from refit.publication.local_copy import Copied
 
 
 def read_live(address: str, *, endpoint: str | None = None, run_date: date | str | None = None) -> pa.Table:
@@ -26,7 +26,7 @@ def read_live(address: str, *, endpoint: str | None = None, run_date: date | str
         DamagedBatchError: a file differs from what its manifest promises.
     """
     from refit.adapters.s3 import S3ObjectStore
-    from refit.publication.reading import read_live_batch
+    from refit.publication.read import read_live_batch
 
     return read_live_batch(S3ObjectStore.connect(address, endpoint=endpoint), run_date)
 
@@ -46,7 +46,7 @@ def read_person(
         DamagedBatchError: bytes differ from what was promised.
     """
     from refit.adapters.s3 import S3ObjectStore
-    from refit.publication.reading import read_live_person
+    from refit.publication.read import read_live_person
 
     return read_live_person(S3ObjectStore.connect(address, endpoint=endpoint), user_id, run_date)
 
@@ -63,7 +63,7 @@ def read_batch(address: str, run_date: date | str, batch: str, *, endpoint: str 
         DamagedBatchError: a file differs from what its manifest promises.
     """
     from refit.adapters.s3 import S3ObjectStore
-    from refit.publication.reading import read_staged_batch
+    from refit.publication.read import read_staged_batch
 
     return read_staged_batch(S3ObjectStore.connect(address, endpoint=endpoint), run_date, batch)
 
@@ -90,6 +90,6 @@ def copy_live(
     from pathlib import Path
 
     from refit.adapters.s3 import S3ObjectStore
-    from refit.publication.copying import copy_live as copy
+    from refit.publication.local_copy import copy_live as copy
 
     return copy(S3ObjectStore.connect(address, endpoint=endpoint), Path(folder), run_date)

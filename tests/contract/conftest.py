@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from mlflow_server import free_port, serving
+from support.mlflow_server import free_port, serving
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pyspark.sql.types import LongType, StructField, StructType
 
 from refit.adapters.s3 import S3ObjectStore
 from refit.digests import canonical_json
-from refit.lake import Lake, Landed
+from refit.lake.lake import Lake, Landed
 
 WRITERS, LANDINGS = 4, 3
 COLUMNS = StructType([StructField("value", LongType())])

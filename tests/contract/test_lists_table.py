@@ -15,16 +15,16 @@ from typing import Protocol
 from uuid import uuid4
 
 import pytest
-from published import CHAMPION, CREATED, DAY, go_live, publish_again, score
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
+from support.published import CHAMPION, CREATED, DAY, go_live, publish_again, score
 
 from refit.adapters import iceberg
 from refit.adapters.iceberg import CatalogUnavailableError, IcebergLists
 from refit.adapters.s3 import S3ObjectStore
 from refit.errors import ConfigurationError, ConflictError, NothingPublishedError
 from refit.publication import collect, point_back, stamp
-from refit.publication.reading import batch_prefix, read_live_batch
+from refit.publication.read import batch_prefix, read_live_batch
 
 HOUR, ONE_DAY = timedelta(hours=1), timedelta(days=1)
 

@@ -10,13 +10,13 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from mlflow_server import free_port, serving
-from role_table import show
+from support.mlflow_server import free_port, serving
+from support.role_table import show
 
-from infra.credentials import Credentials, keep_credentials
 from infra.errors import StackError
-from infra.mlflow_users import ADMIN, APPROVER, PROMOTER, TRAINER, make_users
-from infra.services import MLFLOW, child_environment, commands, own_environment
+from infra.mlflow.users import ADMIN, APPROVER, PROMOTER, TRAINER, make_users
+from infra.stack.credentials import Credentials, keep_credentials
+from infra.stack.services import MLFLOW, child_environment, commands, own_environment
 from pipelines.addresses import Addresses
 from refit.adapters.mlflow import MlflowRefusedError, MlflowRegistry, MlflowTracker
 

@@ -14,8 +14,8 @@ import pytest
 from refit.adapters.folder import FolderObjectStore
 from refit.adapters.s3 import S3ObjectStore, StoreUnavailableError
 from refit.errors import ConfigurationError, ConflictError
-from refit.interfaces import ObjectStore
-from refit.requests import DONE, MISSING, REFUSED, Answer, Create, Delete, Get, List, Swap
+from refit.storage.object_store import ObjectStore
+from refit.storage.requests import DONE, MISSING, REFUSED, Answer, Create, Delete, Get, List, Swap
 from refit.testing import FakeObjectStore
 
 Opener = Callable[[], ObjectStore]
@@ -247,7 +247,7 @@ def test_an_s3_server_that_is_down_is_one_sentence_that_asks_for_another_try(
     s3_endpoint: str, verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("refit.adapters.s3._CONFIG", _impatient())
-    monkeypatch.setattr("refit.requests._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("refit.storage.requests._FIRST_PAUSE", 0.001)
     store = S3ObjectStore.connect("s3://refit/shop", endpoint="http://127.0.0.1:9")
     calls = {
         "read": lambda: store.get("live.json"),

@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stack_s3
+from support import stack_s3
 
 from pipelines.settings import REPOSITORY
 from refit.adapters.s3 import S3ObjectStore
+from refit.batches.pointer import Pointer, read_pointer
 from refit.publication import LIVE, collect, date_pointer, stamp
-from refit.publication.pointer import Pointer, read_pointer
-from refit.publication.reading import read_live_batch
+from refit.publication.read import read_live_batch
 
 pytestmark = pytest.mark.long
 
 WRITERS, READERS, PUBLICATIONS = 8, 2, 4
-HERE = Path(__file__).parent
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 def start(*words: str) -> subprocess.Popen[bytes]:
-    folders = [HERE.parent, REPOSITORY / "src", REPOSITORY]
+    folders = [SUPPORT.parent, REPOSITORY / "src", REPOSITORY]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
     return subprocess.Popen(
-        [sys.executable, str(HERE / "racing_process.py"), *words], env=environment, stdout=subprocess.PIPE
+        [sys.executable, str(SUPPORT / "racing_process.py"), *words], env=environment, stdout=subprocess.PIPE
     )
 
 

@@ -17,15 +17,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import stack_s3
 from botocore.config import Config
-from published import AS_OF, DAY, go_live, publish_again, score
+from support import stack_s3
+from support.published import AS_OF, DAY, go_live, publish_again, score
 
 from pipelines.settings import REPOSITORY
 from refit.adapters import s3
 from refit.adapters.s3 import S3ObjectStore
+from refit.batches.pointer import read_pointer
 from refit.errors import TransientError
-from refit.interfaces import ObjectStore
 from refit.publication import (
     LIVE,
     collect,
@@ -37,7 +37,7 @@ from refit.publication import (
     read_manifest,
     require_point_back,
 )
-from refit.publication.pointer import read_pointer
+from refit.storage.object_store import ObjectStore
 from refit.testing.fault_proxy import FAULTS, KILLS, FaultProxy
 
 pytestmark = pytest.mark.long
@@ -47,7 +47,7 @@ N = len(FILES) + 2
 """Part files, places and index."""
 CREATED = datetime(2026, 1, 5, 3, tzinfo=UTC)
 NEXT_DAY = "2026-01-06"
-HERE = Path(__file__).parent
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        patch.setattr("refit.requests._FIRST_PAUSE", 0.001)
+        patch.setattr("refit.storage.requests._FIRST_PAUSE", 0.001)
         yield proxy
 
 
@@ -80,9 +80,9 @@ def _opened(endpoint: str, seconds: float) -> S3ObjectStore:
 
 def start(*words: str) -> subprocess.Popen[bytes]:
     """Start a process that publishes."""
-    folders = [HERE.parent, REPOSITORY / "src", REPOSITORY]
+    folders = [SUPPORT.parent, REPOSITORY / "src", REPOSITORY]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
-    command = [sys.executable, str(HERE / "publishing_process.py"), *words]
+    command = [sys.executable, str(SUPPORT / "publishing_process.py"), *words]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
 
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 from mlflow import MlflowClient
-from mlflow_server import free_port
+from support.mlflow_server import free_port
 
 POLL = 0.2
 QUIET = 5 * POLL

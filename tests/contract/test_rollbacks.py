@@ -10,13 +10,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from audited_shop import ANSWERED, AuditedShop
-from published import CREATED, go_live
+from support.audited_shop import ANSWERED, AuditedShop
+from support.published import CREATED, go_live
 
 from pipelines import read_audit, rollback
 from refit.adapters.mlflow import MlflowRegistry, MlflowTracker
 from refit.adapters.s3 import S3ObjectStore
-from refit.champions import serving_champion
+from refit.governance.champions import serving_champion
 from refit.publication import read_live_batch
 
 SECONDS, REQUESTS = 5.0, 5

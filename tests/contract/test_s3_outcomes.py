@@ -11,7 +11,8 @@ from botocore.config import Config
 
 from refit.adapters.s3 import CredentialsRefusedError, S3ObjectStore, StoreUnavailableError
 from refit.errors import TransientError
-from refit.requests import DONE, UNKNOWN, Create, Get, pause_with_jitter
+from refit.storage.driver import pause_with_jitter
+from refit.storage.requests import DONE, UNKNOWN, Create, Get
 from refit.testing.fault_proxy import FAULTS, FaultProxy
 
 _IMPATIENT = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=2, read_timeout=0.5)
@@ -20,7 +21,7 @@ _IMPATIENT = Config(retries={"total_max_attempts": 1, "mode": "standard"}, conne
 @pytest.fixture
 def proxy(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
     """Give what stands between the store and the real server."""
-    monkeypatch.setattr("refit.requests._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("refit.storage.requests._FIRST_PAUSE", 0.001)
     monkeypatch.setattr("refit.adapters.s3._CONFIG", _IMPATIENT)
     with FaultProxy(s3_endpoint.removeprefix("http://"), slow_seconds=1) as proxy:
         yield proxy

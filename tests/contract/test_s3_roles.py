@@ -16,18 +16,18 @@ import boto3
 import httpx
 import pytest
 from botocore.exceptions import ClientError
-from published import AS_OF, CREATED, go_live, score
-from role_table import show
+from support.published import AS_OF, CREATED, go_live, score
+from support.role_table import show
 
-from infra.ports import choose_ports
-from infra.s3_policies import ROLES, role_policy
-from infra.services import S3_HEALTH
+from infra.host.ports import choose_ports
+from infra.s3.policies import ROLES, role_policy
+from infra.stack.services import S3_HEALTH
 from pipelines.settings import REPOSITORY
 from refit.adapters.s3 import NotAllowedError, S3ObjectStore
-from refit.audit import AuditLog
 from refit.config.retention import Retention
+from refit.governance.audit_log import AuditLog
 from refit.publication import point_back, read_live_batch
-from refit.publication.housekeeping import tidy
+from refit.publication.retention import tidy
 from refit.publication.symlinks import write_symlinks
 
 BUCKET, SHOP, WORKING = "refit", "cafe", "deli"
@@ -89,7 +89,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
         "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'src'}",
         "REFIT_BUCKET": BUCKET,
     }
-    command = [sys.executable, "-m", "infra.s3_server", "--port", str(port)]
+    command = [sys.executable, "-m", "infra.s3.server", "--port", str(port)]
     server = subprocess.Popen(
         [*command, "--state", str(tmp_path_factory.mktemp("s3"))],
         cwd=REPOSITORY,

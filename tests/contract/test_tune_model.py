@@ -20,8 +20,8 @@ from refit.adapters.mlflow import MlflowRegistry, MlflowTracker
 from refit.adapters.optuna import OptunaProposer
 from refit.config import Models, Range, Shop, Training, Tuning, load_shop
 from refit.digests import canonical_json
-from refit.lake import Lake, Landed
-from refit.training_sets import Recipe
+from refit.lake.lake import Lake, Landed
+from refit.training.training_set import Recipe
 
 FIRST, CUTOFF = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 12, tzinfo=UTC)
 TRIALS = 4

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from published import CREATED, go_live
+from support.published import CREATED, go_live
 
 from pipelines.settings import REPOSITORY
 from refit.adapters.s3 import S3ObjectStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from small_shop import Shop, open_shop
+from support.small_shop import Shop, open_shop
 
 CHAPTERS = ("test_loop", "test_backfill", "test_registry", "test_airflow_faults", "test_canary", "test_metadata")
 """Files that tell one story of one shop, in this order; those that are not named here come after."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import psutil
 import pytest
-from small_shop import Init, Shop
+from support.small_shop import Init, Shop
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 _SECONDS = 600.0

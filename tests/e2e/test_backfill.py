@@ -22,15 +22,15 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small_shop import ROOT, Shop
+from support.small_shop import ROOT, Shop
 
 import refit
-from infra.airflow_api import FINISHED, AirflowApi
-from infra.mlflow_users import TRAINER
+from infra.airflow.api import FINISHED, AirflowApi
+from infra.mlflow.users import TRAINER
 from pipelines.addresses import LAKE_CATALOG, Addresses
 from refit.adapters.folder import FolderObjectStore
 from refit.adapters.s3 import S3ObjectStore
-from refit.lake import Lake
+from refit.lake.lake import Lake
 from refit.publication import LIVE, date_pointer, read_manifest
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]

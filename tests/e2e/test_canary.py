@@ -13,12 +13,12 @@ import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from leaks import Finder, Watch, forms, is_loopback
-from small_shop import Shop
+from support.leaks import Finder, Watch, forms, is_loopback
+from support.small_shop import Shop
 
-from infra.airflow_api import AirflowApi
+from infra.airflow.api import AirflowApi
 from infra.errors import AirflowError
-from infra.processes import MARK
+from infra.host.processes import MARK
 from refit.adapters.s3 import S3ObjectStore
 from refit.errors import NothingPublishedError
 from refit.publication import read_manifest
@@ -149,7 +149,7 @@ def test_no_process_shows_a_secret_in_its_command_line(watch: Watch) -> None:
     """Everybody on the machine can read those of all processes."""
     assert watch.leaks == set()
     said = "\n".join(watch.commands)
-    for program in ("mlflow", "infra.s3_server", "airflow", "pipelines check_drift", "pipelines land_inter", "java"):
+    for program in ("mlflow", "infra.s3.server", "airflow", "pipelines check_drift", "pipelines land_inter", "java"):
         assert program in said, f"{program} was never seen, in {watch.looks} looks"
 
 
@@ -157,7 +157,7 @@ def test_nothing_of_the_stack_listens_beyond_loopback(watch: Watch) -> None:
     """Airflow, MLflow, S3, and what Spark opens while a step runs."""
     assert sorted(socket for socket in watch.sockets if not is_loopback(socket[1])) == []
     listeners = {program for program, _ in watch.sockets}
-    for program in ("mlflow", "infra.s3_server", "airflow", "java"):
+    for program in ("mlflow", "infra.s3.server", "airflow", "java"):
         assert any(program in listener for listener in listeners), program
 
 

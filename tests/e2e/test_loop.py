@@ -12,15 +12,15 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from small_shop import CANARY, ROOT, SILENT, Shop
+from support.small_shop import CANARY, ROOT, SILENT, Shop
 
 import refit
-from infra.airflow_api import AirflowApi
+from infra.airflow.api import AirflowApi
 from infra.errors import AirflowError
-from infra.settings import read_stack_settings
-from infra.stack import down, up
+from infra.stack.control import down, up
+from infra.stack.settings import read_stack_settings
 from refit.adapters.s3 import S3ObjectStore
-from refit.pseudonyms import PseudonymKey
+from refit.lake.pseudonyms import PseudonymKey
 from refit.publication import read_manifest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

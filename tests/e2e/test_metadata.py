@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 
-import postgres_server
 import psutil
 import pytest
-from small_shop import Init, Shop, open_shop
+from support import postgres_server
+from support.small_shop import Init, Shop, open_shop
 
 import refit
-from infra.airflow_api import AirflowApi
+from infra.airflow.api import AirflowApi
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 _SECONDS = 900.0

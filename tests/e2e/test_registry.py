@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from small_shop import Shop
+from support.small_shop import Shop
 
-from infra.airflow_api import AirflowApi
+from infra.airflow.api import AirflowApi
 from infra.errors import AirflowError
 from refit.adapters.s3 import S3ObjectStore
 from refit.publication import read_manifest

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import stack_s3
-from fault_shop import LOOP, FaultShop
-from injection import ROWS, Faults, MlflowServer, Table
-from mlflow_server import free_port
+from support import stack_s3
+from support.fault_shop import LOOP, FaultShop
+from support.injection import ROWS, Faults, MlflowServer, Table
+from support.mlflow_server import free_port
 
 _HERE = Path(__file__).parent
 CHAPTERS = ("test_kills", "test_databases", "test_storage", "test_two_runs", "test_models")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import postgres_server
 import pytest
-from fault_shop import SETTINGS, FaultShop
-from injection import Table
+from support import postgres_server
+from support.fault_shop import SETTINGS, FaultShop
+from support.injection import Table
 
-from infra import postgres
+from infra.host import postgres
 from pipelines.settings import REPOSITORY
 
 pytestmark = pytest.mark.timeout(1800)

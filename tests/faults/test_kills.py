@@ -6,8 +6,8 @@ import random
 import time
 
 import pytest
-from fault_shop import LOOP, FaultShop
-from injection import Faults, Running, Table
+from support.fault_shop import LOOP, FaultShop
+from support.injection import Faults, Running, Table
 
 pytestmark = pytest.mark.timeout(1800)
 SEED = 20260105

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import boto3
 import pytest
-from fault_shop import FaultShop, approval, scoring
-from injection import Faults, MlflowServer, Table
 from mlflow import MlflowClient
+from support.fault_shop import FaultShop, approval, scoring
+from support.injection import Faults, MlflowServer, Table
 
 from refit.adapters.mlflow import MlflowRegistry, MlflowTracker
-from refit.audit import AuditLog
+from refit.governance.audit_log import AuditLog
 from refit.publication import read_manifest
 
 pytestmark = pytest.mark.timeout(1800)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_shop import FaultShop, scoring
-from injection import Ended, Faults, Table
+from support.fault_shop import FaultShop, scoring
+from support.injection import Ended, Faults, Table
 
 from refit.testing.fault_proxy import FAULTS
 

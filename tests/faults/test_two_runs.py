@@ -7,11 +7,11 @@ import signal
 import threading
 
 import pytest
-from fault_shop import FaultShop
-from injection import Faults, Table
+from support.fault_shop import FaultShop
+from support.injection import Faults, Table
 
+from refit.batches.pointer import read_pointer
 from refit.publication import date_pointer
-from refit.publication.pointer import read_pointer
 
 pytestmark = pytest.mark.timeout(1800)
 

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import pytest
 
-import infra.airflow_api
-from infra.airflow_api import AirflowApi
+import infra.airflow.api
+from infra.airflow.api import AirflowApi
 from infra.errors import AirflowError
 
 
@@ -86,7 +86,7 @@ def test_a_database_that_is_locked_is_asked_again(airflow: Busy) -> None:
 def test_a_database_that_stays_locked_is_told(airflow: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting has an end, and the answer is not lost."""
     airflow.refusals = 1_000
-    monkeypatch.setattr(infra.airflow_api, "_BUSY_SECONDS", 0.6)
+    monkeypatch.setattr(infra.airflow.api, "_BUSY_SECONDS", 0.6)
     with pytest.raises(AirflowError, match=r"refused POST /api/v2/dags/ingest/dagRuns with 503: .*Database is locked"):
         _trigger(airflow)
     assert airflow.asked > 1

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from infra.airflow_database import CONNECT_ARGS, _write_from_the_start
+from infra.airflow.metadata_database import CONNECT_ARGS, _write_from_the_start
 
 
 @pytest.fixture

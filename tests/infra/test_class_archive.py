@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra.class_archive import class_archive
-from infra.services import FAST_START
+from infra.host.class_archive import class_archive
+from infra.stack.services import FAST_START
 from pipelines.settings import REPOSITORY
 
 CODE = """

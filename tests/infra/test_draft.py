@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import draft
-from infra.postgres import DRIVER
+from infra.demo import draft
+from infra.host.postgres import DRIVER
 
 
 @pytest.mark.parametrize("arguments", [[], ["corner"], ["corner", "", ""], ["", "data", ""]])

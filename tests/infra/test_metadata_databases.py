@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from infra import airflow_database, services
-from infra.credentials import keep_credentials
-from infra.java import find_java
-from infra.settings import StackSettings, read_stack_settings
+from infra.airflow import metadata_database
+from infra.host.java import find_java
+from infra.stack import services
+from infra.stack.credentials import keep_credentials
+from infra.stack.settings import StackSettings, read_stack_settings
 from refit.errors import ConfigurationError
 
 AIRFLOW, MLFLOW = "postgresql+psycopg2://refit@db:5432/airflow", "postgresql+psycopg2://refit@db:5432/mlflow"
@@ -53,7 +54,7 @@ def test_the_api_server_waits_less_for_sqlite_than_the_others(tmp_path: Path) ->
     credentials = keep_credentials(root / "secrets.json")
     name = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS"
     own = services.own_environment("airflow-api-server", root, credentials, shared)
-    server, others = (airflow_database.__dict__[word.rsplit(".", 1)[1]] for word in (own[name], shared[name]))
+    server, others = (metadata_database.__dict__[word.rsplit(".", 1)[1]] for word in (own[name], shared[name]))
     assert server["timeout"] < 10 < others["timeout"]
     assert services.own_environment("airflow-scheduler", root, credentials, shared) == {}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.packages import needs
+from infra.host.packages import needs
 from pipelines.settings import REPOSITORY
 
 NOBODY = 65534
@@ -219,7 +219,12 @@ def test_a_target_brings_what_it_needs_and_no_more(targets: list[str], settings:
 @pytest.mark.parametrize(
     ("target", "work"),
     [
-        *[("run", "-m infra.run"), ("up", "-m infra.stack up"), ("bench", "-m bench"), ("test-long", "-m pytest")],
+        *[
+            ("run", "-m infra.demo.run"),
+            ("up", "-m infra.stack.control up"),
+            ("bench", "-m bench"),
+            ("test-long", "-m pytest"),
+        ],
         *[("test", "-m pytest"), ("test-fast", "-m pytest")],
     ],
 )

@@ -13,15 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgres_server import Server
+from support.postgres_server import Server
 
-from infra import postgres, processes
-from infra.ports import choose_ports
-from infra.raw_data import has_own_database, needs_driver
-from infra.services import DATABASE
-from infra.settings import StackSettings, is_address
-from infra.stack import down, running
-from infra.state import Stack, read_stack, write_stack
+from infra.demo.raw_data import has_own_database, needs_driver
+from infra.host import postgres, processes
+from infra.host.ports import choose_ports
+from infra.stack.control import down, running
+from infra.stack.services import DATABASE
+from infra.stack.settings import StackSettings, is_address
+from infra.stack.state import Stack, read_stack, write_stack
 from pipelines.settings import REPOSITORY
 from refit.errors import ConfigurationError
 

@@ -15,15 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from infra.java import Java
-from infra.services import environment
-from infra.settings import StackSettings
+from infra.host.java import Java
+from infra.stack.services import environment
+from infra.stack.settings import StackSettings
 from pipelines.settings import REPOSITORY
 from refit.adapters.mlflow import MlflowTracker
 from refit.digests import digest_of_files
 from refit.errors import ModelDamagedError
-from refit.factors import ITEMS_FILE, MODEL_FILE, ItemFactors, load_verified
 from refit.interfaces import ModelVersion
+from refit.model.item_factors import ITEMS_FILE, MODEL_FILE, ItemFactors, load_verified
 from refit.testing import FakeTracker
 
 _LOADERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torch"}

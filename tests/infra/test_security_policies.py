@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from infra.errors import StackError
-from infra.s3_policies import BUCKET, ROLES, bucket_document, role_policy
-from infra.s3_policies.__main__ import main
+from infra.s3.policies import BUCKET, ROLES, bucket_document, role_policy
+from infra.s3.policies.__main__ import main
 
 IN = {"bucket": "lists", "shop": "cafe"}
 ARN = "arn:aws:s3:::lists"

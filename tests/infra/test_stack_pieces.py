@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from infra import processes
-from infra.credentials import keep_credentials, write_private
-from infra.env_file import load_env_file
 from infra.errors import AlreadyRunningError, StackError
-from infra.java import find_java
-from infra.ports import choose_ports
-from infra.processes import MARK, Process, kill_marked, start, terminate, wait_for_end
-from infra.settings import StackSettings, read_stack_settings
-from infra.stack import down, main, running, up
-from infra.state import Stack, read_stack, write_stack
+from infra.host import processes
+from infra.host.java import find_java
+from infra.host.ports import choose_ports
+from infra.host.processes import MARK, Process, kill_marked, start, terminate, wait_for_end
+from infra.stack.control import down, main, running, up
+from infra.stack.credentials import keep_credentials, write_private
+from infra.stack.env_file import load_env_file
+from infra.stack.settings import StackSettings, read_stack_settings
+from infra.stack.state import Stack, read_stack, write_stack
 from pipelines.settings import REPOSITORY, Settings
 from refit.errors import ConfigurationError
 

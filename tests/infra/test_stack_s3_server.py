@@ -24,9 +24,9 @@ from botocore.client import Config
 from botocore.exceptions import ClientError
 from moto.s3.models import S3Backend
 
-from infra.ports import choose_ports
-from infra.s3_store import SavedObjects, backend
-from infra.services import S3_HEALTH
+from infra.host.ports import choose_ports
+from infra.s3.store import SavedObjects, backend
+from infra.stack.services import S3_HEALTH
 from pipelines.settings import REPOSITORY
 
 BUCKET = "refit"
@@ -42,7 +42,7 @@ class Server:
         self.log = folder.with_suffix(".log")
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "infra.s3_server", "--port", str(self.port), "--state", str(folder)],
+                [sys.executable, "-m", "infra.s3.server", "--port", str(self.port), "--state", str(folder)],
                 cwd=REPOSITORY,
                 env={
                     "PATH": os.environ["PATH"],

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from corner import Corner
 from pyspark.sql import SparkSession
+from support.corner import Corner
 
 from refit.adapters.folder import FolderObjectStore
-from refit.lake import Lake
+from refit.lake.lake import Lake
 
 ShopWriter = Callable[..., Path]
 

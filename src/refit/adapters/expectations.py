@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 
 from refit.errors import ConfigurationError
 from refit.interfaces import Check
-from refit.wrong_values import must_be
+from refit.validation_errors import must_be
 
 
 class GreatExpectations:

@@ -16,10 +16,10 @@ from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.update.snapshot import ExpireSnapshots, ManageSnapshots
 from sqlalchemy.exc import SQLAlchemyError
 
+from refit.batches.schema import SCHEMA
 from refit.errors import ConfigurationError, ConflictError, NothingPublishedError, TransientError
-from refit.interfaces import ObjectStore
-from refit.lists.rows import SCHEMA
-from refit.publication.reading import read_manifest, read_standing
+from refit.publication.read import read_manifest, read_standing
+from refit.storage.object_store import ObjectStore
 
 # It warns of every column of every file that has no statistics; the lists have them for user_id alone, on purpose.
 logging.getLogger("pyiceberg.io.pyarrow").setLevel(logging.ERROR)

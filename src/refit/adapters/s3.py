@@ -16,8 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from botocore.parsers import ResponseParserError
 
 from refit.errors import ConfigurationError, ConflictError, RefitError, TransientError
-from refit.interfaces import StoredObject
-from refit.requests import (
+from refit.storage.driver import pause_with_jitter
+from refit.storage.object_store import StoredObject
+from refit.storage.requests import (
     DONE,
     MISSING,
     REFUSED,
@@ -30,7 +31,6 @@ from refit.requests import (
     Pause,
     Request,
     Swap,
-    pause_with_jitter,
 )
 
 _CONFIG = Config(

@@ -8,6 +8,6 @@ and so a year landed at once and day by day comes out the same.
 from __future__ import annotations
 
 from refit.cleaning.cancellations import without_cancelled
-from refit.cleaning.fates import KEPT, QUARANTINED, clean
+from refit.cleaning.pipeline import KEPT, QUARANTINED, clean
 
 __all__ = ["KEPT", "QUARANTINED", "clean", "without_cancelled"]

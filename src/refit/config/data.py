@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
-from refit.clocks import ShopClock
+from refit.clocks.shop_clock import ShopClock
 from refit.config.parts import Count, Part, Positive, Share, Weekday
 
 

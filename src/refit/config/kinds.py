@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from refit.config.model import Als, Confidence
 from refit.config.parts import Count, Part, Positive, Share
 from refit.errors import ConfigurationError
-from refit.wrong_values import with_given
+from refit.validation_errors import with_given
 
 Kind = Literal["als", "neighbours", "closed_form", "blend"]
 PARTS_OF: Mapping[str, tuple[str, ...]] = {

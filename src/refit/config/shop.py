@@ -24,7 +24,7 @@ from refit.config.tuning import Tuning
 from refit.errors import ConfigurationError
 from refit.simulation import SimulatedShop
 from refit.texts import read_text
-from refit.wrong_values import sentence
+from refit.validation_errors import sentence
 
 
 class FirstRun(Part):

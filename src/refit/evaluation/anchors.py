@@ -13,15 +13,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from refit.approval import ANCHOR_TAG
 from refit.config import ModelSettings
 from refit.digests import canonical_json
 from refit.errors import NotEnoughDataError
-from refit.evaluation.comparisons import Comparison
-from refit.evaluation.judged import ANCHOR, CHALLENGER, CHAMPION
-from refit.factors import ItemFactors
+from refit.evaluation.comparison import Comparison
+from refit.evaluation.holdout_lists import ANCHOR, CHALLENGER, CHAMPION
+from refit.governance.approvals import ANCHOR_TAG
 from refit.interfaces import ModelVersion
-from refit.training.settings import read_settings, settings_of
+from refit.model.item_factors import ItemFactors
+from refit.training.model_settings import read_settings, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from pyspark.sql import functions as F
 from scipy import sparse
 
 from refit.columns import Columns
-from refit.factors import ItemFactors
-from refit.links import ItemLinks
+from refit.model.item_factors import ItemFactors
+from refit.model.item_links import ItemLinks
 
 Likeness = Literal["cosine", "pearson"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from refit.evaluation.inequality import gini
+from refit.evaluation.gini import gini
 
 __all__ = ["coverage", "diversity", "gini", "novelty", "popularity_lift", "shown"]
 

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from refit.columns import Columns
-from refit.evaluation.judged import Judged
+from refit.evaluation.holdout_lists import Judged
 
 LISTS_FILE = "judged_lists.parquet"
 """The export among the files of the challenger's run."""

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from refit.columns import Columns
-from refit.evaluation.judged import Judged
+from refit.evaluation.holdout_lists import Judged
 
 _PAST = 8
 """Items of a history that are shown: those with the highest confidence."""

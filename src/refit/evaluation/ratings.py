@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from refit.evaluation.baselines import PairSample
 from refit.evaluation.intervals import Interval, interval_of, resampled_sums
-from refit.factors import ItemFactors
+from refit.model.item_factors import ItemFactors
 from refit.ranking.flat_histories import read_histories
 from refit.ranking.fold_in import fold_in_people
 
@@ -28,7 +28,7 @@ class Rater(Protocol):
         """
         Return a rating for each of the *wanted* items of the people of *batch*, one after the other; NaN for none.
 
-        *batch* is one of `refit.histories.histories`, and *wanted* has a list for each of its people.
+        *batch* is one of `refit.lake.pairs.histories`, and *wanted* has a list for each of its people.
         """
 
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from refit.candidates.candidate_set import Shelf
 from refit.columns import Columns
 from refit.lists.exposures import Exposures, pack
 from refit.lists.filling import NEW, POPULARITY, Drafts
-from refit.ranking.caps import earlier_of_group
+from refit.ranking.category_caps import earlier_of_group
 from refit.ranking.flat_histories import Histories
-from refit.shelves.shelf import Shelf
 
 _FEW = 3
 """Two equal scores are chance; a list in which so many items or more are all equal was not ranked."""
@@ -69,7 +69,7 @@ class Counts:
         self.exposures = np.zeros(len(self.shelf.items), dtype=np.int64)
 
     def receive(self, people: pa.RecordBatch) -> None:
-        """Count the people who came in, as `refit.people.everybody` describes them."""
+        """Count the people who came in, as `refit.lake.people.everybody` describes them."""
         self.numbers.received += len(people)
         consent = people.schema.get_field_index(Columns.CONSENT)
         if consent >= 0:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.evaluation.inequality import gini
+from refit.evaluation.gini import gini
 
 Exposures = NDArray[np.int64]
 """In how many places each item of the shelf stands."""

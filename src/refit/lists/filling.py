@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.factors import ItemFactors
-from refit.ranking.caps import first_places, keep_within_cap
+from refit.candidates.candidate_set import EVERYBODY, Popular, Shelf
+from refit.model.item_factors import ItemFactors
+from refit.ranking.category_caps import first_places, keep_within_cap
 from refit.ranking.flat_histories import Histories
 from refit.ranking.ranker import Best
-from refit.shelves.shelf import EVERYBODY, Popular, Shelf
 
 FACTORS, LINKS, BOTH = "factors", "links", "factors+links"
 """Sources of an item that the model ranked: by the person's vector, by links from past items, or by their sum."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from refit.lists.against_before import judge_against
-from refit.lists.asking import Asking
 from refit.lists.exposures import add_up, concentration
+from refit.lists.gate_checks import Asking
+from refit.lists.previous_batch_checks import judge_against
 from refit.verdicts import Verdict
 
 if TYPE_CHECKING:
     from refit.config import ListGate
-    from refit.lists.comparison import Before
+    from refit.lists.previous_batch import Before
 
 _FAULTS = {
     "without_consent": "people were served who have not given consent",

@@ -11,14 +11,14 @@ from uuid import uuid4
 import pyarrow as pa
 from pyspark import TaskContext
 
-from refit.factors import ItemFactors
-from refit.interfaces import ObjectStore
+from refit.batches.part_files import PartFile
+from refit.candidates.candidate_set import Shelf
 from refit.lists.counts import Counts
-from refit.lists.part_files import PartFile
-from refit.lists.rows import Listed, make_lists, to_batch
+from refit.lists.generate import Listed, make_lists, to_batch
+from refit.model.item_factors import ItemFactors
 from refit.ranking.flat_histories import read_histories
 from refit.ranking.ranker import Ranker
-from refit.shelves.shelf import Shelf
+from refit.storage.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from pyspark import Broadcast

@@ -11,18 +11,19 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from refit.as_of import everybody_as_of, shelf_as_of
+from refit.candidates.as_of import shelf_as_of
+from refit.candidates.build import Stocked
+from refit.candidates.candidate_set import Shelf
 from refit.columns import Columns
 from refit.config import Lists, Shop
 from refit.errors import NotEnoughDataError
-from refit.factors import ItemFactors
-from refit.interfaces import ObjectStore
-from refit.lake import Lake
+from refit.lake.as_of import everybody_as_of
+from refit.lake.lake import Lake
 from refit.lists.score_blocks import Batch, score_block
+from refit.model.item_factors import ItemFactors
 from refit.ranking.ranker import Ranker
-from refit.shelves.shelf import Shelf
-from refit.shelves.shelving import Stocked
-from refit.training.settings import shop_of
+from refit.storage.object_store import ObjectStore
+from refit.training.model_settings import shop_of
 
 __all__ = ["Batch", "parts_for", "score", "score_as_of"]
 
@@ -71,7 +72,7 @@ def score(
     """
     Make lists for everybody in *people* from the *shelf* and return one commit record per part file.
 
-    *people* has one row per person as `refit.people.everybody` describes it. A record holds key, counts and what
+    *people* has one row per person as `refit.lake.people.everybody` describes it. A record holds key, counts and what
     `PartFile.close` says of the file. Parts are ranges of user_id, so that one person lies in one row group of one
     part. The lists never pass through the JVM or the driver. A task that is tried again writes under another name, so
     files of lost attempts lie beside the batch and belong to no commit record.

@@ -8,14 +8,14 @@ protocol and what each of its rules is for.
 
 from __future__ import annotations
 
-from refit.publication.acting import collect, point_back, publish, require_point_back, write_manifest
-from refit.publication.collecting import Collected
-from refit.publication.commits import Try, new_try, read_commit, write_commit
-from refit.publication.moving import Attempt
-from refit.publication.pointer import LIVE, date_pointer
-from refit.publication.publishing import Published
-from refit.publication.reading import read_live_batch, read_live_person, read_manifest
-from refit.store_clock import order, stamp
+from refit.batches.pointer import LIVE, date_pointer
+from refit.publication.commit import Try, new_try, read_commit, write_commit
+from refit.publication.garbage import Collected
+from refit.publication.operations import collect, point_back, publish, require_point_back, write_manifest
+from refit.publication.pointer_protocol import Attempt
+from refit.publication.publish_batch import Published
+from refit.publication.read import read_live_batch, read_live_person, read_manifest
+from refit.storage.store_clock import order, stamp
 
 __all__ = [
     "LIVE",

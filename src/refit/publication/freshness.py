@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from refit.batches.pointer import LIVE
 from refit.errors import RefitError
-from refit.interfaces import ObjectStore
-from refit.publication.pointer import LIVE
-from refit.publication.reading import read_standing
+from refit.publication.read import read_standing
+from refit.storage.object_store import ObjectStore
 
 _HOUR = 3600.0
 

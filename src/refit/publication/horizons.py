@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from refit.interfaces import ObjectStore
-from refit.publication.moving import change, list_keys, look
-from refit.publication.pointer import LIVE, Pointer, date_pointer
-from refit.requests import Protocol, drive
-from refit.store_clock import stamp, told
+from refit.batches.pointer import LIVE, Pointer, date_pointer
+from refit.publication.pointer_protocol import change, list_keys, look
+from refit.storage.driver import drive
+from refit.storage.object_store import ObjectStore
+from refit.storage.requests import Protocol
+from refit.storage.store_clock import stamp, told
 
 _DATES = date_pointer("*").partition("*")[0]
 

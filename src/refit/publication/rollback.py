@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from refit.batches.pointer import LIVE, Move, Pointer, target_of
 from refit.digests import sha256
 from refit.errors import DamagedBatchError, NotFoundError
-from refit.publication.moving import ROUNDS, attempted, look, replacing
-from refit.publication.pointer import LIVE, Move, Pointer, target_of
-from refit.publication.publishing import Published
-from refit.requests import DONE, UNKNOWN, Answer, Create, Get, Protocol, ask, unsettled
+from refit.publication.pointer_protocol import ROUNDS, attempted, look, replacing
+from refit.publication.publish_batch import Published
+from refit.storage.requests import DONE, UNKNOWN, Answer, Create, Get, Protocol, ask, unsettled
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ object switches the whole table at once.
 from __future__ import annotations
 
 from refit.errors import ConflictError, NothingPublishedError
-from refit.interfaces import ObjectStore
-from refit.publication.reading import read_manifest
+from refit.publication.read import read_manifest
+from refit.storage.object_store import ObjectStore
 
 SYMLINKS = "symlink/manifest.txt"
 _TRIES = 10

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from refit.candidates.candidate_set import Shelf
 from refit.columns import Columns
-from refit.factors import ItemFactors
-from refit.shelves.shelf import Shelf
+from refit.model.item_factors import ItemFactors
 
 
 @dataclass(frozen=True, eq=False)
 class Histories:
-    """The rows of `refit.histories.histories` for several people, one entry per person and past item."""
+    """The rows of `refit.lake.pairs.histories` for several people, one entry per person and past item."""
 
     user_ids: pa.Array
     offsets: NDArray[np.int64]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refit.errors import ModelDamagedError
-from refit.factors import ItemFactors
+from refit.model.item_factors import ItemFactors
 from refit.ranking.flat_histories import Histories
 
 _CELLS = 1 << 21

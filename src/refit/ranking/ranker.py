@@ -10,14 +10,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from refit.candidates.candidate_set import Shelf
 from refit.errors import ModelDamagedError
-from refit.factors import ItemFactors
-from refit.ranking.caps import keep_within_cap
+from refit.model.item_factors import ItemFactors
+from refit.ranking.category_caps import keep_within_cap
 from refit.ranking.flat_histories import Histories
 from refit.ranking.fold_in import People, fold_in_people
-from refit.ranking.linking import Added, add_links, link_sizes
+from refit.ranking.link_scores import Added, add_links, link_sizes
 from refit.ranking.search import Index, search
-from refit.shelves.shelf import Shelf
 
 _T = TypeVar("_T", bound=np.generic)
 

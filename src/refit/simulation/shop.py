@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from refit.errors import ConfigurationError
-from refit.wrong_values import with_given
+from refit.validation_errors import with_given
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z ]*$")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from refit.sources.databases import refuse_secrets
-from refit.sources.explaining import explained
+from refit.sources.source_errors import explained
 from refit.sources.warehouse import Warehouse
 
 __all__ = ["Warehouse", "explained", "refuse_secrets"]

@@ -14,7 +14,7 @@ from pyspark.sql import types as T
 
 from refit.errors import SourceError
 from refit.sources.encoding import listing_of, other_bytes
-from refit.sources.explaining import explained
+from refit.sources.source_errors import explained
 
 _READERS = 8
 """Footers are fetched side by side: on an object store each takes a round trip."""

@@ -10,7 +10,6 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from refit import folders
 from refit.config import Source
 from refit.errors import ConfigurationError, FileNotThereError, SourceError
 from refit.sources.declared import (
@@ -21,6 +20,7 @@ from refit.sources.declared import (
     refuse_unreadable_parquet,
 )
 from refit.sources.encoding import refuse_other_bytes
+from refit.storage import filesystem
 
 _TEXT = {"csv", "json", "text"}
 """Formats whose files are text."""
@@ -97,7 +97,7 @@ def _refuse_no_folder(spark: SparkSession, name: str, source: Source, data: str)
         raise ConfigurationError(
             f"source {name!r} reads {source.format} files, but DATA is the address of a database; set DATA=folder"
         )
-    if not folders.exists(spark, data):
+    if not filesystem.exists(spark, data):
         raise SourceError(f"the folder {data} that source {name!r} reads does not exist; correct DATA=folder")
 
 
@@ -128,7 +128,7 @@ def _local_days(since: datetime, until: datetime) -> list[date]:
 def _exists(spark: SparkSession, path: str) -> bool:
     """Return whether anything matches *path*, which may hold the wildcards that Spark knows."""
     if not re.search(r"[*?\[{]", path):
-        return folders.exists(spark, path)
+        return filesystem.exists(spark, path)
     jvm: Any = spark.sparkContext._jvm
     session: Any = spark._jsparkSession
     place = jvm.org.apache.hadoop.fs.Path(path)

@@ -13,11 +13,11 @@ from pyspark.sql import functions as F
 
 from refit.columns import Columns
 from refit.config import Shop
-from refit.contract import conform
 from refit.errors import ConfigurationError
+from refit.sources.contract import conform
 from refit.sources.databases import open_table
-from refit.sources.explaining import explained
 from refit.sources.files import day_of_file, open_files
+from refit.sources.source_errors import explained
 
 
 @dataclass(frozen=True)

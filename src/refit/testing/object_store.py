@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 from refit.digests import sha256
 from refit.errors import ConflictError
-from refit.interfaces import StoredObject
-from refit.requests import DONE, REFUSED, Answer, Request, answer_surely
+from refit.storage.driver import answer_surely
+from refit.storage.object_store import StoredObject
+from refit.storage.requests import DONE, REFUSED, Answer, Request
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from refit.evaluation.cohorts import Described
-from refit.evaluation.judged import CHALLENGER, CHAMPION, POPULARITY, Judged
+from refit.evaluation.holdout_lists import CHALLENGER, CHAMPION, POPULARITY, Judged
 
 _K = 20
 _ITEMS = 400

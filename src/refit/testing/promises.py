@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from refit.batches.pointer import LIVE, date_pointer
 from refit.errors import RefitError
-from refit.publication.pointer import LIVE, date_pointer
 from refit.testing.simulated_runs import LAST
 from refit.testing.simulated_store import prefix_of
 

@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from refit.batches.pointer import LIVE, date_pointer
 from refit.errors import ConflictError, DamagedBatchError, NotFoundError
-from refit.publication.collecting import BATCHES, Retention
-from refit.publication.pointer import LIVE, date_pointer
+from refit.publication.garbage import BATCHES, Retention
 from refit.publication.rollback import PointBack
-from refit.requests import UNKNOWN, Answer, Create, Delete, Request, Swap, UnsettledError
-from refit.store_clock import order as order_of
-from refit.store_clock import stamp
+from refit.storage.requests import UNKNOWN, Answer, Create, Delete, Request, Swap, UnsettledError
+from refit.storage.store_clock import order as order_of
+from refit.storage.store_clock import stamp
 from refit.testing.promises import broken_promises
 from refit.testing.simulated_runs import LAST, Actor, BrokenPromiseError, Protocols, Run, read, roll_back
 from refit.testing.simulated_store import SimulatedStore

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
+from refit.batches.pointer import Target
 from refit.digests import canonical_json, sha256
 from refit.errors import ConflictError
-from refit.publication import collecting, moving, publishing, rollback
-from refit.publication.pointer import Target
-from refit.publication.publishing import Judged
+from refit.publication import garbage, pointer_protocol, publish_batch, rollback
+from refit.publication.publish_batch import Judged
 from refit.publication.rollback import PointBack
-from refit.requests import DONE, MISSING, UNKNOWN, Answer, Create, Get, Protocol, Request, unsettled
+from refit.storage.requests import DONE, MISSING, UNKNOWN, Answer, Create, Get, Protocol, Request, unsettled
 
 _TRIES = 6
 _STARTS = 5
@@ -27,11 +27,11 @@ LAST = "last"
 class Protocols:
     """The code under test."""
 
-    look: Callable[..., Protocol[Any]] = moving.look
-    publishing: Callable[..., Protocol[Any]] = publishing.publishing
+    look: Callable[..., Protocol[Any]] = pointer_protocol.look
+    publishing: Callable[..., Protocol[Any]] = publish_batch.publishing
     looking_back: Callable[..., Protocol[Any]] = rollback.looking_back
     pointing_back: Callable[..., Protocol[Any]] = rollback.pointing_back
-    collecting: Callable[..., Protocol[Any]] = collecting.collecting
+    collecting: Callable[..., Protocol[Any]] = garbage.collecting
 
 
 class BrokenPromiseError(Exception):

@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from refit.publication.pointer import LIVE
-from refit.requests import DONE, MISSING, REFUSED, Answer, Create, Delete, Get, List, Request, Swap
-from refit.store_clock import stamp
+from refit.batches.pointer import LIVE
+from refit.storage.requests import DONE, MISSING, REFUSED, Answer, Create, Delete, Get, List, Request, Swap
+from refit.storage.store_clock import stamp
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _ANY = "*"

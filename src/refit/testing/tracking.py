@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from refit.audit import AuditLog
-from refit.champions import settle
 from refit.errors import NotFoundError
+from refit.governance.audit_log import AuditLog
+from refit.governance.champion_state import PROMOTION
+from refit.governance.champions import settle
 from refit.interfaces import ModelRegistry, ModelVersion
-from refit.standing import PROMOTION
 
 
 @dataclass(kw_only=True)

@@ -9,8 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
-from refit.factors import ItemFactors
-from refit.links import ItemLinks
+from refit.model.item_factors import ItemFactors
+from refit.model.item_links import ItemLinks
 from refit.ranking.flat_histories import Histories
 from refit.ranking.fold_in import fold_in_people
 from refit.training.matrices import PairMatrix

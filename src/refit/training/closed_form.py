@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from refit.config import ClosedForm
 from refit.errors import NotEnoughDataError
-from refit.links import ItemLinks
+from refit.model.item_links import ItemLinks
 from refit.training.matrices import PairMatrix
 from refit.training.sparse_rows import strongest
 

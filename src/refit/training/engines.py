@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from pyspark.sql import DataFrame
 
-from refit.als import require_supported, train_als
 from refit.config import Als, ModelSettings
 from refit.errors import NotEnoughDataError
-from refit.factors import ItemFactors
 from refit.interfaces import Factoriser
-from refit.links import ItemLinks
+from refit.model.item_factors import ItemFactors
+from refit.model.item_links import ItemLinks
 from refit.training.blending import blend, with_habit
 from refit.training.closed_form import closed_form_bytes, closed_form_links
 from refit.training.matrices import PairMatrix, Size, collect_pairs, measure
+from refit.training.mllib_als import require_supported, train_als
 from refit.training.neighbours import neighbour_links
 from refit.training.stored_pairs import StoredPairs, spread
 

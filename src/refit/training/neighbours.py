@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from refit.config import Neighbours
-from refit.links import ItemLinks
+from refit.model.item_links import ItemLinks
 from refit.training.matrices import PairMatrix
 from refit.training.sparse_rows import strongest_of
 

@@ -8,11 +8,11 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from refit.config import ModelSettings, Shop
-from refit.factors import ItemFactors
 from refit.interfaces import Factoriser
-from refit.lake import Lake
+from refit.lake.lake import Lake
+from refit.model.item_factors import ItemFactors
 from refit.training.engines import train
-from refit.training.settings import pairs_here, shop_with, training_facts
+from refit.training.model_settings import pairs_here, shop_with, training_facts
 
 
 def train_on_set(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.links import ItemLinks
+from refit.model.item_links import ItemLinks
 
 
 def strongest(weights: NDArray[np.float64], most: int, power: float) -> ItemLinks:

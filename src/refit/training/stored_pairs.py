@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from refit.columns import Columns
 from refit.errors import NotFoundError
-from refit.lake import Lake
+from refit.lake.lake import Lake
 
 _COLUMNS = (Columns.USER, Columns.ITEM, Columns.CONFIDENCE)
 

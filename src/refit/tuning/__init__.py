@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from refit.tuning.books import ListedBook, StoredBook
 from refit.tuning.folds import Fold, Folds
-from refit.tuning.starts import starts_of, study_digest
 from refit.tuning.study import Book, Study, Trial, Tuned
+from refit.tuning.trial_store import ListedBook, StoredBook
+from refit.tuning.warm_start import starts_of, study_digest
 
 __all__ = ["Book", "Fold", "Folds", "ListedBook", "StoredBook", "Study", "Trial", "Tuned", "starts_of", "study_digest"]

@@ -19,12 +19,12 @@ from refit.cleaning import without_cancelled
 from refit.columns import Columns
 from refit.config import ModelSettings, Shop
 from refit.errors import NotEnoughDataError
-from refit.histories import person_item_pairs
 from refit.interfaces import Factoriser
+from refit.lake.pairs import person_item_pairs
 from refit.training.engines import only_mllib_has, train, train_here
-from refit.training_sets import holdout
-from refit.tuning.journal import BYTES_PER_EVENT, Journal, taught_matrix
-from refit.tuning.judging import Judges, judge
+from refit.training.training_set import holdout
+from refit.tuning.event_arrays import BYTES_PER_EVENT, Journal, taught_matrix
+from refit.tuning.scoring import Judges, judge
 
 
 class Fold(Protocol):

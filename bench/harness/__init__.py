@@ -1,0 +1,1 @@
+"""What benchmarks share: places, process trees, data and an S3 server."""

@@ -1,0 +1,1 @@
+"""What the host must have: Java, PostgreSQL, free ports, processes that end."""

@@ -1,0 +1,1 @@
+"""The embedded stack: which services run, in which order they start, and what they keep."""

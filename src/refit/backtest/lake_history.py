@@ -1,0 +1,251 @@
+"""The past of a shop, asked again: models, profiles, verdicts and their worth as of earlier moments, each made once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+
+from refit.backtest.replay import Cost, Moment
+from refit.columns import Columns
+from refit.config import Drift, ModelSettings, Shop
+from refit.drift.collection import current_days, day_number, reference_profile
+from refit.drift.policy import judge_drift, measure_windows
+from refit.drift.profiles import DailyCounts, Profile
+from refit.evaluation.comparison import compare
+from refit.evaluation.evaluate import judge_challenger, same_histories
+from refit.evaluation.holdout_lists import CHALLENGER, judge_people
+from refit.evaluation.promotion_gate import judge_promotion
+from refit.interfaces import Factoriser, Proposer
+from refit.lake.as_of import days_before, history_before
+from refit.lake.lake import Lake, Landed
+from refit.lake.pairs import histories, person_item_pairs
+from refit.model.item_factors import ItemFactors
+from refit.training import train
+from refit.training.model_settings import pairs_here, shop_with, training_facts
+from refit.training.training_set import Recipe, holdout, require_enough
+from refit.tuning import Folds, ListedBook, Study, starts_of
+from refit.verdicts import Verdict
+
+
+@dataclass
+class Past:
+    """
+    What was landed before the last of *moments*, as it could be read at each of them.
+
+    A step is the place of a moment. Training sets, models and verdicts of gates are made as the steps of the loop make
+    them, below a folder of their own.
+    """
+
+    spark: SparkSession
+    lake: Lake
+    shop: Shop
+    moments: Sequence[Moment]
+    scratch: str
+    """Folder of training sets and checkpoints, relative to the root of the lake; whoever made it deletes it."""
+    factoriser: Factoriser
+    proposer: Proposer
+    tuned: bool = False
+    """Whether every model is trained with settings that are searched for it; otherwise one search is timed."""
+    _sets: dict[int, TrainingSet] = field(default_factory=dict)
+    _models: dict[int, tuple[ItemFactors, float]] = field(default_factory=dict)
+    _searches: dict[int, tuple[ModelSettings, float]] = field(default_factory=dict)
+    _profiles: dict[int, Profile] = field(default_factory=dict)
+    _daily: dict[int, DailyCounts] = field(default_factory=dict)
+    _gates: dict[tuple[int, int | None], Verdict] = field(default_factory=dict)
+    _quality: dict[tuple[int, int], float] = field(default_factory=dict)
+
+    def model(self, step: int) -> ItemFactors:
+        """Return the model trained at *step*; NotEnoughDataError when too little was landed before it."""
+        return self._trained(step)[0]
+
+    def cost(self, step: int) -> Cost:
+        """Return the seconds that a retraining at *step* takes; where one search is timed, those of the last step."""
+        searched = self._search(step if self.tuned else len(self.moments) - 1)[1]
+        return Cost(training=self._trained(step)[1], tuning=searched)
+
+    def verdict(self, champion: int, step: int, drift: Drift) -> Verdict:
+        """Return what a check at *step* decides under policy *drift* when the model trained at *champion* serves."""
+        now, cutoff = self.moments[step].as_of, self.moments[champion].cutoff
+        last = day_number(now.date())
+        before = {day: counts for day, counts in self._days(champion).items() if day < last}
+        windows = measure_windows(self._profile(champion), before, drift, cutoff=day_number(cutoff.date()))
+        return judge_drift(windows, drift, cutoff=cutoff, as_of=now, forced=None)
+
+    def gates(self, step: int, champions: Iterable[int | None]) -> dict[int | None, Verdict]:
+        """
+        Return champion (None: there is none) -> what the promotion gate says of the model trained at *step*.
+
+        Losses are not added up against an anchor: without tuning all models have one recipe, which is its own anchor.
+        """
+        asked = list(champions)
+        missing = [champion for champion in dict.fromkeys(asked) if (step, champion) not in self._gates]
+        if missing:
+            made, shop = self._set(step), self._judging
+            models = {CHALLENGER: self.model(step)} | {_name(n): self.model(n) for n in missing if n is not None}
+            found = judge_challenger(self.spark, self.lake, shop, made.place, made.manifest, models)
+            drawn, everybody = shop.evaluation.drawn_for(made.manifest["digest"]), made.manifest["counts"]["people"]
+            for champion in missing:
+                between = found.judged.between(None if champion is None else _name(champion), list(models))
+                compared = compare(between, models[CHALLENGER], drawn, shop.promotion, everybody=everybody)
+                self._gates[step, champion] = judge_promotion(compared, shop.promotion)
+        return {champion: self._gates[step, champion] for champion in asked}
+
+    def quality(self, step: int, trained: Iterable[int], days: int) -> dict[int, float]:
+        """
+        Return step of training -> the shop's promotion metric on the *days* days after *step*.
+
+        Everybody is asked about the items of the newest model, the one trained at *step*, as when it is put before the
+        promotion gate: what an older one never learnt is what it lacks. The histories of people are those at *step*,
+        whatever the age of the model, as when lists are made.
+        """
+        asked = set(trained)
+        missing = sorted(asked - {other for at, other in self._quality if at == step})
+        if missing:
+            names = {other: CHALLENGER if other == step else _name(other) for other in {step, *missing}}
+            models = {names[other]: self.model(other) for other in sorted(names, reverse=True)}
+            wanted = {names[other]: self._settings(other) for other in names}
+            now = self.moments[step].as_of
+            end = now + timedelta(days=days)
+            pairs = self._pairs(now, wanted[CHALLENGER]).persist()
+            try:
+                events = history_before(self.spark, self.lake, self.shop, end)
+                judged = judge_people(
+                    histories(pairs),
+                    holdout(events, pairs, cutoff=now, as_of=end, events=self.shop.serving_events),
+                    models,
+                    self.shop.evaluation,
+                    own={
+                        name: histories(self._pairs(now, settings))
+                        for name, settings in wanted.items()
+                        if not same_histories(settings, wanted[CHALLENGER])
+                    },
+                )
+            finally:
+                pairs.unpersist()
+            for other in missing:
+                self._quality[step, other] = judged.mean(names[other], self.shop.promotion.metric)
+        return {other: self._quality[step, other] for other in sorted(asked)}
+
+    def judgeable(self, days: int) -> list[int]:
+        """Return the steps that are followed by *days* landed days, those without trade included."""
+        newest = self.lake.newest_day("interactions") or date.min
+        return [n for n, at in enumerate(self.moments) if at.as_of.date() + timedelta(days=days - 1) <= newest]
+
+    @cached_property
+    def _judging(self) -> Shop:
+        """The shop with the baselines that its promotion gate looks at and no others, which take far longer."""
+        asked = tuple(name for name in self.shop.evaluation.baselines if name == "recent_popularity")
+        return self.shop.model_copy(update={"evaluation": self.shop.evaluation.model_copy(update={"baselines": asked})})
+
+    def _set(self, step: int) -> TrainingSet:
+        if step not in self._sets:
+            as_of = self.moments[step].as_of
+            users = self.lake.snapshot("users", as_of)
+            recipe = Recipe.of(self.shop, as_of, days_before(self.lake, as_of), users)
+            place = f"{self.scratch}/{recipe.digest}"
+            written = recipe.write(self.spark, self.lake, place)
+            require_enough(written.counts, self.shop.training)
+            self._sets[step] = TrainingSet(place, recipe.manifest(written))
+        return self._sets[step]
+
+    def _trained(self, step: int) -> tuple[ItemFactors, float]:
+        if step not in self._models:
+            made, settings = self._set(step), self._settings(step)
+            pairs = pairs_here(settings, lambda: self.spark, self.lake, made.place, made.manifest)
+            facts = training_facts(made.manifest, shop_with(settings, self.shop))
+            began = time.monotonic()
+            model = train(pairs, settings, facts, factoriser=self.factoriser, checkpoints=self._checkpoints)
+            self._models[step] = model, time.monotonic() - began
+        return self._models[step]
+
+    def _settings(self, step: int) -> ModelSettings:
+        return self._search(step)[0] if self.tuned else self.shop.model_settings(self.shop.models.candidates[0])
+
+    def _search(self, step: int) -> tuple[ModelSettings, float]:
+        if step not in self._searches:
+            recipe = Recipe.from_manifest(self._set(step).manifest)
+            folds = Folds(self.shop, recipe.cutoff, self.factoriser, self._checkpoints)
+            study = Study(
+                starts=starts_of(self.shop, None),
+                tuning=self.shop.tuning,
+                folds=lambda: folds.make(recipe.told(self.spark, self.lake, recipe.cutoff)),
+                proposer=self.proposer,
+            )
+            began = time.monotonic()
+            found = study.run(ListedBook())
+            self._searches[step] = found.settings, time.monotonic() - began
+        return self._searches[step]
+
+    @property
+    def _checkpoints(self) -> str:
+        return self.lake.path(f"{self.scratch}/checkpoints")
+
+    def _profile(self, step: int) -> Profile:
+        if step not in self._profiles:
+            cutoff, users = self.moments[step].cutoff, self.lake.snapshot("users", self.moments[step].as_of)
+            days = days_before(self.lake, cutoff)
+            self._profiles[step] = reference_profile(self.spark, self.lake, self.shop, days, cutoff, users=users)
+        return self._profiles[step]
+
+    def _days(self, champion: int) -> DailyCounts:
+        """Read every day since the champion's cutoff once, with what was known of items and people after it."""
+        if champion not in self._daily:
+            pairs = self.spark.read.parquet(self.lake.path(f"{self._set(champion).place}/pairs"))
+            people = pairs.select(Columns.USER).distinct().persist()
+            items = self.spark.createDataFrame(pa.table({Columns.ITEM: self.model(champion).items}))
+            found: DailyCounts = {}
+            since = self.moments[champion].cutoff.date()
+            for _, group in groupby(self.moments[champion + 1 :], self._known):
+                until = list(group)[-1].as_of
+                days = days_before(self.lake, until)
+                if any(day.day >= since.isoformat() for day in days):
+                    newer = current_days(
+                        self.spark,
+                        self.lake,
+                        self.shop,
+                        self._profile(champion),
+                        days=days,
+                        since=since,
+                        as_of=until,
+                        people=people,
+                        items=items,
+                    )
+                    found = {**found, **newer}
+                since = until.date()
+            people.unpersist()
+            self._daily[champion] = found
+        return self._daily[champion]
+
+    def _known(self, at: Moment) -> tuple[Landed | None, Landed | None]:
+        """Return the snapshots of items and of people that a check at a moment reads."""
+        return self.lake.snapshot("items", at.as_of), self.lake.snapshot("users", at.as_of)
+
+    def _pairs(self, now: datetime, settings: ModelSettings) -> DataFrame:
+        shop = shop_with(settings, self.shop)
+        return person_item_pairs(
+            history_before(self.spark, self.lake, shop, now),
+            since=now - shop.training.window,
+            as_of=now,
+            events=shop.serving_events,
+            confidence=shop.confidence,
+        )
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A training set of the past, below the folder of the replay."""
+
+    place: str
+    manifest: Mapping[str, Any]
+
+
+def _name(step: int) -> str:
+    return f"step_{step}"

@@ -1,0 +1,1 @@
+"""Candidates: which items may be recommended, to whom they are popular, and by which rules."""

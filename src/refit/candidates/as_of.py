@@ -1,0 +1,49 @@
+"""src/refit/candidates/as_of.py."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from refit.candidates.build import Stocked, stock
+from refit.candidates.eligibility import judge_items
+from refit.candidates.popularity import Touches, count_touches
+from refit.cleaning import without_cancelled
+from refit.columns import Columns
+from refit.config import Shop
+from refit.lake.as_of import catalogue_as_of, people_as_of
+from refit.lake.consent import events_of_consenting
+from refit.lake.lake import Lake
+from refit.model.item_factors import ItemFactors
+
+
+def touches_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> Touches:
+    """Return who touched what in the shop's recent days before *as_of*; only these days are read."""
+    since = shop.calendar.clock.back(as_of, shop.lists.recent_days)
+    days = lake.days("interactions", since, as_of)
+    if not any(day.path for day in days):
+        return Touches()
+    time = F.col(Columns.EVENT_TIME)
+    events = events_of_consenting(spark, lake, days, lake.snapshot("users", as_of))
+    recent = events.where((time >= F.lit(since)) & (time < F.lit(as_of)))
+    # Orders are taken back from the latest on, so older days would not change what is left of these.
+    return count_touches(
+        without_cancelled(recent, shop.events),
+        people_as_of(spark, lake, shop, as_of) if shop.lists.segment else None,
+        events=shop.events,
+        min_segment_people=shop.lists.min_segment_people,
+    )
+
+
+def shelf_as_of(spark: SparkSession, lake: Lake, shop: Shop, model: ItemFactors, as_of: datetime) -> Stocked:
+    """
+    Return what may be recommended, and by which rules.
+
+    Raises:
+        ConfigurationError: a rule of `[lists]` does not fit the catalogue or the users.
+        ListsRefusedError: the rules leave nothing to recommend.
+    """
+    judged = judge_items(catalogue_as_of(spark, lake, as_of), shop.lists, as_of)
+    return stock(model, judged, touches_as_of(spark, lake, shop, as_of), shop.lists)

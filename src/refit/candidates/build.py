@@ -1,0 +1,122 @@
+"""Shelving: the shelf of one day for one model, with an account of what the rules kept off it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from refit.candidates.candidate_set import EVERYBODY, Shelf
+from refit.candidates.eligibility import ALLOWED, RULES, Assortment
+from refit.candidates.popularity import Touches, rank_popular
+from refit.config import Lists
+from refit.errors import ListsRefusedError
+from refit.model.item_factors import ItemFactors
+
+_SAID = {
+    "withdrawn": "{} are not in the catalogue",
+    "unavailable": "{} are not available",
+    "unlisted": "{} are not listed yet",
+    "deny": "lists.deny keeps off {}",
+    "allow": "lists.allow keeps off {}",
+    "where": "lists.where keeps off {}",
+    "min_price": "lists.min_price keeps off {}",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Stocked:
+    """A shelf and how it came about."""
+
+    shelf: Shelf
+    kept_off: Mapping[str, int]
+    """Rule -> items of the model that it keeps off; an item counts for the first rule that does."""
+    new: int
+    """Items on the shelf that the model does not know."""
+    people: Mapping[str, int]
+    """Segment -> its people of the recent days; `EVERYBODY` -> all."""
+    warnings: tuple[str, ...]
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the account as plain JSON values, of a size that does not grow with the shop."""
+        return {
+            "items": len(self.shelf.items) - self.new,
+            "allowed": int(self.shelf.allowed.sum()) - self.new,
+            "kept_off": dict(self.kept_off),
+            "new": self.new,
+            "recent_people": self.people.get(EVERYBODY, 0),
+            "segments": len(set(self.people) - {EVERYBODY}),
+        }
+
+
+def stock(model: ItemFactors, assortment: Assortment, touches: Touches, policy: Lists) -> Stocked:
+    """
+    Return the shelf of *model* for a day with this *assortment* and these recent *touches*.
+
+    Raises:
+        ListsRefusedError: the rules leave nothing to recommend.
+    """
+    where = model.positions(assortment.items)
+    known = where >= 0
+    kept_off = np.full(len(model.items), RULES.index("withdrawn"), dtype=np.int8)
+    kept_off[where[known]] = assortment.kept_off[known]
+    new = np.flatnonzero(_is_new(assortment, touches, policy, known))
+    counts = {rule: int((kept_off == number).sum()) for number, rule in enumerate(RULES)}
+    allowed = np.concatenate([kept_off == ALLOWED, np.ones(len(new), dtype=np.bool_)])
+    if not allowed.any():
+        raise ListsRefusedError(_nothing_left(len(model.items), counts))
+
+    items = pa.concat_arrays([model.items, assortment.items.take(pa.array(new)).cast(model.items.type)])
+    n = len(items)
+    # Where each item of the catalogue stands on the shelf, for those that do.
+    rows = np.concatenate([np.flatnonzero(known), new])
+    positions = np.concatenate([where[known], np.arange(len(model.items), n)])
+    boosts = np.ones(n, dtype=np.float32)
+    boosts[positions] = assortment.boosts[rows]
+    groups = np.full(n, -1, dtype=np.int32)
+    groups[positions] = _groups(assortment.categories)[rows]
+    shelf = Shelf(
+        items=items,
+        allowed=allowed,
+        boosts=boosts,
+        groups=groups,
+        cap=policy.cap_per_category,
+        popular=rank_popular(touches, items, allowed, model.people),
+        new_per_list=policy.new_items,
+    )
+    return Stocked(shelf, counts, len(new), touches.people, (*assortment.warnings, *_idle(policy, touches)))
+
+
+def _is_new(assortment: Assortment, touches: Touches, policy: Lists, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    if not policy.new_items:
+        return np.zeros(len(known), dtype=np.bool_)
+    often = touches.people_of(assortment.items) >= policy.min_new_people
+    return np.asarray(~known & (assortment.kept_off == ALLOWED) & often, dtype=np.bool_)
+
+
+def _groups(categories: pa.Array) -> NDArray[np.int32]:
+    found = pc.fill_null(pc.index_in(categories, value_set=pc.unique(categories.drop_null())), -1)
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int32)
+
+
+def _idle(policy: Lists, touches: Touches) -> list[str]:
+    if policy.segment is None or set(touches.people) - {EVERYBODY}:
+        return []
+    return [
+        f"lists.segment = {policy.segment!r} changes nothing: no value of it has lists.min_segment_people = "
+        f"{policy.min_segment_people:,} people who wanted anything in the last {policy.recent_days} days, "
+        f"of {touches.people.get(EVERYBODY, 0):,} in all"
+    ]
+
+
+def _nothing_left(items: int, counts: Mapping[str, int]) -> str:
+    parts = [_SAID[rule].format(f"{count:,}") for rule, count in counts.items() if count]
+    return (
+        f"there is nothing to recommend: of the model's {items:,} items {', '.join(parts)}; nothing was written and "
+        "the last good batch stays live; correct [lists] of shop.toml or the catalogue"
+    )

@@ -1,0 +1,157 @@
+"""One plan for all kinds of cleaning: one exchange by day and person serves the windows and the layout of the files."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from refit.cleaning.bots import looks_like_a_program
+from refit.cleaning.cancellations import cancel
+from refit.cleaning.duplicates import newest, repeats
+from refit.cleaning.imputation import fill_missing
+from refit.cleaning.normalisation import normalise
+from refit.cleaning.outliers import largest_values
+from refit.columns import Columns
+from refit.config import Cleaning, Events
+
+KEPT = "kept"
+QUARANTINED = "quarantined"
+_ROWS_A_TASK = 1_000_000
+"""A task sorts so many rows in memory, and a file holds about so many."""
+_BUCKET = "_bucket"
+CHECKED_ONLY = (
+    Columns.EVENT_DATE,
+    Columns.LOCAL_TIME,
+    Columns.SOURCE_DAY,
+    Columns.ITEM_KNOWN,
+    Columns.BROKEN,
+)
+"""Columns of the intake that are not the event's own."""
+
+
+@dataclass(frozen=True)
+class Fates:
+    """Rows with the reason why they left, null while they are still in, and what was altered in them."""
+
+    rows: DataFrame
+    altered: tuple[str, ...] = ()
+
+    def leave(self, kind: str, leaving: Column, *helpers: str) -> Fates:
+        """Return the rows with the fate *kind* for those still in where *leaving* is true; drops *helpers*."""
+        fate = F.when(F.col(Columns.FATE).isNull() & leaving, F.lit(kind)).otherwise(F.col(Columns.FATE))
+        return Fates(self.rows.withColumn(Columns.FATE, fate).drop(*helpers), self.altered)
+
+    def alter(self, kind: str, rows: DataFrame) -> Fates:
+        """Return *rows*, which carry the flag `_altered`, with *kind* remembered where it is true."""
+        return Fates(rows.withColumnRenamed("_altered", f"_{kind}"), (*self.altered, kind))
+
+    def told(self) -> DataFrame:
+        """Return the rows with `fate` never null and `changed` as an array, null when nothing was altered."""
+        kept = F.col(Columns.FATE).isNull()
+        if self.altered:
+            any_altered = F.lit(False)
+            for kind in self.altered:
+                any_altered = any_altered | F.col(f"_{kind}")
+            names = F.array_compact(F.array(*[F.when(F.col(f"_{kind}"), F.lit(kind)) for kind in self.altered]))
+            changed = F.when(kept & any_altered, names)
+        else:
+            changed = F.lit(None).cast("array<string>")
+        return (
+            self.rows.withColumn(Columns.CHANGED, changed)
+            .withColumn(Columns.FATE, F.coalesce(Columns.FATE, F.lit(KEPT)))
+            .drop(*[f"_{kind}" for kind in self.altered])
+        )
+
+
+def clean(intake: DataFrame, *, rows: int, days: int, cleaning: Cleaning, events: Events) -> DataFrame:
+    """
+    Return every row of *intake* with `fate` and `changed`, laid out by day and person for writing.
+
+    *intake* holds *rows* events of *days* days with `event_date` and `broken`; it is read several times, so it should
+    lie in files. Rows that break a rule are quarantined and take no part in anything.
+    """
+    good = intake.where(F.col(Columns.BROKEN).isNull())
+    # Person and moment first: they settle nearly every comparison of two rows.
+    own = [Columns.USER, Columns.EVENT_TIME, *(name for name in intake.columns if name not in CHECKED_ONLY)]
+    fates = Fates(intake.withColumn(Columns.FATE, F.when(F.col(Columns.BROKEN).isNotNull(), F.lit(QUARANTINED))))
+    if cleaning.normalise.text or cleaning.normalise.divide_value_by:
+        fates = fates.alter("normalised", normalise(fates.rows, cleaning.normalise))
+    place, laid_out = _lay_out(fates.rows, rows, days)
+    fates = Fates(laid_out, fates.altered)
+    most, programs = _busy_people(good, cleaning)
+    if programs is not None:
+        marked = fates.rows.join(F.broadcast(programs), [Columns.EVENT_DATE, Columns.USER], "left")
+        fates = Fates(marked, fates.altered).leave("bots", F.coalesce("_bot", F.lit(False)), "_bot")
+    if cleaning.exact_repeats:
+        fates = fates.leave("exact_repeats", repeats(fates.rows, list(dict.fromkeys([*place, *own]))))
+    if cleaning.keyed_repeats:
+        same, order = [*place, Columns.USER, *events.key], cleaning.keyed_repeats
+        fates = fates.leave("keyed_repeats", repeats(fates.rows, same, order=order, named=events.key))
+    if cleaning.cancellations and not good.where(F.col(Columns.EVENT_TYPE) == F.lit(events.cancellation)).isEmpty():
+        cancelled = cancel(fates.rows, [*place, Columns.USER, Columns.ITEM], events)
+        fates = fates.alter("partly_cancelled", cancelled).leave("cancelled", F.col("_gone"), "_gone")
+    fates = _tame_outliers(fates, good, cleaning)
+    cap = cleaning.max_events_per_person
+    if cap and most > cap:
+        # After all that leaves events out, so that what is no event of its own takes nobody's place.
+        fates = fates.leave("over_the_cap", newest(fates.rows, [*place, Columns.USER], cap))
+    for column, how in cleaning.impute.items():
+        fates = fates.alter(f"imputed_{column}", fill_missing(fates.rows, good, column, how))
+    return (
+        fates.told()
+        .withColumn(Columns.LOCAL_TIME, F.when(F.col(Columns.FATE) != KEPT, F.col(Columns.LOCAL_TIME)))
+        .drop(_BUCKET, Columns.SOURCE_DAY)
+        .sortWithinPartitions(Columns.EVENT_DATE, Columns.FATE, Columns.USER, Columns.EVENT_TIME)
+    )
+
+
+def _lay_out(rows: DataFrame, count: int, days: int) -> tuple[list[str], DataFrame]:
+    """Return the columns by which rows are brought together, a day or a part of its people, and the rows so placed."""
+    buckets = math.ceil(count / max(days, 1) / _ROWS_A_TASK)
+    tasks = max(rows.sparkSession.sparkContext.defaultParallelism, math.ceil(count / _ROWS_A_TASK))
+    if buckets <= 1:
+        return [Columns.EVENT_DATE], rows.repartition(tasks, Columns.EVENT_DATE)
+    place = [Columns.EVENT_DATE, _BUCKET]
+    placed = rows.withColumn(_BUCKET, F.pmod(F.xxhash64(Columns.USER), F.lit(buckets)))
+    return place, placed.repartition(tasks, *place)
+
+
+def _busy_people(good: DataFrame, cleaning: Cleaning) -> tuple[int, DataFrame | None]:
+    """
+    Return the most events of one person's day, 0 where nobody is busy, and the people-days that look like programs.
+
+    These have event_date, user_id and `_bot`, which is true; None for none.
+    """
+    cap, bots = cleaning.max_events_per_person, cleaning.bots
+    least = min([bots.min_events] if bots else [], default=math.inf)
+    least = min(least, cap + 1 if cap else math.inf)
+    if least == math.inf:
+        return 0, None
+    day = [Columns.EVENT_DATE, Columns.USER]
+    busy = good.groupBy(*day).agg(F.count(F.lit(1)).alias("_events")).where(F.col("_events") >= least).persist()
+    try:
+        most = busy.agg(F.max("_events")).collect()[0][0] or 0
+        if bots is None or most < bots.min_events:
+            return most, None
+        suspects = busy.where(F.col("_events") >= bots.min_events)
+        programs = looks_like_a_program(good.join(F.broadcast(suspects), day, "left_semi"), bots)
+        return most, programs.withColumn("_bot", F.lit(True))
+    finally:
+        busy.unpersist()
+
+
+def _tame_outliers(fates: Fates, good: DataFrame, cleaning: Cleaning) -> Fates:
+    if cleaning.outliers is None:
+        return fates
+    limits = largest_values(good, cleaning.outliers)
+    joined = fates.rows.join(F.broadcast(limits), [Columns.EVENT_DATE, Columns.EVENT_TYPE], "left")
+    beyond = F.coalesce(F.col(Columns.VALUE) > F.col("_largest"), F.lit(False))
+    if cleaning.outliers.method == "robust_z":
+        return Fates(joined, fates.altered).leave("outliers", beyond, "_largest")
+    lowered = joined.withColumn("_altered", beyond & F.col(Columns.FATE).isNull()).withColumn(
+        Columns.VALUE, F.when(F.col("_altered"), F.col("_largest")).otherwise(F.col(Columns.VALUE))
+    )
+    return fates.alter("capped_values", lowered.drop("_largest"))

@@ -1,0 +1,99 @@
+"""The part of the dossier that shows lists: what they are like together, and those of a few people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from refit.evaluation.beyond_accuracy import shown
+from refit.evaluation.comparison import Comparison
+from refit.evaluation.holdout_lists import CHALLENGER, CHAMPION, Judged
+from refit.evaluation.list_examples import Example, Place
+from refit.rendering.charts import paired_bars
+from refit.rendering.document import Markup, join, shorten, table, tag
+
+_GROUPS = (
+    (0.01, "top 1%"),
+    (0.05, "1 to 5%"),
+    (0.1, "5 to 10%"),
+    (0.25, "10 to 25%"),
+    (0.5, "25 to 50%"),
+    (1.0, "rest"),
+)
+"""Items from most to least popular, by the share of the catalogue up to which a group reaches."""
+
+
+def model_name(name: str) -> str:
+    """Return the name of a model for people."""
+    return name.replace("_", " ")
+
+
+def what_lists_show(compared: Comparison, judged: Judged, people: Sequence[int]) -> Markup:
+    """Return coverage, novelty, variety and popularity; *people* of the training set touched each item of *judged*."""
+    heads = ("model", "catalogue shown", "Gini", "novelty (bits)", "variety", "popularity lift")
+    rows = [
+        (
+            tag("b", model_name(name)) if name == CHALLENGER else model_name(name),
+            f"{found.coverage:.1%}",
+            f"{found.gini:.3f}",
+            f"{found.novelty:.2f}",
+            "" if found.diversity is None else f"{found.diversity:.3f}",
+            f"{found.popularity_lift:.2f}",
+        )
+        for name, found in compared.lists.items()
+    ]
+    rival = CHAMPION if CHAMPION in judged.lists else "popularity"
+    bars = paired_bars(
+        [name for _, name in _GROUPS],
+        _by_popularity(judged, rival, people),
+        _by_popularity(judged, CHALLENGER, people),
+        left_name=model_name(rival),
+        right_name=CHALLENGER,
+        title="Where the places go: items from most to least popular",
+    )
+    words = (
+        "Gini: 0 when all items are shown equally often, 1 when one is. Novelty: how surprising an item is to somebody "
+        "who knows what sells. Variety: 1 when no two items of a list are touched by the same people. Popularity lift: "
+        "how much more popular a list is than what the person did before."
+    )
+    return join([table(heads, rows, numeric={1, 2, 3, 4, 5}), tag("p", words, class_="note"), bars])
+
+
+def _by_popularity(judged: Judged, model: str, people: Sequence[int]) -> list[float]:
+    counts = shown(judged.lists[model][:, : judged.k], len(judged.items))
+    ranked = counts[np.argsort(-np.asarray(people), kind="stable")]
+    ends = [int(np.ceil(share * len(ranked))) for share, _ in _GROUPS]
+    total = max(int(ranked.sum()), 1)
+    return [float(ranked[start:end].sum()) / total for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def people_drawn(examples: Sequence[Example]) -> Markup:
+    """Return the lists of some people, old beside new where there are two; the first is open."""
+    parts = [tag("p", "✓ is what the person came to want; grey is what the champion showed too.", class_="note")]
+    for n, example in enumerate(examples):
+        names = list(example.lists)
+        longest = max((len(places) for places in example.lists.values()), default=0)
+        rows = [
+            [str(rank + 1), *(_place(example.lists[name], rank, example.lists[names[0]]) for name in names)]
+            for rank in range(longest)
+        ]
+        hits = ", ".join(f"{name} {sum(place.hit for place in example.lists[name])}" for name in names)
+        head = (
+            f"{shorten(example.user_id, 16)} · {example.activity} items before, {example.wanted} wanted, hits: {hits}"
+        )
+        past = f"Before: {', '.join(shorten(title, 40) for title in example.past) or 'nothing that is known'}"
+        body = join([tag("p", past, class_="note"), table(("", *names), rows, numeric={0})])
+        parts.append(tag("details", tag("summary", head), body, **({"open": "open"} if n == 0 else {})))
+    return join(parts)
+
+
+def _place(places: Sequence[Place], rank: int, old: Sequence[Place]) -> str:
+    if rank >= len(places):
+        return ""
+    place = places[rank]
+    title = shorten(place.title, 44)
+    new = places is not old and place.title not in {each.title for each in old}
+    if place.hit:
+        return tag("b", f"✓ {title}", class_="passed")
+    return tag("span", title) if new or places is old else tag("span", title, class_="muted")

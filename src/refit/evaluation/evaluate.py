@@ -1,0 +1,172 @@
+"""Judging a challenger on a training set, beside the champion and the baselines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from refit.columns import Columns
+from refit.config import Evaluation, ModelSettings, Shop
+from refit.evaluation.baselines import PairSample, PeopleNeighbours, collect_pairs, item_neighbours, recent_popularity
+from refit.evaluation.cohorts import traits
+from refit.evaluation.comparison import Comparison, compare
+from refit.evaluation.holdout_lists import CHALLENGER, CHAMPION, Judged, judge_people
+from refit.evaluation.list_examples import Example, examples
+from refit.evaluation.rankers import ByModel, ByPeople, Contender
+from refit.evaluation.ratings import ITEM_MEAN, ByItemMean
+from refit.lake.lake import Lake
+from refit.lake.pairs import histories
+from refit.model.item_factors import ItemFactors
+from refit.storage.object_store import ObjectStore
+from refit.training.model_settings import pairs_of, settings_of
+from refit.training.training_set import Recipe
+
+_SHOWN = 10
+"""People whose lists are shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What was found out about a challenger."""
+
+    judged: Judged
+    compared: Comparison
+    examples: tuple[Example, ...]
+    notes: tuple[str, ...]
+    """Sentences on what was left out."""
+
+
+def judge_challenger(
+    spark: SparkSession,
+    lake: Lake,
+    shop: Shop,
+    place: str,
+    manifest: Mapping[str, Any],
+    models: Mapping[str, ItemFactors],
+) -> Judgement:
+    """
+    Judge `challenger`, and `champion` if *models* has one, on the training set at *place* with *manifest*.
+
+    Every model sees people through confidences of its own kind, made from the same events before the cutoff. Baselines
+    learn from the challenger's pairs.
+    """
+    recipe = Recipe.from_manifest(manifest)
+    challenger, settings = models[CHALLENGER], shop.evaluation.drawn_for(manifest["digest"])
+    wanted = {name: settings_of(model) for name, model in models.items()}
+    made = {name: pairs_of(each, spark, lake, place, manifest) for name, each in wanted.items()}
+    counted = "left_out" in manifest.get("content", {})
+    pairs = made[CHALLENGER].persist()
+    try:
+        events = recipe.history(spark, lake)
+        snapshot = lake.snapshot("users", recipe.cutoff)
+        users = lake.read(spark, "users", [snapshot]) if snapshot else None
+        sample = collect_pairs(pairs, challenger.items, most=settings.neighbour_pairs, seed=settings.seed)
+        since = lake.clock.back(recipe.cutoff, settings.recent_days)
+        recent = events.where(
+            (F.col(Columns.EVENT_TIME) >= F.lit(since)) & F.col(Columns.EVENT_TYPE).isin(*recipe.events.weights)
+        )
+        asked = histories(pairs)
+        judged = judge_people(
+            asked,
+            holdout_of(spark, lake, place),
+            models,
+            settings,
+            own={
+                name: histories(theirs)
+                for name, theirs in made.items()
+                if name != CHALLENGER and not same_histories(wanted[name], wanted[CHALLENGER])
+            },
+            rivals=baselines(challenger, sample, recent, settings),
+            raters={ITEM_MEAN: ByItemMean.of(sample)} if recipe.rated else {},
+            traits=traits(events, users, settings.cohorts, cutoff=recipe.cutoff),
+            left_out=spark.read.parquet(lake.path(f"{place}/left_out")) if counted else None,
+        )
+        compared = compare(
+            judged,
+            challenger,
+            settings,
+            shop.promotion,
+            everybody=manifest["counts"]["people"],
+            sample=sample,
+            asked=manifest.get("asked"),
+            judges=manifest["counts"]["judges"],
+        )
+        catalogue = lake.snapshot("items", recipe.cutoff)
+        shown = [name for name in (CHAMPION, CHALLENGER) if name in models]
+        found = examples(
+            judged,
+            asked,
+            lake.read(spark, "items", [catalogue] if catalogue else []),
+            shown,
+            most=_SHOWN,
+            seed=settings.seed,
+        )
+    finally:
+        pairs.unpersist()
+    return Judgement(
+        judged=judged, compared=compared, examples=tuple(found), notes=_notes(judged, sample, settings, counted)
+    )
+
+
+def holdout_of(spark: SparkSession, lake: Lake, place: str) -> DataFrame:
+    """Return the holdout of the training set at *place*."""
+    return spark.read.parquet(lake.path(f"{place}/holdout"))
+
+
+def baselines(
+    challenger: ItemFactors, sample: PairSample, recent: DataFrame, settings: Evaluation
+) -> dict[str, Contender]:
+    """Return the configured baselines over the items of *challenger*; *recent* are events of the last days."""
+    likeness: Mapping[str, Literal["cosine", "pearson"]] = {"cosine": "cosine", "pearson": "pearson"}
+    found: dict[str, Contender] = {}
+    for name in settings.baselines:
+        side, kind = name.split("_")
+        if name == "recent_popularity":
+            found[name] = ByModel.over(recent_popularity(challenger, recent), challenger.items)
+        elif side == "items":
+            model = item_neighbours(challenger, sample, likeness=likeness[kind], most=settings.neighbours)
+            found[name] = ByModel.over(model, challenger.items)
+        else:
+            found[name] = ByPeople(PeopleNeighbours(sample, likeness[kind], settings.neighbours))
+    return found
+
+
+def trials_beside(store: ObjectStore, settings: str) -> list[dict[str, Any]]:
+    """Return the trials of the study that found *settings*, a file of *store*, in their order; none without a study."""
+    if not settings:
+        return []
+    found = (store.get(key) for key in store.keys(f"{settings.rpartition('/')[0]}/trial-"))
+    return [json.loads(stored.content) for stored in found if stored is not None]
+
+
+def same_histories(left: ModelSettings | None, right: ModelSettings | None) -> bool:
+    """Return whether models of both settings see people through the same confidences; None: those of the set itself."""
+    if left is None or right is None:
+        return left is right
+    return (left.confidence, left.weights) == (right.confidence, right.weights)
+
+
+def _notes(judged: Judged, sample: PairSample, settings: Evaluation, counted: bool) -> tuple[str, ...]:
+    found = []
+    if not counted:
+        found.append(
+            "This training set was made before people and items were counted that a holdout leaves out; the next one "
+            "tells them."
+        )
+    if sample.share < 1:
+        found.append(
+            f"Neighbourhoods and the variety of lists were learnt from {sample.share:.1%} of {sample.pairs:,} pairs, "
+            "those of people chosen by a hash of their id; evaluation.neighbour_pairs allows "
+            f"{settings.neighbour_pairs:,}."
+        )
+    if judged.people >= settings.max_people:
+        found.append(
+            f"{judged.people:,} people were judged (evaluation.max_people), drawn for this training set; more had "
+            "something to be asked about."
+        )
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Governance: who may serve; approvals, the audit log, the state of the champion, promotion and rollback."""

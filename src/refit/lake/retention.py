@@ -1,0 +1,197 @@
+"""
+What the lake keeps: all that is current or that a kept training set was made from, and the rest for some time.
+
+Nothing is deleted by the collection that finds it first. It is written down with the instant, and goes when a later one
+still finds it unnamed after the days that the shop keeps it. So a landing at work and a reader keep their files, and an
+instant that was wrong once deletes nothing that was named until then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from refit.config import Shop
+from refit.config.retention import LakeRetention
+from refit.digests import canonical_json
+from refit.lake.lake import SNAPSHOTS, Contents, Lake, Landed
+from refit.lake.summaries import FOLDER as _SUMMARIES
+from refit.lake.summaries import named_units
+from refit.storage.object_store import ObjectStore
+from refit.storage.store_clock import read_clock, require_past
+
+_MONTH = len("2026-01")
+_SETS = "training_sets"
+_WHOLE = ("intake", *SNAPSHOTS, "reports")
+"""Folders with one folder a landing, which is kept or deleted whole."""
+_KINDS = {
+    "interactions": "versions",
+    "intake": "intakes",
+    "items": "snapshots",
+    "users": "snapshots",
+    "reports": "reports",
+    _SETS: "training_sets",
+    _SUMMARIES: "summaries",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectedLake:
+    """What was deleted, in counts."""
+
+    versions_deleted: int
+    """Replaced versions of days, and what landings left that never became visible."""
+    intakes_deleted: int
+    snapshots_deleted: int
+    reports_deleted: int
+    training_sets_deleted: int
+    """Parts of training sets: rows, trials of a tuning, manifest with profiles."""
+    summaries_deleted: int
+    """Parts of summaries of days before the training window: rows, manifest."""
+    catalogue_deleted: int
+    """Replaced objects of the catalogue."""
+    objects_deleted: int
+    waiting: int
+    """Things that nothing names any more, and whose time has not come."""
+
+
+def collect(lake: Lake, shop: Shop, champions: Mapping[str, bool], now: datetime, by: str) -> CollectedLake:
+    """
+    Delete what the shop's `retention.lake` does not keep as of *now*.
+
+    *champions* are the digests of the training sets of models that became champion, true where the rows must stay and
+    not the manifest alone. *by* is an id of this collection that no other has.
+
+    Raises:
+        AheadOfClockError: *now* is after the clock of the lake's store.
+    """
+    retention, clock = shop.retention.lake, read_clock(lake.store, lake.catalog)
+    require_past("now", now, clock)
+    now = min(now, clock)
+    contents, keys = lake.contents(), lake.store.keys("")
+    folder = lake.catalog.removesuffix(".json")
+    periods = {"intake": retention.quarantine_days, **dict.fromkeys(SNAPSHOTS, retention.snapshots_days)}
+    expired = {
+        table: list(_expired(table, contents, lake.clock.day_of(now - timedelta(days=days)).isoformat()))
+        for table, days in periods.items()
+    }
+    named = {*_named_by_catalogue(contents, expired), *contents.shards}
+    named |= _named_by_sets(lake.store, keys, retention, champions, now)
+    landed = sorted(contents.tables.get("interactions", ()), key=lambda day: day.day)
+    named |= named_units(lake, landed, lake.clock, shop.training.window_days, shop.serving_events)
+    units: dict[str, list[str]] = {}
+    for key in keys:
+        unit = unit_of(key, folder)
+        if unit and unit not in named:
+            units.setdefault(unit, []).append(key)
+    since = _note(lake.store, f"{folder}/unnamed.json", units, now)
+    due = sorted(unit for unit in units if now - since[unit] >= timedelta(days=retention.replaced_days))
+    forgotten = {table: [entry for entry in old if _unit(entry) in due] for table, old in expired.items()}
+    if any(forgotten.values()):
+        lake.forget(forgotten, by)
+    # The manifest of a training set comes before its rows: without one it counts as never finished.
+    for unit in due:
+        for key in units[unit]:
+            lake.store.delete(key)
+    counts = Counter(_KINDS.get(unit.partition("/")[0], "catalogue") for unit in due)
+    return CollectedLake(
+        **{f"{kind}_deleted": counts[kind] for kind in sorted({*_KINDS.values(), "catalogue"})},
+        objects_deleted=sum(len(units[unit]) for unit in due),
+        waiting=len(units) - len(due),
+    )
+
+
+def unit_of(key: str, catalogue: str) -> str | None:
+    """
+    Return the folder or object, to which *key* belongs, that is kept or deleted whole; None for what always stays.
+
+    >>> unit_of("interactions/landing=a1/event_date=2026-01-05/fate=kept/part-0.parquet", "catalog")
+    'interactions/landing=a1/event_date=2026-01-05'
+    >>> unit_of("catalog/schemas/0a1b.json", "catalog")
+    """
+    parts = key.split("/")
+    if parts[0] == "interactions" and len(parts) > 2:
+        return "/".join(parts[:3] if parts[2].startswith("event_date=") else parts[:2])
+    if parts[0] in _WHOLE and len(parts) > 2:
+        return "/".join(parts[:2])
+    if parts[0] in {_SETS, _SUMMARIES} and len(parts) > 2:
+        return "/".join(parts[:3] if len(parts) > 3 else parts[:2])
+    is_shard = parts[0] == catalogue and len(parts) == 3 and parts[1] not in {"schemas", "before"}
+    return key if is_shard else None
+
+
+def _unit(entry: Landed) -> str | None:
+    return unit_of(f"{entry.path}/-", "")
+
+
+def _expired(table: str, contents: Contents, oldest: str) -> Iterator[Landed]:
+    """Yield the current entries of *table* before the day *oldest* that the shop does not keep."""
+    entries = sorted(contents.tables.get(table, ()), key=lambda entry: entry.day)
+    if table == "intake":
+        yield from (entry for entry in entries if entry.day < oldest)
+        return
+    month = ""
+    for entry in entries[:-1]:
+        if entry.day < oldest and entry.day[:_MONTH] == month:
+            yield entry
+        month = entry.day[:_MONTH]
+
+
+def _named_by_catalogue(contents: Contents, expired: Mapping[str, Iterable[Landed]]) -> Iterator[str]:
+    for table, entries in contents.tables.items():
+        old = {entry.day for entry in expired.get(table, ())}
+        for entry in entries:
+            if entry.day in old:
+                continue
+            yield from _named_by(entry)
+            yield f"reports/landing={entry.landing}"
+            if table == "interactions":
+                # Of a day all of whose events were left out there is no row to name, and what became of them.
+                yield f"interactions/landing={entry.landing}/event_date={entry.day}"
+                yield f"interactions/landing={entry.landing}"
+
+
+def _named_by(entry: Landed) -> Iterator[str]:
+    unit = _unit(entry)
+    if unit:
+        yield unit
+        yield "/".join(unit.split("/")[:2])
+
+
+def _named_by_sets(
+    store: ObjectStore, keys: Iterable[str], retention: LakeRetention, champions: Mapping[str, bool], now: datetime
+) -> set[str]:
+    """Return what the training sets that are kept consist of and were made from."""
+    keys, oldest = list(keys), now - timedelta(days=retention.training_sets_days)
+    named: set[str] = set()
+    for key in keys:
+        if not key.startswith(f"{_SETS}/") or not key.endswith("/manifest.json"):
+            continue
+        stored = store.get(key)
+        if stored is None:
+            continue
+        manifest: dict[str, Any] = json.loads(stored.content)
+        young = datetime.fromisoformat(manifest["ingredients"]["as_of"]) >= oldest
+        if not young and manifest["digest"] not in champions:
+            continue
+        place = key.rpartition("/")[0]
+        named.add(place)
+        for used in (*manifest["used"], *([manifest["users"]] if "users" in manifest else [])):
+            named.update(_named_by(Landed(**used)))
+        if young or champions[manifest["digest"]]:
+            named.update(unit for other in keys if (unit := unit_of(other, "")) and unit.startswith(f"{place}/"))
+    return named
+
+
+def _note(store: ObjectStore, key: str, units: Iterable[str], now: datetime) -> dict[str, datetime]:
+    """Write down since when nothing names each of *units*, and return it."""
+    stored = store.get(key)
+    before: dict[str, str] = json.loads(stored.content) if stored else {}
+    since = {unit: before.get(unit, now.astimezone(UTC).isoformat()) for unit in units}
+    if since != before:
+        store.swap(key, canonical_json(since), expected=stored.etag if stored else None)
+    return {unit: datetime.fromisoformat(text) for unit, text in since.items()}

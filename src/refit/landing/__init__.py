@@ -1,0 +1,1 @@
+"""Landing: a day of raw events is judged by suites, cleaned, staged, and made visible all at once."""

@@ -1,0 +1,168 @@
+"""Staging: rows are written where they will stay, measured and judged there, and only then shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from refit.cleaning import KEPT, QUARANTINED
+from refit.cleaning.pipeline import CHECKED_ONLY
+from refit.columns import Columns
+from refit.digests import digest_of
+from refit.errors import ConfigurationError, DataRefusedError
+from refit.lake.lake import Lake, Landed
+from refit.lake.pseudonyms import PseudonymKey
+from refit.row_hashes import content_digest, hash_sum
+from refit.storage import filesystem
+
+_LOG = logging.getLogger("refit.landing.staging")
+_ASIDE = (*CHECKED_ONLY, Columns.FATE, Columns.CHANGED)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Every row of an intake as it was written, by day and fate."""
+
+    rows: DataFrame
+    counts: dict[str, dict[str, int]]
+    """Day -> fate -> rows."""
+
+    def kept(self) -> DataFrame:
+        """Return the rows that stay."""
+        return self.rows.where(F.col(Columns.FATE) == KEPT)
+
+
+@dataclass
+class Staging:
+    """The tables of one landing on their way into the lake."""
+
+    spark: SparkSession
+    lake: Lake
+    landing: str
+    _tables: dict[str, tuple[StructType, list[Landed]]] = field(default_factory=dict)
+    _begun: list[str] = field(default_factory=list)
+    _intake: tuple[StructType, str] | None = None
+
+    def snapshot(self, table: str, rows: DataFrame, until: datetime) -> DataFrame:
+        """Write *rows* as the state of *table* just before *until* and return them as written."""
+        _LOG.info("reading %s", table)
+        path = self._path(table)
+        rows.coalesce(8).write.mode("overwrite").parquet(self.lake.path(path))
+        written = self.spark.read.parquet(self.lake.path(path))
+        count, total = written.agg(F.count(F.lit(1)), hash_sum(written.schema)).collect()[0]
+        digest = content_digest(count, total, written.schema)
+        day = self.lake.clock.day_of(until).isoformat()
+        self._tables[table] = (written.schema, [Landed(day, path, count, digest, self.landing)])
+        _LOG.info("read %s: %s rows", table, f"{count:,}")
+        return written
+
+    def intake(self, rows: DataFrame) -> DataFrame:
+        """Write the events as they came in, once, so that all that follows sees the same, and return them."""
+        _LOG.info("reading events")
+        self._intake = (rows.schema, self._path("intake"))
+        rows.write.mode("overwrite").parquet(self.lake.path(self._intake[1]))
+        # With the schema of the frame even an empty intake can be read.
+        return self.spark.read.schema(rows.schema).parquet(self.lake.path(self._intake[1]))
+
+    def fates(self, rows: DataFrame, days: list[date]) -> Written:
+        """Write *rows*, made by `refit.cleaning.clean`, by day and fate, and stage what *days* now consist of."""
+        path = self._path("interactions")
+        rows.write.mode("overwrite").partitionBy(Columns.EVENT_DATE, Columns.FATE).parquet(self.lake.path(path))
+        written = self.spark.read.schema(rows.schema).parquet(self.lake.path(path))
+        own = StructType([part for part in rows.schema.fields if part.name not in _ASIDE])
+        in_path = {Columns.EVENT_DATE, Columns.FATE}
+        apart = StructType([part for part in rows.schema.fields if part.name not in {*in_path, Columns.CHANGED}])
+        counted = (
+            written.groupBy(Columns.EVENT_DATE, Columns.FATE)
+            .agg(F.count(F.lit(1)), hash_sum(own))
+            .orderBy(Columns.EVENT_DATE, Columns.FATE)
+            .collect()
+        )
+        found: dict[tuple[str, str], tuple[int, Any]] = {
+            (day.isoformat(), fate): (count, total) for day, fate, count, total in counted
+        }
+        counts: dict[str, dict[str, int]] = {}
+        for (day, fate), (count, _) in found.items():
+            counts.setdefault(day, {})[fate] = count
+        for table, fate, schema in (("interactions", KEPT, own), ("quarantine", QUARANTINED, apart)):
+            entries = []
+            for day in sorted({*counts, *(day.isoformat() for day in days)}):
+                count, total = found.get((day, fate), (0, 0))
+                folder = f"{path}/{Columns.EVENT_DATE}={day}/{Columns.FATE}={fate}" if count else ""
+                entries.append(Landed(day, folder, count, content_digest(count, total, own), self.landing))
+            self._tables[table] = (schema, entries)
+        return Written(written, counts)
+
+    def read(self, table: str) -> DataFrame:
+        """Return what was staged of *table*, as written."""
+        schema, entries = self._tables[table]
+        return self.spark.read.schema(schema).parquet(*[self.lake.path(entry.path) for entry in entries])
+
+    def rows(self, table: str) -> int:
+        """Return how many rows were staged of *table*."""
+        return sum(entry.rows for entry in self.entries(table))
+
+    def digest(self, table: str) -> str:
+        """Return one digest over what was staged of *table*, whatever the landing is called."""
+        return digest_of([[entry.day, entry.digest] for entry in self.entries(table)])
+
+    def entries(self, table: str) -> list[Landed]:
+        """Return what was staged of *table*."""
+        return self._tables[table][1] if table in self._tables else []
+
+    def show(self, *, replacing: list[Landed] | None = None, key: PseudonymKey | None = None) -> list[str]:
+        """
+        Make everything that was staged current, all at once, if the days of *replacing* still are.
+
+        The intake stays where something of its day was set apart, so that it can be judged again. Tables whose
+        snapshots are not filed, since younger ones are there, are returned, and their files deleted. *key* is the one
+        that made the pseudonyms.
+        """
+        spare = []
+        if self._intake is not None:
+            schema, path = self._intake
+            apart = [entry for entry in self.entries("quarantine") if entry.rows]
+            kept = [Landed(entry.day, path, entry.rows, "", self.landing) for entry in apart]
+            if not kept:
+                spare.append(path)
+            self._tables["intake"] = (schema, kept)
+        # Even a commit that fails may have been done: from here on readers may see the files, so they stay.
+        _LOG.info("committing landing %s", self.landing)
+        begun, self._begun = self._begun, []
+        try:
+            left_out = self.lake.commit(self.landing, self._tables, replacing=replacing or (), key=key)
+        except (ConfigurationError, DataRefusedError):
+            self._begun = begun
+            raise
+        for path in (*spare, *(entry.path for table in left_out for entry in self.entries(table))):
+            filesystem.delete(self.spark, self.lake.path(path))
+        return left_out
+
+    def discard(self) -> None:
+        """Delete whatever was staged and not shown."""
+        for path in self._begun:
+            filesystem.delete(self.spark, self.lake.path(path))
+        self._begun.clear()
+
+    def _path(self, table: str) -> str:
+        self._begun.append(f"{table}/landing={self.landing}")
+        return self._begun[-1]
+
+
+@contextmanager
+def staging(spark: SparkSession, lake: Lake, landing: str) -> Iterator[Staging]:
+    """Give a place to stage tables; whatever was staged is deleted when the block fails."""
+    staged = Staging(spark, lake, landing)
+    try:
+        yield staged
+    except BaseException:
+        staged.discard()
+        raise

@@ -1,0 +1,122 @@
+"""Lists: what is recommended to people and why, as rows of the published files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from refit.batches.schema import _ENTRY, _REASON, SCHEMA
+from refit.candidates.candidate_set import Shelf
+from refit.lists.filling import Drafts, fill
+from refit.ranking.flat_histories import Histories
+from refit.ranking.ranker import Ranker
+from refit.ranking.reasons import Reasons, find_reasons
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """The lists of some people."""
+
+    histories: Histories
+    drafts: Drafts
+    reasons: Reasons
+    short: dict[int, str]
+    """Person -> why the list is shorter than asked for."""
+
+
+def make_lists(ranker: Ranker, histories: Histories, k: int, reasons: int) -> Iterator[Listed]:
+    """Yield the lists of up to *k* items for the people of *histories*, in their order, some people at a time."""
+    for piece in ranker.pieces(histories):
+        folded = ranker.fold(piece, influence=reasons > 0)
+        drafts = fill(ranker.model, ranker.shelf, piece, ranker.best_of(folded, k))
+        by_model = np.where(drafts.sources == 0, drafts.positions, -1)
+        found = find_reasons(ranker, folded, by_model, reasons)
+        yield Listed(piece, drafts, found, _why_short(ranker.shelf, piece, drafts.positions))
+
+
+def _why_short(shelf: Shelf, histories: Histories, positions: NDArray[np.int64]) -> dict[int, str]:
+    lengths = (positions >= 0).sum(axis=1)
+    k = positions.shape[1]
+    people = np.flatnonzero(lengths < k)
+    if not len(people):
+        return {}
+    allowed = int(shelf.allowed.sum())
+    in_the_way = histories.rows[histories.bought & shelf.allowed[histories.positions]]
+    bought = np.bincount(in_the_way, minlength=len(histories))
+    cap = f", at most {shelf.cap} of one category" if shelf.cap is not None else ""
+    said = {}
+    for person in people.tolist():
+        before = f"{bought[person]} of {allowed} allowed items were bought before"
+        why = before if bought[person] else f"{allowed} items are allowed"
+        said[person] = f"{lengths[person]} of {k}: {why}{cap}"
+    return said
+
+
+def to_batch(shelf: Shelf, listed: Sequence[Listed], version: int, run_date: str) -> pa.RecordBatch:
+    """Return the lists of several blocks of people as rows of `SCHEMA`, repeated texts as dictionaries."""
+    positions = np.concatenate([block.drafts.positions for block in listed])
+    there = positions >= 0
+    reasons = np.concatenate([block.reasons.positions for block in listed])[there]
+    given = reasons >= 0
+    why = pa.StructArray.from_arrays(
+        [
+            _ids(shelf, reasons[given]),
+            pa.array(np.concatenate([block.reasons.contributions for block in listed])[there][given]),
+        ],
+        names=[field.name for field in _REASON],
+    )
+    entries = pa.StructArray.from_arrays(
+        [
+            _ids(shelf, positions[there]),
+            pa.array(np.concatenate([block.drafts.scores for block in listed])[there]),
+            _sources(listed, there),
+            pa.ListArray.from_arrays(_offsets(given.sum(axis=1)), why),
+        ],
+        names=[field.name for field in _ENTRY],
+    )
+    people = len(positions)
+    starts = accumulate((len(block.histories) for block in listed), initial=0)
+    short = {
+        start + row: text for start, block in zip(starts, listed, strict=False) for row, text in block.short.items()
+    }
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.concat_arrays([block.histories.user_ids for block in listed]),
+            pa.ListArray.from_arrays(_offsets(there.sum(axis=1)), entries),
+            pa.array(np.full(people, version, dtype=np.int32)),
+            _repeated([run_date], np.zeros(people, dtype=np.int32)),
+            pa.array([short.get(row) for row in range(people)], pa.string()),
+        ],
+        names=SCHEMA.names,
+    )
+
+
+def _offsets(lengths: NDArray[np.int64]) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+
+
+def _ids(shelf: Shelf, positions: NDArray[np.int64]) -> pa.Array:
+    """Return the ids of *positions* as a dictionary of those that occur."""
+    used = np.zeros(len(shelf.items), dtype=np.bool_)
+    used[positions] = True
+    number = (np.cumsum(used) - 1).astype(np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(number[positions]), shelf.items.take(pa.array(np.flatnonzero(used))))
+
+
+def _sources(listed: Sequence[Listed], there: NDArray[np.bool_]) -> pa.Array:
+    labels = sorted({label for block in listed for label in block.drafts.labels})
+    renumbered = [
+        np.array([labels.index(label) for label in block.drafts.labels], dtype=np.int32)[block.drafts.sources]
+        for block in listed
+    ]
+    return _repeated(labels, np.concatenate(renumbered)[there])
+
+
+def _repeated(texts: list[str], numbers: NDArray[Any]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(numbers), pa.array(texts, pa.string()))

@@ -1,0 +1,1 @@
+"""The model as plain data: the factors of items and the weights between items."""

@@ -1,0 +1,184 @@
+"""
+Copying: a verified copy of a batch in a local folder, for loaders that read files (Redis, COPY of a warehouse).
+
+    FOLDER/batch=ID/part-*.parquet, manifest.json
+    FOLDER/current -> batch=ID
+
+A copy appears by one rename when every byte of it has been checked and is on the disk; `current` then moves to it by
+another one. So whatever dies when, `current` is absent or leads to a whole batch. The copy before stays until the next
+one comes: a loader that has resolved `current` may finish.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from refit.digests import sha256
+from refit.errors import TransientError
+from refit.publication.read import Standing, follow, read_named
+from refit.storage.object_store import ObjectStore
+
+_MANIFEST = "manifest.json"
+_INCOMING = ".incoming"
+"""What is being written; what a killed copy left there is removed by the next one."""
+_OUTGOING = ".outgoing"
+"""What is being deleted."""
+
+
+class CopyFailedError(TransientError):
+    """The folder could not take the copy; nothing of it has become visible."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copied:
+    """A whole, checked copy of one batch."""
+
+    folder: Path
+    """Where the files of the batch lie; `current` leads there too."""
+    copied: bool
+    """False when a whole copy of this batch was there already; it was checked and left alone."""
+    generation: int
+    run_date: str
+    batch: str
+    files: int
+    """Part files, without the manifest."""
+    rows: int
+    bytes: int
+    """Of the part files."""
+
+
+def copy_live(store: ObjectStore, folder: Path, run_date: date | str | None = None) -> Copied:
+    """
+    Let `current` in *folder* be a checked copy of the live batch, or of the batch of *run_date*.
+
+    Two copies to one folder wait for each other. Only entries that this module makes are ever replaced or deleted.
+
+    Raises:
+        NothingPublishedError: there is nothing to copy.
+        DamagedBatchError: the store holds other bytes than the manifest promises.
+        CopyFailedError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        with _alone(folder):
+            _delete(folder / _OUTGOING)
+            try:
+                copied = follow(store, lambda standing: _copy(store, folder, standing), run_date)
+            finally:
+                _delete(folder / _INCOMING)
+            _point(folder, copied.folder.name)
+            return copied
+    except OSError as error:
+        raise CopyFailedError(
+            f"cannot copy the lists of {store.address} to {folder}: {error.strerror or error}; what was there is "
+            "unchanged; make room, or give a folder that can be written, and copy again"
+        ) from error
+
+
+def _copy(store: ObjectStore, folder: Path, standing: Standing) -> Copied:
+    batch = standing.target
+    content = read_named(store, batch.manifest, batch.manifest_sha256, "manifest")
+    parts = json.loads(content)["parts"]
+    target = folder / f"batch={batch.batch}"
+    whole = _is_whole(target, content, parts)
+    if not whole:
+        incoming = folder / _INCOMING
+        _delete(incoming)
+        incoming.mkdir()
+        for part in parts:
+            _write(incoming / _name(part), read_named(store, part["key"], part["sha256"], "manifest"))
+        _write(incoming / _MANIFEST, content)
+        _sync(incoming)
+        _withdraw(target)
+        incoming.rename(target)
+        _sync(folder)
+    return Copied(
+        folder=target,
+        copied=not whole,
+        generation=standing.generation,
+        run_date=batch.run_date,
+        batch=batch.batch,
+        files=len(parts),
+        rows=sum(part["rows"] for part in parts),
+        bytes=sum(part["bytes"] for part in parts),
+    )
+
+
+def _is_whole(target: Path, manifest: bytes, parts: Sequence[Mapping[str, Any]]) -> bool:
+    promised = {_name(part): part["sha256"] for part in parts} | {_MANIFEST: sha256(manifest)}
+    try:
+        return all(sha256((target / name).read_bytes()) == digest for name, digest in promised.items())
+    except FileNotFoundError:
+        return False
+
+
+def _point(folder: Path, name: str) -> None:
+    """Move `current` to the copy *name*; of the others only the one that was current before stays."""
+    current, link = folder / "current", folder / ".current"
+    before = os.readlink(current) if current.is_symlink() else name
+    if before != name or not current.is_symlink():
+        link.unlink(missing_ok=True)
+        link.symlink_to(name)
+        os.replace(link, current)
+        _sync(folder)
+        for copy in folder.glob("batch=*"):
+            if copy.name not in {name, before}:
+                _put_aside(copy)
+
+
+def _withdraw(target: Path) -> None:
+    """Make room for a whole copy where a damaged one is, if there is one; nobody is led there meanwhile."""
+    current = target.parent / "current"
+    if current.is_symlink() and os.readlink(current) == target.name:
+        current.unlink()
+    _put_aside(target)
+
+
+def _name(part: Mapping[str, Any]) -> str:
+    return PurePosixPath(part["key"]).name
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Let the names in *folder* survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _put_aside(copy: Path) -> None:
+    """Delete a copy so that nobody sees half of it."""
+    if copy.exists():
+        outgoing = copy.parent / _OUTGOING
+        copy.rename(outgoing)
+        _delete(outgoing)
+
+
+def _delete(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    # The kernel drops the lock when its holder dies, so a killed copy blocks nobody.
+    with (folder / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,32 @@
+"""Text from data in Markdown: it is shown as it is, and makes no link, no picture, no heading."""
+
+from __future__ import annotations
+
+import re
+
+from refit.rendering.document import shorten, shown_as_text
+
+_SPECIAL = re.compile(r"[\\`*_\[\]<>&|~!#:@]|(?<=www)\.", re.IGNORECASE)
+"""What begins a construct of GitHub's Markdown within a line, addresses that become links by themselves included."""
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
+_LONGEST = 600
+
+
+def markdown_text(text: str, most: int = _LONGEST) -> str:
+    r"""
+    Return *text* as one line of Markdown that shows it, in at most *most* characters before it is escaped.
+
+    >>> print(markdown_text("worse in country=![x](http://a.b)\n# Approve"))
+    worse in country=\!\[x\](http\://a.b) \# Approve
+    """
+    return _SPECIAL.sub(r"\\\g<0>", shorten(" ".join(shown_as_text(text).split()), most))
+
+
+def plain_text(markdown: str) -> str:
+    r"""
+    Return *markdown* as a terminal shows it: without the backslashes of `markdown_text`.
+
+    >>> plain_text(markdown_text("recall@20 is +0.1, a_b"))
+    'recall@20 is +0.1, a_b'
+    """
+    return _ESCAPED.sub(r"\1", markdown)

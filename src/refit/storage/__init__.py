@@ -1,0 +1,1 @@
+"""Storage: object stores, the requests they answer, and what retries a request until its outcome is known."""

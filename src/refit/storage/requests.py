@@ -1,0 +1,149 @@
+"""
+Requests to an object store as values, and answers that may leave open what happened.
+
+Code that must be right whatever fails is written as a generator that yields requests and receives answers. So the same
+code is driven by a real store and by a simulator that chooses every fault and every order of events itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, TypeVar
+
+from refit.errors import TransientError
+
+if TYPE_CHECKING:
+    from refit.storage.object_store import ObjectStore
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read an object."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Write an object where there is none."""
+
+    key: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Replace an object that still has *etag*."""
+
+    key: str
+    content: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove an object; one that is not there is no error."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Name every object whose key starts with *key*."""
+
+    key: str
+
+
+Request = Get | Create | Swap | Delete | List
+
+
+class Outcome(Enum):
+    """What is known after a request."""
+
+    DONE = "done"
+    MISSING = "missing"
+    """There is no such object."""
+    REFUSED = "refused"
+    """The condition of a write did not hold; the reason may be an earlier try of the same write, so look."""
+    UNKNOWN = "unknown"
+    """An error, a conflict in passing or no answer: it may or may not have been done, now or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    outcome: Outcome
+    content: bytes = b""
+    etag: str = ""
+    keys: tuple[str, ...] = ()
+    why: str = ""
+    """What was said instead of an answer, when the outcome is unknown."""
+    at: datetime | None = field(default=None, compare=False)
+    """What the clock of the store said when it answered; None where it did not tell."""
+
+
+DONE = Outcome.DONE
+MISSING = Outcome.MISSING
+REFUSED = Outcome.REFUSED
+UNKNOWN = Outcome.UNKNOWN
+
+Protocol = Generator[Request, Answer, Result]
+"""Yields requests, receives answers, returns a result."""
+Pause = Callable[[int], None]
+"""Called with the number of unknown outcomes in a row, from 1 on; returns when it is time for the next request."""
+
+_FIRST_PAUSE = 0.25
+_LONGEST_PAUSE = 8.0
+
+
+class UnsettledError(TransientError):
+    """After every try it is still not known whether a request was done; the same call may be made again."""
+
+
+def unsettled(request: Request, answer: Answer) -> UnsettledError:
+    """Return what to raise when the last of many tries of *request* got *answer*."""
+    if answer.outcome is REFUSED:
+        return UnsettledError(
+            f"others wrote {request.key} first each time it was tried; the same call may be made again"
+        )
+    verb = {Get: "read", Create: "written", Swap: "written", Delete: "deleted", List: "listed"}[type(request)]
+    return UnsettledError(
+        f"it is not known whether {request.key} was {verb}: {answer.why or answer.outcome.value}; "
+        "is the object store up? The same call may be made again"
+    )
+
+
+TRIES = 8
+"""A request whose outcome stays unknown is made so often."""
+
+
+def ask(request: Request) -> Protocol[Answer]:
+    """Make *request* until its outcome is known."""
+    answer = Answer(UNKNOWN)
+    for _ in range(TRIES):
+        answer = yield request
+        if answer.outcome is not UNKNOWN:
+            return answer
+    raise unsettled(request, answer)
+
+
+def _answered(store: ObjectStore, request: Request, put: Callable[[str, bytes, str | None], Answer]) -> Answer:
+    match request:
+        case Get(key):
+            found = store.get(key)
+            return Answer(DONE, found.content, found.etag) if found else Answer(MISSING)
+        case Create(key, content):
+            return put(key, content, None)
+        case Swap(key, content, etag):
+            return put(key, content, etag)
+        case Delete(key):
+            store.delete(key)
+            return Answer(DONE)
+        case List(prefix):
+            return Answer(DONE, keys=tuple(store.keys(prefix)))

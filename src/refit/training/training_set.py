@@ -1,0 +1,253 @@
+"""Splitting history at a cutoff: what a model learns from, and what judges it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from refit.cleaning import without_cancelled
+from refit.columns import Columns
+from refit.config import Confidence, Events, Shop, Training
+from refit.digests import digest_of
+from refit.errors import NotEnoughDataError, NotFoundError
+from refit.lake.consent import events_of_consenting
+from refit.lake.lake import Lake, Landed
+from refit.lake.pairs import person_item_pairs
+from refit.row_hashes import content_digest, hash_sum
+from refit.training.holdout_coverage import KNOWN_ITEM, KNOWN_PERSON, asked_pairs, count_asked, left_out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What was written of a training set."""
+
+    counts: Mapping[str, int]
+    """Pairs, people and items that teach, and people who judge."""
+    asked: Mapping[str, int]
+    """What the holdout was made of and who is left out of it; see `refit.training.holdout_coverage.count_asked`."""
+    content: Mapping[str, str]
+    """Part -> digest of its rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that a training set is made from; equal recipes give equal rows."""
+
+    shop: str
+    since: datetime
+    cutoff: datetime
+    as_of: datetime
+    events: Events
+    confidence: Confidence
+    days: Sequence[Landed]
+    """The landed versions that it reads."""
+    users: Landed | None = None
+    """The snapshot that says who consents, the newest not after *as_of*; None for a shop without a users table."""
+    rated: bool = False
+    """Whether a confidence is a rating, so that the holdout holds the ratings that models must predict."""
+
+    @classmethod
+    def of(cls, shop: Shop, as_of: datetime, days: Sequence[Landed], users: Landed | None) -> Recipe:
+        """
+        Return the recipe of the set whose holdout ends at *as_of*.
+
+        *days* are all landed days before it, *users* the newest users snapshot not after it.
+        """
+        clock = shop.calendar.clock
+        return cls(
+            shop=shop.name,
+            since=clock.back(as_of, shop.training.window_days),
+            cutoff=clock.back(as_of, shop.training.holdout_days),
+            as_of=as_of,
+            events=shop.serving_events,
+            confidence=shop.confidence,
+            days=days,
+            users=users,
+            rated=shop.als.preferences == "explicit",
+        )
+
+    def ingredients(self) -> dict[str, Any]:
+        """Return the recipe as plain JSON values."""
+        return {
+            "shop": self.shop,
+            "since": self.since.isoformat(),
+            "cutoff": self.cutoff.isoformat(),
+            "as_of": self.as_of.isoformat(),
+            "events": self.events.model_dump(mode="json"),
+            "confidence": self.confidence.model_dump(mode="json"),
+            "days": [[day.day, day.rows, day.digest] for day in self.days],
+            # Said only where it is so: sets of other shops are called what they were called before.
+            **({"users": [self.users.rows, self.users.digest]} if self.users else {}),
+            **({"rated": True} if self.rated else {}),
+        }
+
+    @property
+    def digest(self) -> str:
+        """Name of the set: equal content has an equal name, whichever landing it comes from."""
+        return digest_of(self.ingredients())
+
+    def manifest(self, written: Written) -> dict[str, Any]:
+        """Return the manifest of the set that was *written*, as plain JSON values."""
+        return {
+            "digest": self.digest,
+            "ingredients": self.ingredients(),
+            "counts": dict(written.counts),
+            "asked": dict(written.asked),
+            "content": dict(written.content),
+            "used": [asdict(day) for day in self.days],
+            **({"users": asdict(self.users)} if self.users else {}),
+        }
+
+    @classmethod
+    def from_manifest(cls, manifest: Mapping[str, Any]) -> Recipe:
+        """Return the recipe of a set that was finished, with exactly the landed versions that it read."""
+        made = manifest["ingredients"]
+        return cls(
+            shop=made["shop"],
+            since=datetime.fromisoformat(made["since"]),
+            cutoff=datetime.fromisoformat(made["cutoff"]),
+            as_of=datetime.fromisoformat(made["as_of"]),
+            events=Events.model_validate(made["events"]),
+            confidence=Confidence.model_validate(made["confidence"]),
+            days=[Landed(**entry) for entry in manifest["used"]],
+            users=Landed(**manifest["users"]) if "users" in manifest else None,
+            rated=made.get("rated", False),
+        )
+
+    def told(self, spark: SparkSession, lake: Lake, until: datetime) -> DataFrame:
+        """Return the events before *until* as they were landed, of people who consent at `as_of`."""
+        events = events_of_consenting(spark, lake, self.days, self.users)
+        return events.where(F.col(Columns.EVENT_TIME) < F.lit(until))
+
+    def history(self, spark: SparkSession, lake: Lake) -> DataFrame:
+        """
+        Return the events before the cutoff that were not taken back before it: nobody knows more at the cutoff.
+
+        They are those of people who consent at `as_of`.
+        """
+        return without_cancelled(self.told(spark, lake, self.cutoff), self.events)
+
+    def write(self, spark: SparkSession, lake: Lake, place: str) -> Written:
+        """Write `pairs`, `holdout` and what is `left_out` of it below *place*, relative to the lake."""
+        pairs = person_item_pairs(
+            self.history(spark, lake),
+            since=self.since,
+            as_of=self.cutoff,
+            events=self.events,
+            confidence=self.confidence,
+        )
+        written = _written(spark, pairs, lake.path(f"{place}/pairs"))
+        whole = without_cancelled(self.told(spark, lake, self.as_of), self.events)
+        asked = asked_pairs(
+            whole,
+            written,
+            cutoff=self.cutoff,
+            as_of=self.as_of,
+            events=self.events,
+            ratings=self.confidence if self.rated else None,
+        ).persist()
+        try:
+            judged = _written(spark, questions(asked), lake.path(f"{place}/holdout"))
+            beside = _written(spark, left_out(asked), lake.path(f"{place}/left_out"))
+            counts = count_pairs(written, judged)
+            made = {"pairs": written, "holdout": judged, "left_out": beside}
+            return Written(
+                counts=counts,
+                asked=count_asked(asked, counts["judges"]),
+                content={name: _content(rows) for name, rows in made.items()},
+            )
+        finally:
+            asked.unpersist()
+
+
+def changed_days(lake: Lake, used: Sequence[Landed]) -> list[str]:
+    """Return the days of *used* whose content in the lake is another one now."""
+    now = {entry.day: entry.digest for entry in lake.days("interactions", _BEGINNING, _END)}
+    return [entry.day for entry in used if now.get(entry.day) != entry.digest]
+
+
+_BEGINNING, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def holdout(
+    interactions: DataFrame,
+    training: DataFrame,
+    *,
+    cutoff: datetime,
+    as_of: datetime,
+    events: Events,
+    ratings: Confidence | None = None,
+) -> DataFrame:
+    """
+    Return what each person came to want in [cutoff, as_of): user_id and the array `relevant` of item ids.
+
+    Where confidences are *ratings* there is also the array `ratings`: those of the relevant items in their order, made
+    of the relevant events in [cutoff, as_of) as those of training are. NaN stands for an item without a rating above 0.
+
+    Only people and items that *training* (pairs of `person_item_pairs` at *cutoff*) teaches something about are kept,
+    since every model is asked the same question, and items the person had already bought are left out when the shop's
+    lists leave them out.
+    """
+    return questions(asked_pairs(interactions, training, cutoff=cutoff, as_of=as_of, events=events, ratings=ratings))
+
+
+def questions(asked: DataFrame) -> DataFrame:
+    """Return the holdout of *asked*, the result of `asked_pairs`."""
+    kept = F.col(KNOWN_PERSON) & F.col(KNOWN_ITEM) & ~F.col(Columns.BOUGHT)
+    left = asked.where(kept).groupBy(Columns.USER)
+    if Columns.RATING not in asked.columns:
+        return left.agg(F.array_sort(F.collect_set(Columns.ITEM)).alias(Columns.RELEVANT))
+    entries = left.agg(F.array_sort(F.collect_list(F.struct(Columns.ITEM, Columns.RATING))).alias("entries"))
+    return entries.select(
+        Columns.USER,
+        F.col(f"entries.{Columns.ITEM}").alias(Columns.RELEVANT),
+        F.col(f"entries.{Columns.RATING}").alias(Columns.RATINGS),
+    )
+
+
+def count_pairs(pairs: DataFrame, judges: DataFrame) -> dict[str, int]:
+    """Return how many pairs, people and items teach, and how many people judge."""
+    taught = pairs.where(F.col(Columns.CONFIDENCE) > 0)
+    row = taught.agg(F.count(F.lit(1)), F.count_distinct(Columns.USER), F.count_distinct(Columns.ITEM)).collect()[0]
+    return {"pairs": row[0], "people": row[1], "items": row[2], "judges": judges.count()}
+
+
+def require_enough(counts: Mapping[str, int], limits: Training) -> None:
+    """Raise NotEnoughDataError that names everything of which there is too little."""
+    needed = {
+        "pairs": limits.min_interactions,
+        "people": limits.min_people,
+        "items": limits.min_items,
+        "judges": limits.min_people,
+    }
+    short = [f"{counts[name]:,} {name} (at least {least:,})" for name, least in needed.items() if counts[name] < least]
+    if short:
+        raise NotEnoughDataError(
+            f"the training set is too small: {', '.join(short)}; land more days, move as_of or the window, or "
+            "lengthen training.holdout_days where only judges are missing"
+        )
+
+
+def load_manifest(lake: Lake, place: str) -> dict[str, Any]:
+    """Return the manifest of the training set at *place*; NotFoundError when it was never finished."""
+    stored = lake.store.get(f"{place}/manifest.json")
+    if stored is None:
+        raise NotFoundError(f"{lake.path(place)} holds no finished training set; run build_training_set first")
+    manifest: dict[str, Any] = json.loads(stored.content)
+    return manifest
+
+
+def _written(spark: SparkSession, rows: DataFrame, path: str) -> DataFrame:
+    rows.write.mode("overwrite").parquet(path)
+    return spark.read.schema(rows.schema).parquet(path)
+
+
+def _content(rows: DataFrame) -> str:
+    count, total = rows.agg(F.count(F.lit(1)), hash_sum(rows.schema)).collect()[0]
+    return content_digest(count, total, rows.schema)

@@ -1,0 +1,93 @@
+"""Books of trials: kept in the lake as they finish, and shown as child runs by the tracker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from refit.digests import canonical_json, digest_of
+from refit.interfaces import Tracker
+from refit.storage.object_store import ObjectStore
+from refit.tuning.study import Trial, Tuned
+
+
+@dataclass(frozen=True)
+class StoredBook:
+    """Trials in a folder of a store, one object each, written once; every one is a child of one run of the tracker."""
+
+    store: ObjectStore
+    folder: str
+    tracker: Tracker
+    run_id: str
+    """The parent."""
+    metric: str
+
+    @classmethod
+    def open(
+        cls, store: ObjectStore, folder: str, tracker: Tracker, *, name: str, params: Mapping[str, Any], metric: str
+    ) -> StoredBook:
+        """Return the book at *folder*; the run of a study that was begun before is used again."""
+        stored = store.get(f"{folder}/run.json")
+        if stored is None:
+            run_id = tracker.log_run(name, params=params, metrics={}, tags={"step": "tune_model"}, files={})
+            store.create(f"{folder}/run.json", canonical_json({"run_id": run_id}))
+        else:
+            run_id = json.loads(stored.content)["run_id"]
+        return cls(store, folder, tracker, run_id, metric)
+
+    def read(self) -> list[Trial]:
+        """Return the trials so far, in order."""
+        found = []
+        for key in self.store.keys(f"{self.folder}/trial-"):
+            stored = self.store.get(key)
+            if stored is not None:
+                found.append(Trial(**json.loads(stored.content)))
+        return found
+
+    def write(self, trial: Trial) -> Trial:
+        """Keep *trial* and return it with the id of its run."""
+        folds = {f"{self.metric}_fold_{at}": score for at, score in enumerate(trial.scores)}
+        whole = {self.metric: sum(trial.scores) / len(trial.scores)} if trial.scores else {}
+        said = {"why": trial.why} if trial.why else {}
+        run_id = self.tracker.log_run(
+            f"trial {trial.number}: {trial.kind}",
+            params={"kind": trial.kind, **trial.values},
+            metrics={**folds, **whole},
+            tags={"step": "tune_model", "mlflow.parentRunId": self.run_id, "state": trial.state, **said},
+            files={},
+        )
+        shown = replace(trial, run_id=run_id)
+        # Five digits keep the order of names that of numbers.
+        self.store.create(f"{self.folder}/trial-{trial.number:05d}.json", canonical_json(shown.as_record()))
+        return shown
+
+    def keep(self, tuned: Tuned) -> str:
+        """Keep the settings that won in a file named by its content, show them in the parent, and return the key."""
+        record = {"settings": tuned.settings.model_dump(mode="json"), "metric": self.metric, "score": tuned.score}
+        key = f"{self.folder}/settings-{digest_of(record)[:16]}.json"
+        self.store.create(key, canonical_json(record))
+        trials = canonical_json([trial.as_record() for trial in tuned.trials])
+        self.tracker.add_to_run(
+            self.run_id,
+            metrics={} if tuned.score is None else {f"best_{self.metric}": tuned.score},
+            files={"settings.json": canonical_json(record), "trials.json": trials},
+        )
+        return key
+
+
+@dataclass(frozen=True)
+class ListedBook:
+    """Trials that nobody needs again once the study has ended."""
+
+    trials: list[Trial] = field(default_factory=list)
+
+    def read(self) -> list[Trial]:
+        """Return the trials so far, in order."""
+        return list(self.trials)
+
+    def write(self, trial: Trial) -> Trial:
+        """Keep *trial* and return it."""
+        self.trials.append(trial)
+        return trial

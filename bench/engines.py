@@ -40,7 +40,7 @@ from refit.lake.lake import Lake
 from refit.model.item_factors import ItemFactors
 from refit.training import StoredPairs, train
 from refit.training.matrices import numbered
-from refit.tuning.scoring import Judges, judge
+from refit.tuning.scoring import HoldoutPeople, judge
 
 _JUDGED = 5_000
 _SHARES = (0.25, 0.5, 1.0)
@@ -203,7 +203,7 @@ def _ndcg(model: ItemFactors, pairs: pa.Table) -> float:
 
     ones = np.ones(len(rows))
     wanted = np.bincount(rows[withheld], minlength=len(people)).astype(np.int64)
-    judges = Judges(items=items, had=matrix(~withheld, ones), relevant=matrix(withheld, ones), wanted=wanted)
+    judges = HoldoutPeople(items=items, had=matrix(~withheld, ones), relevant=matrix(withheld, ones), wanted=wanted)
     return judge(model, matrix(~withheld, confidence), judges, metric="ndcg", k=20)
 
 

@@ -21,7 +21,7 @@ from refit.digests import sha256
 from refit.interfaces import ModelVersion
 from refit.publication import (
     collect,
-    new_try,
+    new_attempt,
     point_back,
     publish,
     read_commit,
@@ -78,7 +78,7 @@ def measure() -> None:
 
 def _publish(store: S3ObjectStore, number: int, files: int, content: bytes) -> str:
     as_of = _BEGIN + timedelta(days=number)
-    made_by = new_try(logical_run=f"run {number}", ordered_at=as_of, created=as_of, code="bench")
+    made_by = new_attempt(logical_run=f"run {number}", ordered_at=as_of, created=as_of, code="bench")
     prefix = f"batches/run_date={as_of.date()}/batch={made_by.batch}"
     parts = []
     for part in range(files):

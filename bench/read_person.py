@@ -21,12 +21,12 @@ from pyspark.sql import functions as F
 from bench.harness.places import session
 from bench.harness.s3_server import s3_server
 from refit.adapters.s3 import S3ObjectStore
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.candidate_set import CandidateSet
 from refit.config import Lists
 from refit.interfaces import ModelVersion
 from refit.lists.scoring import Batch, score
 from refit.model.item_factors import ItemFactors
-from refit.publication import Try, publish, read_live_batch, read_live_person, read_manifest, write_commit
+from refit.publication import Attempt, publish, read_live_batch, read_live_person, read_manifest, write_commit
 from refit.storage.object_store import StoredObject
 
 _ITEMS, _RANK, _PAST = 20_000, 16, 8
@@ -119,11 +119,11 @@ def _publish(people: int, endpoint: str) -> None:
     )
     opener = partial(S3ObjectStore.connect, "s3://refit/bench", endpoint=endpoint)
     batch = Batch(_PREFIX, 1, "2026-01-05")
-    records = score(histories, model, Shelf.plain(model.items), Lists(), batch, open_store=opener, parts=4)
+    records = score(histories, model, CandidateSet.plain(model.items), Lists(), batch, open_store=opener, parts=4)
     spark.stop()
     parts = [{name: value for name, value in record.items() if name != "counts"} for record in records]
     store = opener()
-    made_by = Try(batch="bench", logical_run="bench", ordered_at=_AS_OF, code="bench")
+    made_by = Attempt(batch="bench", logical_run="bench", ordered_at=_AS_OF, code="bench")
     commit = write_commit(store, _PREFIX, made_by, _CHAMPION, parts, {"as_of": _AS_OF}, {})
     verdict = {"decision": "publish"}
     publish(store, _PREFIX, commit, verdict, good_until=_AS_OF, withdrawn=lambda _: None, at=_AS_OF)

@@ -29,7 +29,7 @@ from bench.harness import top_k_data
 from bench.harness.process_tree import Used, run_measured
 from bench.harness.s3_server import s3_server
 from pipelines.settings import REPOSITORY
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.candidate_set import CandidateSet
 from refit.ranking.ranker import Ranker
 
 _K = 50
@@ -87,7 +87,7 @@ def _slope(sizes: list[int], items: int) -> None:
 def _floor(people: int, items: int) -> None:
     with threadpool_limits(1):
         model, histories = top_k_data.trained_model(min(people, 60_000), items)
-        ranker = Ranker(model, Shelf.plain(model.items))
+        ranker = Ranker(model, CandidateSet.plain(model.items))
         part = histories.part(0, min(len(histories), 20_000))
         folded = [ranker.fold(piece) for piece in ranker.pieces(part)]
         ranker.best_of(folded[0], _K)

@@ -17,7 +17,7 @@ from pipelines.parameters import AdoptedVersion, Reason, RequestedBy
 from refit.errors import ConfigurationError
 from refit.governance.audit_log import AuditLog
 from refit.governance.champion_state import ADOPTION
-from refit.governance.champions import adoptable, settle
+from refit.governance.champions import adoptable, reconcile_alias
 from refit.interfaces import ModelRegistry, Tracker
 from refit.model.item_factors import load_verified
 
@@ -80,7 +80,7 @@ def run(
         reason=reason.strip(),
         facts=facts,
     )
-    return Receipt(champion=version, adopted=True, older=older, record=settle(registry, log).number)
+    return Receipt(champion=version, adopted=True, older=older, record=reconcile_alias(registry, log).number)
 
 
 def main(version: AdoptedVersion, reason: Reason, requested_by: RequestedBy) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from refit.digests import canonical_json
 from refit.drift.check import check_champion
 from refit.drift.policy import first_training, forced_by, forced_training, statistics_of
 from refit.errors import NotEnoughDataError
-from refit.governance.experiments import experiment, tell_experiment
+from refit.governance.experiments import describe_experiment, experiment
 from refit.interfaces import DriftReporter, ModelRegistry, Tracker
 from refit.lake.lake import Lake
 from refit.model.item_factors import verified
@@ -77,7 +77,7 @@ def run(
         verdict = check.judge(forced)
         pages = check.pages(verdict, open_reporter)
     if verdict.decision == "retrain":
-        verdict = tell_experiment(
+        verdict = describe_experiment(
             verdict, experiment(champion, shop.calendar.clock.back(as_of, shop.training.holdout_days))
         )
     statistics = statistics_of(verdict)

@@ -31,7 +31,7 @@ from refit.governance.experiments import experiment, refuse_experiment
 from refit.interfaces import Factoriser, ModelRegistry, Tracker
 from refit.lake.lake import Lake
 from refit.model.item_factors import ItemFactors, load_verified, verified
-from refit.training.holdout_coverage import tell_asked
+from refit.training.holdout_coverage import describe_coverage
 from refit.training.recipes import train_on_set
 from refit.training.training_set import load_manifest
 
@@ -118,7 +118,7 @@ def run(
         champion=version,
         dossier=DOSSIER_FILE,
         anchor=next_anchor(anchor, found.compared, models["challenger"], shop.promotion.metric),
-        left_out=tell_asked(everybody.asked, everybody.judges) if everybody else "",
+        left_out=describe_coverage(everybody.asked, everybody.judges) if everybody else "",
         everybody=everybody.means(found.compared.k) if everybody else {},
         exported=LISTS_FILE if export else "",
     )

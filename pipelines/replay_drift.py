@@ -20,9 +20,9 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.instants import Instant, landed_as_of
 from pipelines.parameters import EveryDays, FirstCheck, JudgedDays, OtherPolicies, ReplayEnd, Tuned
-from refit.backtest.lake_history import Past
+from refit.backtest.lake_history import LakeHistory
 from refit.backtest.page import HEADS, STEP_HEADS, as_csv, choice_of, policy_rows, replay_page
-from refit.backtest.replay import ALWAYS, CONFIGURED, NEVER, Replay, alternatives, moments
+from refit.backtest.replay import ALWAYS, CONFIGURED, NEVER, Replay, alternatives, backtest_steps
 from refit.config import Shop
 from refit.errors import ConfigurationError
 from refit.interfaces import Factoriser, Proposer, Tracker
@@ -79,9 +79,9 @@ def run(
             f"since={since.date()} until={until.date()} every_days={every_days} judged_days={judged_days} leave "
             "nothing to replay; give at least two checks and one day to judge"
         )
-    steps = moments(since, until, timedelta(days=every_days), shop)
+    steps = backtest_steps(since, until, timedelta(days=every_days), shop)
     scratch = f"replays/{uuid4()}"  # two replays at once do not meet
-    past = Past(spark, lake, shop, steps, scratch, factoriser, proposer, tuned)
+    past = LakeHistory(spark, lake, shop, steps, scratch, factoriser, proposer, tuned)
     replay = Replay(past, judged_days, shop.promotion.margin, _LOG.info)
     try:
         played = replay.play({CONFIGURED: shop.drift, **(alternatives(shop.drift) if others else {})})

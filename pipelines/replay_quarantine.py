@@ -27,7 +27,7 @@ from refit.interfaces import Validator
 from refit.lake.consent import consenting
 from refit.lake.lake import Lake
 from refit.lake.people import with_segment
-from refit.landing.day_landing import Settlement, Totals, tell_losses, totals
+from refit.landing.day_landing import DayLanding, Totals, describe_losses, totals
 from refit.landing.raw_events import keep_consenting
 from refit.landing.staging import staging
 from refit.landing.suites import Inspection
@@ -69,7 +69,7 @@ def run(
         before = keep_consenting(before, consenting(with_segment(lake.read(spark, "users", [people]), None)))
     inspection = Inspection(validator, suites, f"replaying {since.date()} to {until.date()}")
     with staging(spark, lake, uuid4().hex[:12]) as stage:
-        every = Settlement(stage, shop, [date.fromisoformat(day) for day in apart], inspection)
+        every = DayLanding(stage, shop, [date.fromisoformat(day) for day in apart], inspection)
         again = every.judged_again(before, lake.read(spark, "items", [catalogue]))
         broken = again.where(F.col(Columns.BROKEN).isNotNull()).groupBy(Columns.EVENT_DATE).count()
         still = {day.isoformat(): count for day, count in broken.collect()}
@@ -78,10 +78,10 @@ def run(
         }
         if not replayed:
             return Receipt(**span, days=[], warnings=["nothing that was set apart has been mended"])
-        settlement = Settlement(stage, shop, sorted(replayed), inspection)
+        day_landing = DayLanding(stage, shop, sorted(replayed), inspection)
         mine = again.where(F.col(Columns.EVENT_DATE).isin(sorted(replayed)))
-        days = settlement.settle(mine)
-        stage.show(replacing=[entry for entry in replacing if date.fromisoformat(entry.day) in replayed])
+        days = day_landing.run(mine)
+        stage.commit(replacing=[entry for entry in replacing if date.fromisoformat(entry.day) in replayed])
     sums = totals(days)
     return Receipt(
         **span,
@@ -89,8 +89,8 @@ def run(
         days=[day.day for day in days],
         replayed=sum(replayed.values()),
         landing=stage.landing,
-        report=settlement.reports.address(stage.landing, days[-1].day),
-        warnings=[*inspection.warnings, *tell_losses(sums)],
+        report=day_landing.reports.address(stage.landing, days[-1].day),
+        warnings=[*inspection.warnings, *describe_losses(sums)],
     )
 
 

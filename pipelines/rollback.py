@@ -16,7 +16,7 @@ from uuid import uuid4
 from pipelines import wiring
 from pipelines.parameters import EarlierVersion, ListsToo, LogicalRun, Reason, RequestedBy
 from refit.governance.audit_log import AuditLog
-from refit.governance.rollback import Lists, Rollbacks, Wish
+from refit.governance.rollback import Lists, RollbackRequest, Rollbacks
 from refit.interfaces import ModelRegistry, Tracker
 from refit.storage.object_store import ObjectStore
 
@@ -52,7 +52,7 @@ def run(
     store: ObjectStore,
 ) -> Receipt:
     """Go back to version *to*, or to the champion before; *lists* is `stay` to leave the lists as they are."""
-    wish = Wish(
+    wish = RollbackRequest(
         to=to,
         reason=reason.strip(),
         by=requested_by.strip(),

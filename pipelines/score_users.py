@@ -30,7 +30,7 @@ from refit.lists.gate import sum_counts
 from refit.lists.inputs import inputs_as_of, is_live, made_from
 from refit.lists.scoring import Batch, score_as_of
 from refit.model.item_factors import load_verified
-from refit.publication import Try, write_commit
+from refit.publication import Attempt, write_commit
 from refit.storage.object_store import ObjectStore
 
 
@@ -66,7 +66,7 @@ def run(
     tracker: Tracker,
     addresses: Addresses,
     open_store: Callable[[], ObjectStore],
-    made_by: Try,
+    made_by: Attempt,
 ) -> Receipt:
     """Score everybody as of *as_of*; with *unless_live* only if the live lists are made from something else."""
     champion = None

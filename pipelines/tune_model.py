@@ -24,7 +24,7 @@ from refit.lake.lake import Lake
 from refit.model.item_factors import load_verified
 from refit.training.model_settings import settings_of
 from refit.training.training_set import Recipe, load_manifest
-from refit.tuning import Folds, StoredBook, Study, starts_of, study_digest
+from refit.tuning import Folds, StoredTrials, Study, study_digest, warm_starts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +65,11 @@ def run(
     manifest = load_manifest(lake, place)
     recipe = Recipe.from_manifest(manifest)
     champion = registry.champion()
-    starts = starts_of(shop, settings_of(load_verified(tracker, champion)) if champion else None)
+    starts = warm_starts(shop, settings_of(load_verified(tracker, champion)) if champion else None)
     study = study_digest(shop, starts, manifest["digest"])
     folder = addresses.tuning(training_set, study)
     folds = Folds(shop, recipe.cutoff, factoriser, lake.path(f"{folder}/checkpoints"))
-    book = StoredBook.open(
+    book = StoredTrials.open(
         lake.store,
         folder,
         tracker,

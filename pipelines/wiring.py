@@ -26,7 +26,7 @@ from refit.governance.code_version import code_version, git_commit, installed_ve
 from refit.interfaces import DriftReporter, Factoriser, ModelRegistry, Proposer, Tracker, Validator
 from refit.lake.lake import Lake
 from refit.lake.pseudonyms import PseudonymKey
-from refit.publication import LIVE, Try, new_try
+from refit.publication import LIVE, Attempt, new_attempt
 from refit.publication.symlinks import write_symlinks
 from refit.sources import Warehouse
 from refit.storage.object_store import ObjectStore
@@ -104,7 +104,7 @@ def audit() -> AuditLog:
     return AuditLog(lists())
 
 
-def this_try(logical_run: str, ordered_at: datetime | None) -> Try:
+def this_try(logical_run: str, ordered_at: datetime | None) -> Attempt:
     """
     Return the try of *logical_run* that this process is; a run that nobody named or ordered is one of its own.
 
@@ -115,7 +115,7 @@ def this_try(logical_run: str, ordered_at: datetime | None) -> Try:
     if ordered_at is not None:
         require_past("ordered_at", ordered_at, now)
     named = logical_run or f"by-hand/{uuid4()}"
-    return new_try(logical_run=named, ordered_at=ordered_at or now, created=now, code=code(""))
+    return new_attempt(logical_run=named, ordered_at=ordered_at or now, created=now, code=code(""))
 
 
 def code(commit: str | None = None) -> str:

@@ -23,7 +23,7 @@ from infra.stack.services import FAST_START
 from pipelines.settings import REPOSITORY
 from refit.adapters.s3 import S3ObjectStore
 from refit.adapters.spark import open_session
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.candidate_set import CandidateSet
 from refit.config import Lists
 from refit.lists.gate import sum_counts
 from refit.lists.scoring import Batch, score
@@ -51,7 +51,7 @@ def ours(folder: Path, k: int, endpoint: str, *, reasons: int = 0) -> None:
     records = score(
         spark.read.parquet(str(folder / "histories")),
         model,
-        Shelf.plain(model.items),
+        CandidateSet.plain(model.items),
         Lists(k=k, reasons=reasons),
         Batch("batches/run_date=2026-01-05/batch=bench", 1, "2026-01-05"),
         open_store=partial(S3ObjectStore.connect, f"s3://refit/{folder.name}", endpoint=endpoint),

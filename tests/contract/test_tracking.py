@@ -13,7 +13,7 @@ import pytest
 from refit.errors import NotFoundError
 from refit.interfaces import ModelRegistry, ModelVersion, Tracker
 from refit.testing import FakeObjectStore, FakeRegistry, FakeRun, FakeTracker
-from refit.tuning import StoredBook
+from refit.tuning import StoredTrials
 from refit.tuning.study import Trial
 
 _PARENT = "mlflow.parentRunId"
@@ -300,7 +300,7 @@ def test_notes_are_kept_with_the_champions_model_as_a_whole(shop: Tracking) -> N
 def test_a_child_run_names_its_parent(shop: Tracking) -> None:
     """So that a study is one line in the list of runs, with its trials below it."""
     store = FakeObjectStore()
-    book = StoredBook.open(store, "tuning-1", shop.tracker, name="tune", params={}, metric="ndcg_at_10")
+    book = StoredTrials.open(store, "tuning-1", shop.tracker, name="tune", params={}, metric="ndcg_at_10")
     trial = Trial(number=0, kind="als", values={"als.rank": 8}, scores=[0.25, 0.75], state="done")
     written = book.write(trial)
     assert shop.read_run(written.run_id).tags == {

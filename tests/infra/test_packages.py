@@ -54,7 +54,7 @@ exit 1
 _RUN = """
 import ensurepip, os, sys  # the first is asked for later, when the folder of Python may be closed to the user
 from pathlib import Path
-from infra import packages
+from infra.host import packages
 if int(sys.argv[1]) != os.geteuid():
     os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
 sys.exit(packages.main(sys.argv[3:], root=Path(sys.argv[2])))
@@ -232,7 +232,7 @@ def test_the_makefile_brings_packages_before_the_work(target: str, work: str):
     """Also on a fresh checkout: there they come before the environment, which needs Java."""
     asked = ["make", "--always-make", "--dry-run", target]
     shown = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-    brings = [place.start() for place in re.finditer(rf"-m infra\.packages {target}$", shown, re.M)]
+    brings = [place.start() for place in re.finditer(rf"-m infra\.host\.packages {target}$", shown, re.M)]
     assert brings[0] < shown.index("-m venv") < brings[1] < shown.index(work)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipelines import publish_recommendations
 from pipelines.publish_recommendations import Receipt
 from refit.batches.part_files import PartFile
-from refit.candidates.candidate_set import EVERYBODY, Popular, Shelf
+from refit.candidates.candidate_set import EVERYBODY, CandidateSet, Popular
 from refit.config import Shop
 from refit.digests import digest_of_files, sha256
 from refit.interfaces import ModelVersion
@@ -23,7 +23,7 @@ from refit.lists.counts import Counts
 from refit.lists.gate import sum_counts
 from refit.lists.generate import Listed, make_lists, to_batch
 from refit.model.item_factors import ItemFactors
-from refit.publication import new_try, write_commit
+from refit.publication import new_attempt, write_commit
 from refit.ranking.flat_histories import Histories
 from refit.ranking.ranker import Ranker
 from refit.testing import FakeObjectStore
@@ -99,10 +99,10 @@ def histories_on(day: int) -> Histories:
     )
 
 
-def shelf_of(model: ItemFactors) -> Shelf:
+def shelf_of(model: ItemFactors) -> CandidateSet:
     """Return the kiosk's shelf: the last item is withdrawn, a list may hold three of a category."""
     popular = Popular(np.arange(ITEMS - 1), (1 / np.arange(1, ITEMS)).astype(np.float32))
-    plain = Shelf.plain(model.items, np.arange(ITEMS) < ITEMS - 1)
+    plain = CandidateSet.plain(model.items, np.arange(ITEMS) < ITEMS - 1)
     return replace(plain, groups=CATEGORIES, cap=3, popular={EVERYBODY: popular})
 
 
@@ -117,7 +117,9 @@ class Kiosk:
         """Score as of the end of a day with champion *version* and return the prefix of the batch."""
         spoilt, model = spoilt or Spoilt(), model_of(version)
         as_of = datetime.combine(FIRST + timedelta(days=day), time(), tzinfo=UTC)
-        made_by = new_try(logical_run=f"day {day} {len(self.store.objects)}", ordered_at=as_of, created=as_of, code="c")
+        made_by = new_attempt(
+            logical_run=f"day {day} {len(self.store.objects)}", ordered_at=as_of, created=as_of, code="c"
+        )
         prefix = f"batches/run_date={as_of.date()}/batch={made_by.batch}"
         histories = spoilt.people(histories_on(day))
         records = []

@@ -61,19 +61,19 @@ FAULTS = {
     ),
     "a refused swap is taken for somebody else's success": Fault(
         "publish_batch",
-        """            return attempted("published", after)
+        """            return pointer_outcome("published", after)
 """,
-        """            return attempted("published", after)
+        """            return pointer_outcome("published", after)
         if answer.outcome is not UNKNOWN:
-            return attempted("superseded", before)
+            return pointer_outcome("superseded", before)
 """,
     ),
     "no answer is taken for success": Fault(
         "publish_batch",
         """        if answer.outcome is DONE:
-            return attempted("published", after)""",
+            return pointer_outcome("published", after)""",
         """        if answer.outcome is DONE or answer.outcome is UNKNOWN:
-            return attempted("published", after)""",
+            return pointer_outcome("published", after)""",
     ),
     "nobody looks whether the run is there already": Fault(
         "publish_batch", "if before.published_by(judged.logical_run):", "if False:"

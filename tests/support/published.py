@@ -14,7 +14,7 @@ from refit.batches.pointer import LIVE, NO_FENCE, Pointer, Target
 from refit.batches.schema import SCHEMA
 from refit.digests import canonical_json, sha256
 from refit.interfaces import ModelVersion
-from refit.publication import Published, Try, new_try, order, publish, write_commit, write_manifest
+from refit.publication import Attempt, Published, new_attempt, order, publish, write_commit, write_manifest
 from refit.publication.read import batch_prefix, read_live_batch
 from refit.storage.object_store import ObjectStore
 from refit.testing import FakeObjectStore
@@ -60,7 +60,7 @@ def score(
         key = f"{prefix}/part-{number:05d}.parquet"
         store.create(key, content)
         parts.append({"key": key, **described})
-    made_by = Try(batch=batch, logical_run=logical_run or batch, ordered_at=order(created), code="tests")
+    made_by = Attempt(batch=batch, logical_run=logical_run or batch, ordered_at=order(created), code="tests")
     made_from = {"as_of": f"{run_date}T00:00:00+00:00"}
     return prefix, write_commit(store, prefix, made_by, champion, parts, made_from, facts or {})
 
@@ -102,7 +102,7 @@ def go_live(
     champion: ModelVersion = CHAMPION,
 ) -> tuple[str, Published]:
     """Score and publish a batch that was begun at *created*; return its id and what became of it."""
-    batch = new_try(logical_run=logical_run, ordered_at=created, created=created, code="tests").batch
+    batch = new_attempt(logical_run=logical_run, ordered_at=created, created=created, code="tests").batch
     prefix, commit = score(
         store, batch, files, run_date=run_date, created=created, logical_run=logical_run, champion=champion
     )

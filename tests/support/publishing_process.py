@@ -10,14 +10,14 @@ from support.published import publish_again, score
 
 from refit.adapters.s3 import S3ObjectStore
 from refit.publication import read_commit
-from refit.publication.commit import new_try
+from refit.publication.commit import new_attempt
 
 
 def main(endpoint: str, address: str, run_date: str, logical_run: str, created: str, *people: str) -> None:
     """Publish two files of *people* and print what became of them."""
     store = S3ObjectStore.connect(address, endpoint=endpoint)
     begun = datetime.fromisoformat(created)
-    batch = new_try(logical_run=logical_run, ordered_at=begun, created=begun, code="tests").batch
+    batch = new_attempt(logical_run=logical_run, ordered_at=begun, created=begun, code="tests").batch
     prefix, _ = score(
         store, batch, [people[:-1], people[-1:]], run_date=run_date, created=begun, logical_run=logical_run
     )

@@ -12,8 +12,8 @@ from support.published import publish_again, score
 
 from refit.adapters.s3 import S3ObjectStore
 from refit.errors import DamagedBatchError, NothingPublishedError
-from refit.publication import new_try
-from refit.publication.read import Standing, follow, read_named
+from refit.publication import new_attempt
+from refit.publication.read import PointerState, follow, read_named
 
 ORDERED = datetime(2026, 1, 5, tzinfo=UTC)
 PEOPLE = 3
@@ -26,7 +26,7 @@ def write(store: S3ObjectStore, writer: int, publications: int) -> list[tuple[st
         run = f"{number}-{writer}"
         run_date = f"2026-01-{1 + number:02d}"
         while True:
-            made_by = new_try(logical_run=run, ordered_at=ORDERED, created=datetime.now(UTC), code="tests")
+            made_by = new_attempt(logical_run=run, ordered_at=ORDERED, created=datetime.now(UTC), code="tests")
             files = [[f"{run} {person}"] for person in range(PEOPLE)]
             ordered = ORDERED + timedelta(seconds=100 * number + writer)
             prefix, commit = score(store, made_by.batch, files, run_date=run_date, created=ordered, logical_run=run)
@@ -42,7 +42,7 @@ def read(store: S3ObjectStore, stop: Path) -> dict[str, Any]:
     seen = {"whole": 0, "torn": 0, "backward": 0}
     newest = 0
 
-    def whole(standing: Standing) -> tuple[int, str, list[str]]:
+    def whole(standing: PointerState) -> tuple[int, str, list[str]]:
         target = standing.target
         manifest = json.loads(read_named(store, target.manifest, target.manifest_sha256, "manifest"))
         for part in manifest["parts"]:

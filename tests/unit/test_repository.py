@@ -135,7 +135,8 @@ def test_no_file_names_a_machine_or_a_package_host() -> None:
     assert found == {}
 
 
-def test_every_file_of_tests_has_a_name_of_its_own() -> None:
-    """The folders of tests are no packages, so two files of one name would be one module."""
-    names = [path.name for path in (REPOSITORY / "tests").rglob("test_*.py")]
-    assert sorted(names) == sorted(set(names))
+def test_a_test_lies_beside_the_room_that_it_tries() -> None:
+    """`tests/unit/ROOM/` mirrors `src/refit/ROOM/`; steps and command line are tried in `tests/unit/pipelines/`."""
+    rooms = {path.name for path in REFIT.iterdir() if path.is_dir()} | {"pipelines"}
+    unit = REPOSITORY / "tests" / "unit"
+    assert {path.relative_to(unit).parts[0] for path in unit.rglob("test_*.py") if path.parent != unit} <= rooms

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from refit.batches.schema import SCHEMA
 from refit.errors import ConfigurationError, ConflictError, NothingPublishedError, TransientError
-from refit.publication.read import read_manifest, read_standing
+from refit.publication.read import read_manifest, read_pointer_state
 from refit.storage.object_store import ObjectStore
 
 # It warns of every column of every file that has no statistics; the lists have them for user_id alone, on purpose.
@@ -172,6 +172,6 @@ def _shown(table: Table, branch: str) -> str | None:
 def _named(store: ObjectStore, run_date: str | None) -> str | None:
     """Return the batch that is live, or that the pointer of *run_date* names."""
     try:
-        return read_standing(store, run_date).target.batch
+        return read_pointer_state(store, run_date).target.batch
     except NothingPublishedError:
         return None

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from refit.backtest.replay import Cost, Moment
+from refit.backtest.replay import BacktestStep, Cost
 from refit.columns import Columns
 from refit.config import Drift, ModelSettings, Shop
 from refit.drift.collection import current_days, day_number, reference_profile
@@ -31,12 +31,12 @@ from refit.model.item_factors import ItemFactors
 from refit.training import train
 from refit.training.model_settings import pairs_here, shop_with, training_facts
 from refit.training.training_set import Recipe, holdout, require_enough
-from refit.tuning import Folds, ListedBook, Study, starts_of
+from refit.tuning import Folds, ListedTrials, Study, warm_starts
 from refit.verdicts import Verdict
 
 
 @dataclass
-class Past:
+class LakeHistory:
     """
     What was landed before the last of *moments*, as it could be read at each of them.
 
@@ -47,7 +47,7 @@ class Past:
     spark: SparkSession
     lake: Lake
     shop: Shop
-    moments: Sequence[Moment]
+    moments: Sequence[BacktestStep]
     scratch: str
     """Folder of training sets and checkpoints, relative to the root of the lake; whoever made it deletes it."""
     factoriser: Factoriser
@@ -174,13 +174,13 @@ class Past:
             recipe = Recipe.from_manifest(self._set(step).manifest)
             folds = Folds(self.shop, recipe.cutoff, self.factoriser, self._checkpoints)
             study = Study(
-                starts=starts_of(self.shop, None),
+                starts=warm_starts(self.shop, None),
                 tuning=self.shop.tuning,
                 folds=lambda: folds.make(recipe.told(self.spark, self.lake, recipe.cutoff)),
                 proposer=self.proposer,
             )
             began = time.monotonic()
-            found = study.run(ListedBook())
+            found = study.run(ListedTrials())
             self._searches[step] = found.settings, time.monotonic() - began
         return self._searches[step]
 
@@ -224,7 +224,7 @@ class Past:
             self._daily[champion] = found
         return self._daily[champion]
 
-    def _known(self, at: Moment) -> tuple[Landed | None, Landed | None]:
+    def _known(self, at: BacktestStep) -> tuple[Landed | None, Landed | None]:
         """Return the snapshots of items and of people that a check at a moment reads."""
         return self.lake.snapshot("items", at.as_of), self.lake.snapshot("users", at.as_of)
 

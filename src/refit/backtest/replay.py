@@ -22,7 +22,7 @@ ALWAYS, NEVER, CONFIGURED = "always", "never", "configured"
 
 
 @dataclass(frozen=True)
-class Moment:
+class BacktestStep:
     """One step of a replay."""
 
     as_of: datetime
@@ -46,7 +46,7 @@ class Cost:
 class History(Protocol):
     """What a replay asks of the past; `refit.backtest.lake_history.Past` answers from the lake."""
 
-    moments: Sequence[Moment]
+    moments: Sequence[BacktestStep]
 
     def verdict(self, champion: int, step: int, drift: Drift) -> Verdict:
         """Return what a check at *step* decides when the model trained at *champion* serves."""
@@ -64,11 +64,11 @@ class History(Protocol):
         """Return the steps that are followed by days enough."""
 
 
-def moments(since: datetime, until: datetime, every: timedelta, shop: Shop) -> list[Moment]:
+def backtest_steps(since: datetime, until: datetime, every: timedelta, shop: Shop) -> list[BacktestStep]:
     """Return the steps at *since* and every so often after it, up to and including *until*."""
     held = timedelta(days=shop.training.holdout_days)
     count = int((until - since) / every) + 1
-    return [Moment(since + n * every, since + n * every - held) for n in range(count)]
+    return [BacktestStep(since + n * every, since + n * every - held) for n in range(count)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ class Halves:
     second: frozenset[int]
 
     @classmethod
-    def of(cls, steps: Sequence[int], judged: Sequence[int], at: Sequence[Moment], days: int) -> Halves:
+    def of(cls, steps: Sequence[int], judged: Sequence[int], at: Sequence[BacktestStep], days: int) -> Halves:
         """
         Return both halves of *steps*, divided in the middle of the *judged* ones, both ascending.
 

@@ -34,7 +34,7 @@ Fetch = Callable[[str, int, int], bytes]
 
 
 @dataclass(frozen=True)
-class Place:
+class RowGroupRange:
     """One row group of one part file, and what it takes to read it alone."""
 
     key: str
@@ -55,7 +55,7 @@ class Group:
 
     first: str
     last: str
-    place: Place
+    place: RowGroupRange
 
 
 def without_places(commit: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +121,9 @@ def read_groups(index: Mapping[str, Any], part: Mapping[str, Any], fetch: Fetch)
     told = part if "groups" in part else _line(index["places"], part["places"], fetch)
     places = [{name: group[name] for name in ("offset", "bytes", "sha256")} for group in told["groups"]]
     return [
-        Group(group["first"], group["last"], Place(key=part["key"], group=number, footer=told["footer"], **place))
+        Group(
+            group["first"], group["last"], RowGroupRange(key=part["key"], group=number, footer=told["footer"], **place)
+        )
         for number, (group, place) in enumerate(zip(told["groups"], places, strict=True))
     ]
 
@@ -137,7 +139,7 @@ def _line(key: str, place: Mapping[str, Any], fetch: Fetch) -> dict[str, Any]:
     return told
 
 
-def find_person(index: Mapping[str, Any], user_id: str, fetch: Fetch) -> Place | None:
+def find_person(index: Mapping[str, Any], user_id: str, fetch: Fetch) -> RowGroupRange | None:
     """Return where *user_id* lies if anywhere; None when no row group can hold them. At most one read."""
     for part in index["parts"]:
         first, last = people_of(part)
@@ -147,7 +149,7 @@ def find_person(index: Mapping[str, Any], user_id: str, fetch: Fetch) -> Place |
     return None
 
 
-def read_row(place: Place, content: bytes, user_id: str) -> dict[str, Any] | None:
+def read_row(place: RowGroupRange, content: bytes, user_id: str) -> dict[str, Any] | None:
     """
     Return the row of *user_id* in the bytes of *place*, or None when they are not among them.
 
@@ -159,7 +161,7 @@ def read_row(place: Place, content: bytes, user_id: str) -> dict[str, Any] | Non
     return found[0] if found else None
 
 
-def read_group(place: Place, content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+def read_group(place: RowGroupRange, content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     """
     Return the rows in the bytes of *place*, with all columns or those that are named as Parquet names its leaves.
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from refit.candidates.build import Stocked, stock
+from refit.candidates.build import BuiltCandidates, build_candidates
 from refit.candidates.eligibility import judge_items
-from refit.candidates.popularity import Touches, count_touches
+from refit.candidates.popularity import RecentInteractions, count_interactions
 from refit.cleaning import without_cancelled
 from refit.columns import Columns
 from refit.config import Shop
@@ -19,17 +19,17 @@ from refit.lake.lake import Lake
 from refit.model.item_factors import ItemFactors
 
 
-def touches_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> Touches:
+def recent_interactions_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> RecentInteractions:
     """Return who touched what in the shop's recent days before *as_of*; only these days are read."""
     since = shop.calendar.clock.back(as_of, shop.lists.recent_days)
     days = lake.days("interactions", since, as_of)
     if not any(day.path for day in days):
-        return Touches()
+        return RecentInteractions()
     time = F.col(Columns.EVENT_TIME)
     events = events_of_consenting(spark, lake, days, lake.snapshot("users", as_of))
     recent = events.where((time >= F.lit(since)) & (time < F.lit(as_of)))
     # Orders are taken back from the latest on, so older days would not change what is left of these.
-    return count_touches(
+    return count_interactions(
         without_cancelled(recent, shop.events),
         people_as_of(spark, lake, shop, as_of) if shop.lists.segment else None,
         events=shop.events,
@@ -37,7 +37,9 @@ def touches_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) 
     )
 
 
-def shelf_as_of(spark: SparkSession, lake: Lake, shop: Shop, model: ItemFactors, as_of: datetime) -> Stocked:
+def candidates_as_of(
+    spark: SparkSession, lake: Lake, shop: Shop, model: ItemFactors, as_of: datetime
+) -> BuiltCandidates:
     """
     Return what may be recommended, and by which rules.
 
@@ -46,4 +48,4 @@ def shelf_as_of(spark: SparkSession, lake: Lake, shop: Shop, model: ItemFactors,
         ListsRefusedError: the rules leave nothing to recommend.
     """
     judged = judge_items(catalogue_as_of(spark, lake, as_of), shop.lists, as_of)
-    return stock(model, judged, touches_as_of(spark, lake, shop, as_of), shop.lists)
+    return build_candidates(model, judged, recent_interactions_as_of(spark, lake, shop, as_of), shop.lists)

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from refit.candidates.candidate_set import EVERYBODY, Shelf
-from refit.candidates.eligibility import ALLOWED, RULES, Assortment
-from refit.candidates.popularity import Touches, rank_popular
+from refit.candidates.candidate_set import EVERYBODY, CandidateSet
+from refit.candidates.eligibility import ALLOWED, RULES, EligibleCatalogue
+from refit.candidates.popularity import RecentInteractions, rank_popular
 from refit.config import Lists
 from refit.errors import ListsRefusedError
 from refit.model.item_factors import ItemFactors
@@ -30,10 +30,10 @@ _SAID = {
 
 
 @dataclass(frozen=True, eq=False)
-class Stocked:
+class BuiltCandidates:
     """A shelf and how it came about."""
 
-    shelf: Shelf
+    shelf: CandidateSet
     kept_off: Mapping[str, int]
     """Rule -> items of the model that it keeps off; an item counts for the first rule that does."""
     new: int
@@ -54,7 +54,9 @@ class Stocked:
         }
 
 
-def stock(model: ItemFactors, assortment: Assortment, touches: Touches, policy: Lists) -> Stocked:
+def build_candidates(
+    model: ItemFactors, assortment: EligibleCatalogue, touches: RecentInteractions, policy: Lists
+) -> BuiltCandidates:
     """
     Return the shelf of *model* for a day with this *assortment* and these recent *touches*.
 
@@ -80,7 +82,7 @@ def stock(model: ItemFactors, assortment: Assortment, touches: Touches, policy: 
     boosts[positions] = assortment.boosts[rows]
     groups = np.full(n, -1, dtype=np.int32)
     groups[positions] = _groups(assortment.categories)[rows]
-    shelf = Shelf(
+    shelf = CandidateSet(
         items=items,
         allowed=allowed,
         boosts=boosts,
@@ -89,10 +91,12 @@ def stock(model: ItemFactors, assortment: Assortment, touches: Touches, policy: 
         popular=rank_popular(touches, items, allowed, model.people),
         new_per_list=policy.new_items,
     )
-    return Stocked(shelf, counts, len(new), touches.people, (*assortment.warnings, *_idle(policy, touches)))
+    return BuiltCandidates(shelf, counts, len(new), touches.people, (*assortment.warnings, *_idle(policy, touches)))
 
 
-def _is_new(assortment: Assortment, touches: Touches, policy: Lists, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _is_new(
+    assortment: EligibleCatalogue, touches: RecentInteractions, policy: Lists, known: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     if not policy.new_items:
         return np.zeros(len(known), dtype=np.bool_)
     often = touches.people_of(assortment.items) >= policy.min_new_people
@@ -104,7 +108,7 @@ def _groups(categories: pa.Array) -> NDArray[np.int32]:
     return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int32)
 
 
-def _idle(policy: Lists, touches: Touches) -> list[str]:
+def _idle(policy: Lists, touches: RecentInteractions) -> list[str]:
     if policy.segment is None or set(touches.people) - {EVERYBODY}:
         return []
     return [

@@ -24,7 +24,7 @@ class Popular:
 
 
 @dataclass(frozen=True, eq=False)
-class Shelf:
+class CandidateSet:
     """
     The items of a model and, after them, new items that the model does not know.
 
@@ -47,7 +47,7 @@ class Shelf:
     """Places at the end of a list that are kept for new items."""
 
     @classmethod
-    def plain(cls, items: pa.Array, allowed: NDArray[np.bool_] | None = None) -> Shelf:
+    def plain(cls, items: pa.Array, allowed: NDArray[np.bool_] | None = None) -> CandidateSet:
         """Return the shelf of a shop without rules."""
         n = len(items)
         return cls(

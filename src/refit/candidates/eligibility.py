@@ -30,7 +30,7 @@ _SMALLEST, _LARGEST = 1e-6, 1e6
 
 
 @dataclass(frozen=True, eq=False)
-class Assortment:
+class EligibleCatalogue:
     """Every item of a catalogue, judged."""
 
     items: pa.Array
@@ -45,7 +45,7 @@ class Assortment:
     """Rules that change nothing, most likely by mistake."""
 
 
-def judge_items(catalogue: DataFrame, policy: Lists, as_of: datetime) -> Assortment:
+def judge_items(catalogue: DataFrame, policy: Lists, as_of: datetime) -> EligibleCatalogue:
     """
     Return every item of *catalogue*, judged by *policy* as of *as_of*.
 
@@ -55,7 +55,7 @@ def judge_items(catalogue: DataFrame, policy: Lists, as_of: datetime) -> Assortm
     """
     table = _read(catalogue, policy, as_of)
     items, categories = (table[name].combine_chunks() for name in (Columns.ITEM, Columns.CATEGORY))
-    return Assortment(
+    return EligibleCatalogue(
         items=items,
         categories=categories,
         kept_off=_kept_off(table, items, policy),

@@ -24,7 +24,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, eq=False)
-class Touches:
+class RecentInteractions:
     """How many people of each segment touched each item, each person once."""
 
     segments: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
@@ -44,9 +44,9 @@ class Touches:
         return np.bincount(positions[known], self.touched[known], minlength=len(items)).astype(np.int64)
 
 
-def count_touches(
+def count_interactions(
     interactions: DataFrame, segments: DataFrame | None, *, events: Events, min_segment_people: int
-) -> Touches:
+) -> RecentInteractions:
     """
     Return who touched what in *interactions*, which hold the recent days and nothing else.
 
@@ -77,7 +77,7 @@ def count_touches(
         )
     finally:
         pairs.unpersist()
-    return Touches(
+    return RecentInteractions(
         segments=rows[Columns.SEGMENT].combine_chunks(),
         items=rows[Columns.ITEM].combine_chunks(),
         wanted=np.asarray(rows[_WANTED].to_numpy(), dtype=np.int64),
@@ -87,7 +87,7 @@ def count_touches(
 
 
 def rank_popular(
-    touches: Touches, items: pa.Array, allowed: NDArray[np.bool_], taught: NDArray[np.int64]
+    touches: RecentInteractions, items: pa.Array, allowed: NDArray[np.bool_], taught: NDArray[np.int64]
 ) -> dict[str, Popular]:
     """
     Return for everybody, and for each segment that is large enough, the allowed items that it touched, best first.

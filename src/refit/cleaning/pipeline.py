@@ -33,20 +33,20 @@ CHECKED_ONLY = (
 
 
 @dataclass(frozen=True)
-class Fates:
+class RowStatuses:
     """Rows with the reason why they left, null while they are still in, and what was altered in them."""
 
     rows: DataFrame
     altered: tuple[str, ...] = ()
 
-    def leave(self, kind: str, leaving: Column, *helpers: str) -> Fates:
+    def leave(self, kind: str, leaving: Column, *helpers: str) -> RowStatuses:
         """Return the rows with the fate *kind* for those still in where *leaving* is true; drops *helpers*."""
         fate = F.when(F.col(Columns.FATE).isNull() & leaving, F.lit(kind)).otherwise(F.col(Columns.FATE))
-        return Fates(self.rows.withColumn(Columns.FATE, fate).drop(*helpers), self.altered)
+        return RowStatuses(self.rows.withColumn(Columns.FATE, fate).drop(*helpers), self.altered)
 
-    def alter(self, kind: str, rows: DataFrame) -> Fates:
+    def alter(self, kind: str, rows: DataFrame) -> RowStatuses:
         """Return *rows*, which carry the flag `_altered`, with *kind* remembered where it is true."""
-        return Fates(rows.withColumnRenamed("_altered", f"_{kind}"), (*self.altered, kind))
+        return RowStatuses(rows.withColumnRenamed("_altered", f"_{kind}"), (*self.altered, kind))
 
     def told(self) -> DataFrame:
         """Return the rows with `fate` never null and `changed` as an array, null when nothing was altered."""
@@ -76,15 +76,15 @@ def clean(intake: DataFrame, *, rows: int, days: int, cleaning: Cleaning, events
     good = intake.where(F.col(Columns.BROKEN).isNull())
     # Person and moment first: they settle nearly every comparison of two rows.
     own = [Columns.USER, Columns.EVENT_TIME, *(name for name in intake.columns if name not in CHECKED_ONLY)]
-    fates = Fates(intake.withColumn(Columns.FATE, F.when(F.col(Columns.BROKEN).isNotNull(), F.lit(QUARANTINED))))
+    fates = RowStatuses(intake.withColumn(Columns.FATE, F.when(F.col(Columns.BROKEN).isNotNull(), F.lit(QUARANTINED))))
     if cleaning.normalise.text or cleaning.normalise.divide_value_by:
         fates = fates.alter("normalised", normalise(fates.rows, cleaning.normalise))
     place, laid_out = _lay_out(fates.rows, rows, days)
-    fates = Fates(laid_out, fates.altered)
+    fates = RowStatuses(laid_out, fates.altered)
     most, programs = _busy_people(good, cleaning)
     if programs is not None:
         marked = fates.rows.join(F.broadcast(programs), [Columns.EVENT_DATE, Columns.USER], "left")
-        fates = Fates(marked, fates.altered).leave("bots", F.coalesce("_bot", F.lit(False)), "_bot")
+        fates = RowStatuses(marked, fates.altered).leave("bots", F.coalesce("_bot", F.lit(False)), "_bot")
     if cleaning.exact_repeats:
         fates = fates.leave("exact_repeats", repeats(fates.rows, list(dict.fromkeys([*place, *own]))))
     if cleaning.keyed_repeats:
@@ -143,14 +143,14 @@ def _busy_people(good: DataFrame, cleaning: Cleaning) -> tuple[int, DataFrame | 
         busy.unpersist()
 
 
-def _tame_outliers(fates: Fates, good: DataFrame, cleaning: Cleaning) -> Fates:
+def _tame_outliers(fates: RowStatuses, good: DataFrame, cleaning: Cleaning) -> RowStatuses:
     if cleaning.outliers is None:
         return fates
     limits = largest_values(good, cleaning.outliers)
     joined = fates.rows.join(F.broadcast(limits), [Columns.EVENT_DATE, Columns.EVENT_TYPE], "left")
     beyond = F.coalesce(F.col(Columns.VALUE) > F.col("_largest"), F.lit(False))
     if cleaning.outliers.method == "robust_z":
-        return Fates(joined, fates.altered).leave("outliers", beyond, "_largest")
+        return RowStatuses(joined, fates.altered).leave("outliers", beyond, "_largest")
     lowered = joined.withColumn("_altered", beyond & F.col(Columns.FATE).isNull()).withColumn(
         Columns.VALUE, F.when(F.col("_altered"), F.col("_largest")).otherwise(F.col(Columns.VALUE))
     )

@@ -7,7 +7,7 @@ from refit.config.cleaning import Bots, Cleaning, Normalise, Outliers
 from refit.config.data import Calendar, Events, Validation
 from refit.config.drift import Drift
 from refit.config.evaluation import Evaluation, Promotion
-from refit.config.kinds import Blend, ClosedForm, Habit, Models, ModelSettings, Neighbours
+from refit.config.kinds import Blend, ClosedForm, Models, ModelSettings, Neighbours, RepeatWeight
 from refit.config.list_gate import ListGate
 from refit.config.lists import Boost, Lists
 from refit.config.model import Als, Confidence, Training
@@ -30,7 +30,6 @@ __all__ = [
     "Evaluation",
     "Events",
     "FirstRun",
-    "Habit",
     "ListGate",
     "Lists",
     "ModelSettings",
@@ -40,6 +39,7 @@ __all__ = [
     "Outliers",
     "Promotion",
     "Range",
+    "RepeatWeight",
     "Retention",
     "Shop",
     "Source",

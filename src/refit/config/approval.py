@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from refit.config.parts import Part
+from refit.config.parts import Section
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class Approvals(Part):
+class Approvals(Section):
     """Whose answer counts; how long it may take is a setting of the deployment, REFIT_APPROVAL_HOURS."""
 
     approvers: tuple[Name, ...] = ()

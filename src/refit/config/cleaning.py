@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from refit.config.parts import Count, Part, Positive
+from refit.config.parts import Count, Positive, Section
 
 
-class Bots(Part):
+class Bots(Section):
     """When a person's day looks like a program: at least `signs` of rate, breadth and regularity are beyond limits."""
 
     min_events: Count = 200
@@ -24,7 +24,7 @@ class Bots(Part):
     """Regularity: standard deviation of the gaps between moments over their mean; people are near or above 1."""
 
 
-class Outliers(Part):
+class Outliers(Section):
     """Values far beyond what the day's other events of the same type have."""
 
     method: Literal["robust_z", "quantile_cap"] = Field(examples=["robust_z"])
@@ -37,7 +37,7 @@ class Outliers(Part):
     """Types with fewer events in the day have no outliers."""
 
 
-class Normalise(Part):
+class Normalise(Section):
     """Spellings and units that are brought to one form; row by row, so landing again gives the same."""
 
     text: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Normalise(Part):
     """Event type -> number that its value is divided by, e.g. 60 for seconds that are meant as minutes."""
 
 
-class Cleaning(Part):
+class Cleaning(Section):
     """Every kind works within one day, so that landing a year at once and day by day give the same."""
 
     exact_repeats: bool = True

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator, model_validator
 
 from refit.clocks.shop_clock import ShopClock
-from refit.config.parts import Count, Part, Positive, Share, Weekday
+from refit.config.parts import Count, Positive, Section, Share, Weekday
 
 
-class Calendar(Part):
+class Calendar(Section):
     """On which days the shop has events at all, so that an empty day never passes by accident."""
 
     first_day: date = Field(examples=[date(2026, 1, 1)])
@@ -90,7 +90,7 @@ class Calendar(Part):
         return [day for day in days if self.is_open(day)]
 
 
-class Events(Part):
+class Events(Section):
     """What the shop's event types mean."""
 
     weights: dict[str, Positive] = Field(examples=[{"purchase": 1.0}])
@@ -125,7 +125,7 @@ class Events(Part):
         return self
 
 
-class Validation(Part):
+class Validation(Section):
     """Parameters of the suites in `expectations/`, and how much a day may lose."""
 
     min_rows_per_open_day: Count = 1

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from refit.config.parts import Count, Part, Positive, Share
+from refit.config.parts import Count, Positive, Section, Share
 
 Activity = Literal["recency", "frequency", "monetary"]
 Newcomers = Literal["new_people", "new_items"]
 
 
-class FeatureLimits(Part):
+class FeatureLimits(Section):
     """Limits of one feature; what is left out is that of `[drift]`."""
 
     ks: Share | None = None
@@ -25,7 +25,7 @@ class FeatureLimits(Part):
     """In place of `new_limit`."""
 
 
-class Drift(Part):
+class Drift(Section):
     """When the data have moved so far that retraining is worth it."""
 
     reference_days: Count = 28

@@ -7,13 +7,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from refit.config.parts import Count, Part, Share
+from refit.config.parts import Count, Section, Share
 
 Level = Annotated[float, Field(gt=0.5, lt=1)]
 Baseline = Literal["recent_popularity", "items_cosine", "items_pearson", "people_cosine", "people_pearson"]
 
 
-class Evaluation(Part):
+class Evaluation(Section):
     """How models are compared on the holdout."""
 
     k: Count = 20
@@ -66,7 +66,7 @@ class Evaluation(Part):
         return self.model_copy(update={"seed": int.from_bytes(drawn[:8], "big") >> 1})
 
 
-class Promotion(Part):
+class Promotion(Section):
     """When a challenger may be put before a person."""
 
     metric: Literal["ndcg", "recall", "capped_recall", "precision", "map", "mrr", "hit_rate"] = "ndcg"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from refit.config.model import Als, Confidence
-from refit.config.parts import Count, Part, Positive, Share
+from refit.config.parts import Count, Positive, Section, Share
 from refit.errors import ConfigurationError
 from refit.validation_errors import with_given
 
@@ -24,7 +24,7 @@ PARTS_OF: Mapping[str, tuple[str, ...]] = {
 Power = Annotated[float, Field(ge=0, le=2)]
 
 
-class Neighbours(Part):
+class Neighbours(Section):
     """Item-item neighbours: the cosine of what two items' people did, with shrinkage."""
 
     neighbours: Count = 100
@@ -35,7 +35,7 @@ class Neighbours(Part):
     """A pair counts r ** power: 0 for all alike, 1 for its confidence."""
 
 
-class ClosedForm(Part):
+class ClosedForm(Section):
     """The closed-form item model (Steck 2019, EASE): each item as a ridge regression on all others."""
 
     regularisation: Positive = 200.0
@@ -48,14 +48,14 @@ class ClosedForm(Part):
     """More items than this are refused: the time grows with their cube, the memory with 8 bytes times their square."""
 
 
-class Habit(Part):
+class RepeatWeight(Section):
     """Buying the same item again; it matters where bought items may be recommended."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
     """What a past item of confidence 1 adds to its own score, in standard deviations of a person's other scores."""
 
 
-class Blend(Part):
+class Blend(Section):
     """Factors and links in one model."""
 
     links: Literal["neighbours", "closed_form"] = "closed_form"
@@ -64,7 +64,7 @@ class Blend(Part):
     """Share of the links when both parts are scaled to the same spread: 0 for factors alone, 1 for links alone."""
 
 
-class Models(Part):
+class Models(Section):
     """Which kinds of models compete."""
 
     candidates: tuple[Kind, ...] = ("als",)
@@ -78,14 +78,14 @@ class Models(Part):
         return candidates
 
 
-class ModelSettings(Part):
+class ModelSettings(Section):
     """Everything that decides what one model learns from the events of a shop."""
 
     kind: Kind
     als: Als
     neighbours: Neighbours
     closed_form: ClosedForm
-    habit: Habit
+    habit: RepeatWeight
     blend: Blend
     confidence: Confidence
     weights: dict[str, Positive]

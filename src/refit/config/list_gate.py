@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from refit.config.parts import Count, Part, Share
+from refit.config.parts import Count, Section, Share
 
 AtLeastOne = Annotated[float, Field(ge=1)]
 
 
-class ListGate(Part):
+class ListGate(Section):
     """
     The limits of the list gate.
 

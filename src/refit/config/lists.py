@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from refit.config.list_gate import ListGate
-from refit.config.parts import Count, Part
+from refit.config.parts import Count, Section
 
 
-class Boost(Part):
+class Boost(Section):
     """Items that are moved up or down."""
 
     where: Annotated[str, Field(min_length=1, examples=["category = 'tea'"])]
@@ -19,7 +19,7 @@ class Boost(Part):
     """The score of an item that fulfils the condition is multiplied by it; several that fit multiply."""
 
 
-class Lists(Part):
+class Lists(Section):
     """
     The rules of the lists, and what a published batch must look like.
 

@@ -7,10 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from refit.config.parts import Count, Part, Positive, Share
+from refit.config.parts import Count, Positive, Section, Share
 
 
-class Confidence(Part):
+class Confidence(Section):
     """How events become the confidence r of a pair: sum of weight * f(value) * 2^(-age / half-life)."""
 
     value: Literal["ignore", "log", "linear"] = "ignore"
@@ -21,7 +21,7 @@ class Confidence(Part):
     """What repetition does: sum; ln(1 + sum), which damps people who repeat themselves; for ratings mean or latest."""
 
 
-class Training(Part):
+class Training(Section):
     """Which days a model sees."""
 
     window_days: Count = 365
@@ -43,7 +43,7 @@ class Training(Part):
         return timedelta(days=self.window_days)
 
 
-class Als(Part):
+class Als(Section):
     """Settings of alternating least squares, the same for every engine."""
 
     engine: Literal["auto", "mllib", "implicit"] = "auto"

@@ -12,7 +12,7 @@ Count = Annotated[int, Field(ge=1)]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 
-class Part(BaseModel):
+class Section(BaseModel):
     """A table of `shop.toml`: a misspelt key is an error, never a silent default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

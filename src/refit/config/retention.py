@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from refit.config.parts import Count, Part
+from refit.config.parts import Count, Section
 
 _HOURS_PER_DAY = 24
 
 
-class LakeRetention(Part):
+class LakeRetention(Section):
     """
     What `collect_lake` keeps; the current version of a day, and the newest snapshots, always stay.
 
@@ -38,7 +38,7 @@ class LakeRetention(Part):
     """Every snapshot of items and users stays for so many days; after them the first one of each month."""
 
 
-class Retention(Part):
+class Retention(Section):
     """
     What `collect_garbage` keeps; the live batch always stays.
 

@@ -14,10 +14,10 @@ from refit.config.cleaning import Cleaning
 from refit.config.data import Calendar, Events, Validation
 from refit.config.drift import Drift
 from refit.config.evaluation import Evaluation, Promotion
-from refit.config.kinds import PARTS_OF, Blend, ClosedForm, Habit, Kind, Models, ModelSettings, Neighbours
+from refit.config.kinds import PARTS_OF, Blend, ClosedForm, Kind, Models, ModelSettings, Neighbours, RepeatWeight
 from refit.config.lists import Lists
 from refit.config.model import Als, Confidence, Training
-from refit.config.parts import Part
+from refit.config.parts import Section
 from refit.config.retention import Retention
 from refit.config.sources import Source
 from refit.config.tuning import Tuning
@@ -27,14 +27,14 @@ from refit.texts import read_text
 from refit.validation_errors import sentence
 
 
-class FirstRun(Part):
+class FirstRun(Section):
     """What `make run` does with a shop that has a history."""
 
     as_of: Annotated[date, Field(examples=[date(2026, 6, 1)])]
     """History before this day is landed in one interval, and the first model is trained as of it."""
 
 
-class Shop(Part):
+class Shop(Section):
     """Everything that `shop.toml` says."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -50,7 +50,7 @@ class Shop(Part):
     als: Als
     neighbours: Neighbours = Neighbours()
     closed_form: ClosedForm = ClosedForm()
-    habit: Habit = Habit()
+    habit: RepeatWeight = RepeatWeight()
     blend: Blend = Blend()
     tuning: Tuning = Tuning()
     evaluation: Evaluation

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from refit.config.parts import Count, Part
+from refit.config.parts import Count, Section
 
 
-class Source(Part):
+class Source(Section):
     """One named Spark source; the mapping SQL reads it by that name."""
 
     format: str = Field(examples=["csv"])

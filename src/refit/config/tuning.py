@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from refit.config.parts import Count, Part, Positive
+from refit.config.parts import Count, Positive, Section
 
 Value = bool | int | float | str
 Name = Annotated[str, Field(pattern=r"^[a-z_]+(\.[A-Za-z0-9_]+)+$")]
@@ -16,7 +16,7 @@ NOTHING = "none"
 """The choice that stands for no value, as TOML has none: no half-life."""
 
 
-class Range(Part):
+class Range(Section):
     """Values that one setting may take: from `low` to `high`, or one of `choices`."""
 
     low: int | float | None = None
@@ -58,7 +58,7 @@ def plain(value: Value) -> Value | None:
     return None if value == NOTHING else value
 
 
-class Tuning(Part):
+class Tuning(Section):
     """How settings are found before a model is trained."""
 
     sampler: Literal["tpe", "random", "grid"] = "tpe"

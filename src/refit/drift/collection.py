@@ -26,7 +26,7 @@ from refit.drift.features import (
     named,
     person_days,
 )
-from refit.drift.profiles import DailyCounts, Profile, Ruler, by_weekday
+from refit.drift.profiles import Binning, DailyCounts, Profile, by_weekday
 from refit.drift.profiles import weekday as weekday_of
 from refit.errors import NotFoundError
 from refit.lake.as_of import catalogue_as_of, days_before
@@ -76,7 +76,7 @@ def reference_profile(
                 tenures.append(
                     _tenure(active, first_days(history, Columns.USER, time_zone=zone), Columns.USER, NEW_PEOPLE)
                 )
-        ruler = Ruler({name: edges[name] for name in (*drift.numbers, *drift.activity)}, names)
+        ruler = Binning({name: edges[name] for name in (*drift.numbers, *drift.activity)}, names)
         daily = count_days([*tables, *tenures], ruler)
     finally:
         rows.unpersist()

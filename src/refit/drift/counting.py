@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from refit.drift.features import DAY, WEEKDAY, place_in
-from refit.drift.profiles import MISSING, Ruler, cuts
+from refit.drift.profiles import MISSING, Binning, cuts
 
 _QUANTILES = 1_000
 _ACCURACY = 10_000
@@ -77,7 +77,7 @@ def frequent_names(rows: DataFrame, categories: Mapping[str, int]) -> dict[str, 
     return {name: tuple(names) for name, names in found.items()}
 
 
-def count_days(tables: Sequence[Table], ruler: Ruler) -> dict[int, dict[str, dict[int, int]]]:
+def count_days(tables: Sequence[Table], ruler: Binning) -> dict[int, dict[str, dict[int, int]]]:
     """Return `DailyCounts` of every feature of *tables*; one Spark job that collects bins, never rows."""
     daily: dict[int, dict[str, dict[int, int]]] = {}
     packs: list[Pack] = []
@@ -98,7 +98,7 @@ def count_days(tables: Sequence[Table], ruler: Ruler) -> dict[int, dict[str, dic
     return daily
 
 
-def packed(table: Table, ruler: Ruler) -> list[Pack]:
+def packed(table: Table, ruler: Binning) -> list[Pack]:
     """
     Return which features of *table* are counted together: their bins are the digits of one number.
 
@@ -124,7 +124,7 @@ def _unpacked(code: int, pack: Pack) -> Iterator[tuple[str, int]]:
         yield name, digit - 1
 
 
-def _stacked(table: Table, ruler: Ruler, packs: Sequence[Pack], *, first: int) -> DataFrame:
+def _stacked(table: Table, ruler: Binning, packs: Sequence[Pack], *, first: int) -> DataFrame:
     """Return one row per row of *table* and pack: day, number of the pack, code; *first* is the number of the first."""
     rows = table.rows
     borders = {name: cuts(ruler.edges[name]) for name in table.numbers}

@@ -47,8 +47,10 @@ def event_features(
     names: Mapping[str, Sequence[str]] | None = None,
 ) -> DataFrame:
     """
-    Return one row per event: `day`, the numbers (double) and the categories (string) of *drift*, and two codes:
-    `weekday`, always 0, since the day says which weekday it was, and `new_items`, 1 for an item that is not *known*.
+    Return one row per event: `day`, the numbers (double) and the categories (string) of *drift*, and two codes.
+
+    The codes are `weekday`, always 0, since the day says which weekday it was, and `new_items`, 1 for an item that is
+    not *known*.
 
     *catalogue* has one row per item with its price and category, *known* one per item of the model; None: all are.
     Hours and days are those of the shop's clock in *time_zone*, so that the change to summer time is no drift.
@@ -106,8 +108,9 @@ def person_days(
     interactions: DataFrame, catalogue: DataFrame, drift: Drift, events: Events, *, time_zone: str = "UTC"
 ) -> DataFrame:
     """
-    Return one row per person and day of the clock in *time_zone* with events: user_id, `day`, recency, frequency,
-    monetary.
+    Return one row per person and day with events: user_id, `day`, recency, frequency, monetary.
+
+    A day is one of the clock in *time_zone*.
 
     Over the `drift.activity_days` days that end with the day itself: `frequency` counts days with events and `monetary`
     sums value * price of the events that count as success, 0 without any; `recency` is the number of days since the

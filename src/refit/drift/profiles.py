@@ -30,7 +30,7 @@ DailyCounts = Mapping[int, Mapping[str, Counts]]
 
 
 @dataclass(frozen=True)
-class Ruler:
+class Binning:
     """What features are measured by."""
 
     edges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Ruler:
 class Profile:
     """The reference: what the days before a training cutoff were like."""
 
-    ruler: Ruler
+    ruler: Binning
     days: Mapping[int, int]
     """Weekday (0 is Monday) -> days with events."""
     counts: Mapping[str, Mapping[int, Counts]]
@@ -94,7 +94,7 @@ class Profile:
                 "with build_training_set, train_model and promote_model"
             )
         return cls(
-            ruler=Ruler(
+            ruler=Binning(
                 edges={name: tuple(edges) for name, edges in values["edges"].items()},
                 names={name: tuple(names) for name, names in values["names"].items()},
             ),

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from refit.columns import Columns
 from refit.model.item_factors import ItemFactors
-from refit.model.item_links import ItemLinks
+from refit.model.item_links import ItemItemWeights
 
 Likeness = Literal["cosine", "pearson"]
 
@@ -109,7 +109,7 @@ def item_neighbours(model: ItemFactors, sample: PairSample, *, likeness: Likenes
     themselves = np.arange(n)
     matrix = sparse.vstack([near for _, near in _nearest(by_item, by_item, likeness, most, themselves)], format="csr")
     matrix.sort_indices()
-    links = ItemLinks(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data, _POWER)
+    links = ItemItemWeights(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data, _POWER)
     nothing = np.empty((n, 0), dtype=np.float32)
     return ItemFactors(
         items=model.items, factors=nothing, people=model.people, alpha=1.0, regularisation=1.0, facts={}, links=links

@@ -9,7 +9,7 @@ import numpy as np
 from refit.evaluation.beyond_accuracy import shown
 from refit.evaluation.comparison import Comparison
 from refit.evaluation.holdout_lists import CHALLENGER, CHAMPION, Judged
-from refit.evaluation.list_examples import Example, Place
+from refit.evaluation.list_examples import Example, ListedItem
 from refit.rendering.charts import paired_bars
 from refit.rendering.document import Markup, join, shorten, table, tag
 
@@ -88,7 +88,7 @@ def people_drawn(examples: Sequence[Example]) -> Markup:
     return join(parts)
 
 
-def _place(places: Sequence[Place], rank: int, old: Sequence[Place]) -> str:
+def _place(places: Sequence[ListedItem], rank: int, old: Sequence[ListedItem]) -> str:
     if rank >= len(places):
         return ""
     place = places[rank]

@@ -15,11 +15,11 @@ from refit.evaluation.holdout_lists import CHALLENGER, CHAMPION, Judged
 from refit.evaluation.intervals import Interval
 from refit.evaluation.list_examples import Example
 from refit.evaluation.metrics import METRICS
-from refit.evaluation.promotion_gate import Standing, standing
+from refit.evaluation.promotion_gate import Standing, comparison_verdict
 from refit.rendering.charts import line_chart
 from refit.rendering.document import Kind, Markup, Section, badge, join, number, page, shorten, table, tag
 from refit.rendering.interval_chart import Line, interval_chart
-from refit.training.holdout_coverage import tell_asked
+from refit.training.holdout_coverage import describe_coverage
 from refit.verdicts import Verdict
 
 DOSSIER_FILE = "dossier.html"
@@ -133,7 +133,7 @@ def _everybody(compared: Comparison, order: Sequence[str]) -> Markup:
         ]
         for name in order
     ]
-    told = f"{tell_asked(found.asked, found.judges)}. Over everybody, what no model knows counts as missed."
+    told = f"{describe_coverage(found.asked, found.judges)}. Over everybody, what no model knows counts as missed."
     title = tag("h3", f"Over everybody: {number(found.people)} people")
     return join([title, table(heads, rows, numeric=set(range(1, len(heads)))), tag("p", told, class_="note")])
 
@@ -190,7 +190,7 @@ def _champion(dossier: Dossier) -> Markup:
 def _relative(name: str, found: Interval, base: float, margin: float | None, least: int) -> Line:
     kind: Kind = "good" if found.above_zero else "refused" if found.below_zero else "neutral"
     if margin is not None:
-        kind = _STANDINGS[standing(found, margin * base, least=least)]
+        kind = _STANDINGS[comparison_verdict(found, margin * base, least=least)]
     limit = None if margin is None else -margin
     return Line(name, found.low / base, found.mean / base, found.high / base, kind, limit)
 
@@ -204,7 +204,7 @@ def _cohorts(dossier: Dossier) -> Markup:
         if found is not None:
             if cohort.rival_mean:
                 lines.append(_relative(name, found, cohort.rival_mean, policy.cohort_margin, policy.min_differing))
-            stands = standing(found, policy.cohort_margin * cohort.rival_mean, least=policy.min_differing)
+            stands = comparison_verdict(found, policy.cohort_margin * cohort.rival_mean, least=policy.min_differing)
             told = badge("cannot be told" if stands == "unclear" else stands, _STANDINGS[stands])
         rows.append((shorten(name), number(cohort.people), f"{cohort.rival_mean:.4f}", _difference(found), told))
     rival = model_name(_rival(compared.cohorts))

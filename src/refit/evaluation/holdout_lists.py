@@ -19,7 +19,7 @@ from refit.evaluation.baselines import popularity
 from refit.evaluation.cohorts import FIRST_SEEN_DAYS, Described
 from refit.evaluation.metrics import METRICS
 from refit.evaluation.rankers import ByModel, Contender
-from refit.evaluation.ratings import ByFolding, Missed, Rater, missed
+from refit.evaluation.ratings import ByFolding, Missed, RatingPredictor, missed
 from refit.model.item_factors import ItemFactors
 from refit.training.holdout_coverage import LEFT_OUT
 
@@ -108,7 +108,7 @@ def judge_people(
     *,
     own: Mapping[str, DataFrame] | None = None,
     rivals: Mapping[str, Contender] | None = None,
-    raters: Mapping[str, Rater] | None = None,
+    raters: Mapping[str, RatingPredictor] | None = None,
     traits: DataFrame | None = None,
     left_out: DataFrame | None = None,
 ) -> Judged:
@@ -118,8 +118,8 @@ def judge_people(
     *histories* are those of `refit.lake.pairs.histories` at the cutoff and *holdout* is made by
     `refit.training.training_set.holdout`. A model that was trained with other confidences has histories of its *own*,
     under its name. The catalogue is that of the model `challenger`: nobody is asked about other items, so no model may
-    recommend them. Popularity, that of the same model, is always one of the *rivals*. Where *holdout* has ratings and the
-    challenger predicts them, so do the other models of ratings and the *raters*. *traits* are those of
+    recommend them. Popularity, that of the same model, is always one of the *rivals*. Where *holdout* has ratings and
+    the challenger predicts them, so do the other models of ratings and the *raters*. *traits* are those of
     `refit.evaluation.cohorts.traits`. At most `settings.max_people` people are judged, chosen by a hash of their id and
     `settings.seed`, which `Evaluation.drawn_for` makes another one for each training set;
     their lists come to the driver, nothing else does. *left_out* is that of `refit.training.holdout_coverage.left_out`.
@@ -132,7 +132,7 @@ def judge_people(
     contenders: dict[str, Contender] = {name: ByModel.over(model, catalogue) for name, model in models.items()}
     contenders[POPULARITY] = ByModel.over(popularity(challenger), catalogue)
     contenders |= rivals or {}
-    predicting: dict[str, Rater] = {}
+    predicting: dict[str, RatingPredictor] = {}
     if Columns.RATINGS in holdout.columns and _predicts_ratings(challenger):
         predicting = {name: ByFolding(model) for name, model in models.items() if _predicts_ratings(model)}
         predicting |= raters or {}
@@ -168,7 +168,11 @@ class _Contest:
     """The contenders with the positions of their items in one catalogue."""
 
     def __init__(
-        self, contenders: Mapping[str, Contender], raters: Mapping[str, Rater], challenger: ItemFactors, width: int
+        self,
+        contenders: Mapping[str, Contender],
+        raters: Mapping[str, RatingPredictor],
+        challenger: ItemFactors,
+        width: int,
     ) -> None:
         self.contenders, self.raters, self.challenger, self.width = contenders, raters, challenger, width
         self.places = {name: challenger.positions(contender.items) for name, contender in contenders.items()}

@@ -17,7 +17,7 @@ _PAST = 8
 
 
 @dataclass(frozen=True)
-class Place:
+class ListedItem:
     """One place of a list."""
 
     title: str
@@ -37,7 +37,7 @@ class Example:
     """Items that the person came to want."""
     past: Sequence[str]
     """Titles of what weighs most in the history."""
-    lists: Mapping[str, Sequence[Place]]
+    lists: Mapping[str, Sequence[ListedItem]]
     """Model -> list, best first."""
 
 
@@ -68,7 +68,8 @@ def examples(
             wanted=int(judged.relevant[row]),
             past=[titles.get(item, item) for item in pasts.get(user, ())],
             lists={
-                model: [Place(titles.get(item, item), hit) for item, hit in lists[model][position]] for model in models
+                model: [ListedItem(titles.get(item, item), hit) for item, hit in lists[model][position]]
+                for model in models
             },
         )
         for position, (user, row) in enumerate(zip(users, chosen, strict=True))

@@ -23,7 +23,7 @@ _ABOVE_ZERO = float(np.nextafter(0, 1))
 """The smallest number above 0: equal to popularity is not better than popularity."""
 
 
-def standing(difference: Interval, margin: float, *, least: int) -> Standing:
+def comparison_verdict(difference: Interval, margin: float, *, least: int) -> Standing:
     """
     Return how a challenger stands by the interval of its *difference* when a loss of *margin* is tolerated.
 
@@ -32,9 +32,9 @@ def standing(difference: Interval, margin: float, *, least: int) -> Standing:
     lies below 0 and such a loss is not excluded. Unclear: too few people to tell.
 
     >>> ends = ((0.1, 0.3), (-0.05, 0.2), (-0.3, -0.1), (-0.3, 0.1))
-    >>> [standing(Interval(0.0, low, high, telling=50), 0.1, least=10) for low, high in ends]
+    >>> [comparison_verdict(Interval(0.0, low, high, telling=50), 0.1, least=10) for low, high in ends]
     ['better', 'not worse', 'worse', 'unclear']
-    >>> standing(Interval(0.0, 0.0, 0.0, telling=0), 0.1, least=10)
+    >>> comparison_verdict(Interval(0.0, 0.0, 0.0, telling=0), 0.1, least=10)
     'unclear'
     """
     if difference.above_zero:
@@ -100,7 +100,7 @@ class _Gate:
             return
         found, policy, people = self._difference(CHAMPION), self.policy, self.compared.people
         margin = policy.margin * self.compared.mean(CHAMPION, policy.metric)
-        stands = standing(found, margin, least=policy.min_differing)
+        stands = comparison_verdict(found, margin, least=policy.min_differing)
         passed, few = stands in ("better", "not worse"), found.telling < policy.min_differing
         self.measure("differing_people", found.telling, policy.min_differing, people, stands == "better" or not few)
         self.measure(f"{policy.metric}_over_champion.low", found.low, -margin, people, passed)
@@ -121,7 +121,7 @@ class _Gate:
         found = self._difference(ANCHOR)
         limit = self.policy.max_total_loss * self.compared.mean(ANCHOR, self.policy.metric)
         # The same recipe gives the same lists, and has lost nothing.
-        stands = standing(found, limit, least=0)
+        stands = comparison_verdict(found, limit, least=0)
         passed = stands in ("better", "not worse")
         self.measure(f"{self.policy.metric}_over_anchor.low", found.low, -limit, self.compared.people, passed)
         self._say(
@@ -168,7 +168,7 @@ class _Gate:
                 judged["too small"].append(f"{name} ({cohort.people:,})")
                 continue
             found, margin = cohort.differences[metric], policy.cohort_margin * cohort.rival_mean
-            stands = standing(found, margin, least=policy.min_differing)
+            stands = comparison_verdict(found, margin, least=policy.min_differing)
             passed = stands in ("better", "not worse") or (stands == "unclear" and policy.unclear_cohorts == "report")
             self.measure(f"{metric}_over_champion[{name}].low", found.low, -margin, cohort.people, passed)
             judged[stands].append(name)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.candidate_set import CandidateSet
 from refit.columns import Columns
 from refit.evaluation.baselines import PeopleNeighbours
 from refit.model.item_factors import ItemFactors
@@ -44,7 +44,7 @@ class ByModel:
     def over(cls, model: ItemFactors, catalogue: pa.Array) -> ByModel:
         """Return what ranks the items of *model* that are in *catalogue*."""
         there = pc.is_in(model.items, value_set=catalogue).to_numpy(zero_copy_only=False)
-        return cls(Ranker(model, Shelf.plain(model.items, np.asarray(there, dtype=np.bool_))))
+        return cls(Ranker(model, CandidateSet.plain(model.items, np.asarray(there, dtype=np.bool_))))
 
     @property
     def model(self) -> ItemFactors:

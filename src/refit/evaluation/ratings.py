@@ -21,7 +21,7 @@ ITEM_MEAN = "item_mean"
 """The baseline that predicts for everybody what others gave an item on average."""
 
 
-class Rater(Protocol):
+class RatingPredictor(Protocol):
     """Predicts ratings."""
 
     def predict(self, batch: pa.RecordBatch, wanted: pa.ListArray) -> NDArray[np.float64]:

@@ -61,8 +61,8 @@ class Answer:
 
     def repeats(self, known: Answered) -> bool:
         """Whether this is the answer that is *known*, told again."""
-        told = (self.approved, self.by, self.reason, self.source)
-        return told == (known.approved, known.by, known.reason, known.source)
+        describe_answer = (self.approved, self.by, self.reason, self.source)
+        return describe_answer == (known.approved, known.by, known.reason, known.source)
 
     def asked_anew(self, known: Answered) -> bool:
         """
@@ -142,7 +142,7 @@ def object_to(
         return Objection("silence", f"{what} was rejected by {answer.by} (no reason given)")
     if known and not answer.repeats(known) and not answer.asked_anew(known):
         return Objection(
-            "second answer", f"{what} was already {told(known)}; the answer of {answer.by} changes nothing"
+            "second answer", f"{what} was already {describe_answer(known)}; the answer of {answer.by} changes nothing"
         )
     if len(named) < DIGITS or not challenger.digest.startswith(named):
         return Objection(
@@ -159,7 +159,7 @@ def object_to(
     )
 
 
-def told(known: Answered) -> str:
+def describe_answer(known: Answered) -> str:
     """Return an answer that was given, in words."""
     where = {AIRFLOW: "Airflow", MLFLOW: "MLflow"}.get(known.source, known.source)
     return f"{'approved' if known.approved else 'rejected'} by {known.by} in {where} at {known.at} ({known.reason})"

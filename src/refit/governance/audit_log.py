@@ -16,7 +16,7 @@ from typing import Any
 
 from refit.digests import canonical_json, sha256
 from refit.errors import ConflictError, RefitError
-from refit.governance.champion_state import ANSWERED_AT, Standing
+from refit.governance.champion_state import ANSWERED_AT, ChampionState
 from refit.storage.object_store import ObjectStore
 from refit.storage.store_clock import read_clock, require_past
 
@@ -45,7 +45,7 @@ class Record:
     """What belongs to the kind, as plain JSON values."""
     before: str
     """SHA-256 of the record before; empty for the first one."""
-    standing: Standing
+    standing: ChampionState
     """What holds after it."""
 
     @property
@@ -91,10 +91,10 @@ class AuditLog:
         numbers = self._numbers()[0]
         return self.record(numbers[-1]) if numbers else None
 
-    def standing(self) -> Standing:
+    def standing(self) -> ChampionState:
         """Return what holds now."""
         newest = self.newest()
-        return newest.standing if newest else Standing()
+        return newest.standing if newest else ChampionState()
 
     def append(
         self, after: Record | None, kind: str, *, at: str, by: str, reason: str, facts: Mapping[str, Any]
@@ -111,7 +111,7 @@ class AuditLog:
         if facts.get(ANSWERED_AT):
             require_past(ANSWERED_AT, facts[ANSWERED_AT], clock)
         number = after.number + 1 if after else 1
-        standing = after.standing if after else Standing()
+        standing = after.standing if after else ChampionState()
         record = Record(
             number=number,
             kind=kind,
@@ -157,7 +157,7 @@ class AuditLog:
             raise AuditDamagedError(
                 f"{self.address}: {wrong} record {record.number} was written, which names another SHA-256"
             )
-        since = before.standing if before else Standing()
+        since = before.standing if before else ChampionState()
         try:
             holds = since.after(
                 record.number, record.kind, at=record.at, by=record.by, reason=record.reason, facts=record.facts
@@ -191,7 +191,7 @@ class AuditLog:
             document = json.loads(stored.content)
             if document.pop("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}")
-            record = Record(**{**document, "standing": Standing.from_json(document["standing"])})
+            record = Record(**{**document, "standing": ChampionState.from_json(document["standing"])})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise AuditDamagedError(f"{self._store.address}/{key} cannot be read: {error!r}") from error
         if record.number != number or record.to_bytes() != stored.content:

@@ -22,7 +22,7 @@ _RUNS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reign:
+class ChampionRecord:
     """One version of the champions' model that was made champion."""
 
     version: int
@@ -53,7 +53,7 @@ class Answered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class ChampionState:
     """What holds after a record; it follows from the records up to it alone."""
 
     champion: int | None = None
@@ -62,7 +62,7 @@ class Standing:
     """Who was champion before the last move."""
     moved: int = 0
     """Number of the record of the last move."""
-    reigns: Mapping[int, Reign] = field(default_factory=dict)
+    reigns: Mapping[int, ChampionRecord] = field(default_factory=dict)
     answers: Mapping[int, Answered] = field(default_factory=dict)
     """Challenger -> the answer that counts."""
     refused: Mapping[int, str] = field(default_factory=dict)
@@ -71,20 +71,22 @@ class Standing:
     """Run that rolled back -> its record, newest last."""
 
     @property
-    def reigning(self) -> Reign | None:
+    def reigning(self) -> ChampionRecord | None:
         """The champion with everything that is known of it."""
         return None if self.champion is None else self.reigns[self.champion]
 
-    def line(self) -> list[Reign]:
+    def line(self) -> list[ChampionRecord]:
         """Return those that stand, in the order in which they became champion; the champion is the last one."""
         return sorted((reign for reign in self.reigns.values() if not reign.withdrawn), key=lambda reign: reign.since)
 
-    def copy_of(self, challenger: int) -> Reign | None:
+    def copy_of(self, challenger: int) -> ChampionRecord | None:
         """Return the champion, past or present, that is a copy of *challenger*."""
         found = [reign for reign in self.reigns.values() if reign.challenger == str(challenger)]
         return found[0] if found else None
 
-    def after(self, number: int, kind: str, *, at: str, by: str, reason: str, facts: Mapping[str, Any]) -> Standing:
+    def after(
+        self, number: int, kind: str, *, at: str, by: str, reason: str, facts: Mapping[str, Any]
+    ) -> ChampionState:
         """Return what holds after record *number*; ValueError for a *kind* that there is not."""
         if kind == APPROVAL:
             return self._answered(facts, True, by, reason)
@@ -101,16 +103,16 @@ class Standing:
         if kind not in (PROMOTION, ADOPTION):
             raise ValueError(f"there are no records of kind {kind!r}")
         known = {name: str(facts[name]) for name in ("challenger", "model_id", "digest", "cutoff")}
-        reign = Reign(version=version, since=number, at=at, by=by, **known)
+        reign = ChampionRecord(version=version, since=number, at=at, by=by, **known)
         return replace(moved, reigns={**self.reigns, version: reign})
 
-    def _answered(self, facts: Mapping[str, Any], approved: bool, by: str, reason: str) -> Standing:
+    def _answered(self, facts: Mapping[str, Any], approved: bool, by: str, reason: str) -> ChampionState:
         answer = Answered(
             approved=approved, by=by, reason=reason, source=str(facts["source"]), at=str(facts[ANSWERED_AT])
         )
         return replace(self, answers={**self.answers, int(facts["challenger"]): answer})
 
-    def _refused(self, facts: Mapping[str, Any], by: str, reason: str) -> Standing:
+    def _refused(self, facts: Mapping[str, Any], by: str, reason: str) -> ChampionState:
         challenger = int(facts["challenger"])
         refused = {**self.refused, challenger: refusal_digest(facts, by, reason)}
         standing = replace(self, refused=refused)
@@ -120,7 +122,7 @@ class Standing:
             return replace(standing, answers={key: kept for key, kept in self.answers.items() if key != challenger})
         return standing
 
-    def _rolled_back(self, number: int, version: int, why: str, facts: Mapping[str, Any]) -> Standing:
+    def _rolled_back(self, number: int, version: int, why: str, facts: Mapping[str, Any]) -> ChampionState:
         target = self.reigns[version]
         reigns = {
             key: replace(reign, withdrawn=why) if reign.since > target.since and not reign.withdrawn else reign
@@ -143,13 +145,13 @@ class Standing:
         }
 
     @classmethod
-    def from_json(cls, state: Mapping[str, Any]) -> Standing:
+    def from_json(cls, state: Mapping[str, Any]) -> ChampionState:
         """Return what `to_json` has written; KeyError, TypeError or ValueError for anything else."""
         return cls(
             champion=state["champion"],
             previous=state["previous"],
             moved=int(state["moved"]),
-            reigns={int(entry["version"]): Reign(**entry) for entry in state["reigns"]},
+            reigns={int(entry["version"]): ChampionRecord(**entry) for entry in state["reigns"]},
             answers={int(key): Answered(**entry) for key, entry in state["answers"].items()},
             refused={int(key): str(digest) for key, digest in state["refused"].items()},
             runs={str(run): int(number) for run, number in state["runs"]},

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from refit.errors import ConfigurationError, ConflictError, NotApprovedError, NotFoundError, RefitError, TransientError
 from refit.governance.audit_log import AuditDamagedError, AuditLog, Record
-from refit.governance.champion_state import Reign, Standing
+from refit.governance.champion_state import ChampionRecord, ChampionState
 from refit.interfaces import ModelRegistry, ModelVersion
 
 CARRIED_OUT = "audit-record"
@@ -44,7 +44,7 @@ def serving_champion(registry: ModelRegistry, log: AuditLog, as_of: datetime) ->
         PromotionInterruptedError: a promotion or a rollback has not been finished.
         ConfigurationError: every champion has seen data at or after *as_of*.
     """
-    standing = require_settled(registry, log)
+    standing = require_reconciled(registry, log)
     line = standing.line()
     if not line:
         return None
@@ -55,7 +55,7 @@ def serving_champion(registry: ModelRegistry, log: AuditLog, as_of: datetime) ->
             f"no champion is old enough for as_of={as_of.date()}: the oldest one, version {first.version}, has seen "
             f"data up to {first.cutoff[:10]}; lists for that date would know their future; give a later as_of"
         )
-    return reigning_version(registry, old_enough[-1])
+    return active_version(registry, old_enough[-1])
 
 
 def withdrawn(log: AuditLog, version: int) -> str | None:
@@ -72,7 +72,7 @@ def approved_digest(log: AuditLog, version: int) -> str | None:
     return None if reign is None else reign.digest
 
 
-def reigning_version(registry: ModelRegistry, reign: Reign) -> ModelVersion:
+def active_version(registry: ModelRegistry, reign: ChampionRecord) -> ModelVersion:
     """Return the registered version of *reign*; AliasMovedError when it is gone or another model now."""
     try:
         found = registry.champion_version(reign.version)
@@ -86,7 +86,7 @@ def reigning_version(registry: ModelRegistry, reign: Reign) -> ModelVersion:
     return found
 
 
-def adoptable(registry: ModelRegistry, standing: Standing, version: int) -> ModelVersion:
+def adoptable(registry: ModelRegistry, standing: ChampionState, version: int) -> ModelVersion:
     """
     Return *version* of the champions' model if it may be adopted: a former champion, or one with its evidence.
 
@@ -96,7 +96,7 @@ def adoptable(registry: ModelRegistry, standing: Standing, version: int) -> Mode
     """
     reign = standing.reigns.get(version)
     if reign is not None:
-        return reigning_version(registry, reign)
+        return active_version(registry, reign)
     found = registry.champion_version(version)
     missing = [name for name in ("model_id", "digest", "cutoff", "verdict") if not found.tags.get(name)]
     if missing or found.tags["verdict"] != "propose":
@@ -107,10 +107,10 @@ def adoptable(registry: ModelRegistry, standing: Standing, version: int) -> Mode
     return found
 
 
-def require_settled(registry: ModelRegistry, log: AuditLog) -> Standing:
+def require_reconciled(registry: ModelRegistry, log: AuditLog) -> ChampionState:
     """Return what holds, after checking that the alias is where the newest record says."""
     newest = log.newest()
-    standing = newest.standing if newest else Standing()
+    standing = newest.standing if newest else ChampionState()
     alias = registry.champion()
     named = alias.version if alias else None
     if named == standing.champion:
@@ -140,7 +140,7 @@ def require_settled(registry: ModelRegistry, log: AuditLog) -> Standing:
     )
 
 
-def settle(registry: ModelRegistry, log: AuditLog, also: Callable[[], None] | None = None) -> Record:
+def reconcile_alias(registry: ModelRegistry, log: AuditLog, also: Callable[[], None] | None = None) -> Record:
     """
     Point the alias at the champion of the newest record, do what *also* belongs to it, and note that this is done.
 
@@ -203,7 +203,7 @@ def _remembered(registry: ModelRegistry) -> tuple[int, str]:
         ) from error
 
 
-def _gone(reign: Reign) -> str:
+def _gone(reign: ChampionRecord) -> str:
     return (
         f"champion version {reign.version}, champion since {reign.at} by {reign.by}, is gone from the registry; "
         "go back to an earlier one with rollback to=VERSION reason=..., or train and promote again"

@@ -26,11 +26,11 @@ def experiment(champion: ModelVersion | None, cutoff: datetime) -> str | None:
     )
 
 
-def tell_experiment(verdict: Verdict, what: str | None) -> Verdict:
+def describe_experiment(verdict: Verdict, what: str | None) -> Verdict:
     """Return *verdict* with *what*, if that is the sentence of an experiment, in front of its reasons."""
     return replace(verdict, reasons=(what, *verdict.reasons)) if what else verdict
 
 
 def refuse_experiment(verdict: Verdict, what: str | None) -> Verdict:
     """Return *verdict*, or a refusal with everything that was measured if *what* is the sentence of an experiment."""
-    return replace(tell_experiment(verdict, what), decision="refuse") if what else verdict
+    return replace(describe_experiment(verdict, what), decision="refuse") if what else verdict

@@ -14,7 +14,16 @@ from typing import Any
 
 from refit.config.approval import Approvals
 from refit.errors import ConflictError, ModelDamagedError, NotApprovedError
-from refit.governance.approvals import AIRFLOW, DECISION, MLFLOW, Answer, Objection, object_to, read_answer, told
+from refit.governance.approvals import (
+    AIRFLOW,
+    DECISION,
+    MLFLOW,
+    Answer,
+    Objection,
+    describe_answer,
+    object_to,
+    read_answer,
+)
 from refit.governance.audit_log import AuditLog, Record
 from refit.governance.champion_state import (
     ANSWERED_AT,
@@ -24,11 +33,11 @@ from refit.governance.champion_state import (
     REFUSAL,
     REJECTED,
     Answered,
-    Reign,
-    Standing,
+    ChampionRecord,
+    ChampionState,
     refusal_digest,
 )
-from refit.governance.champions import ChampionGoneError, PromotionInterruptedError, require_settled, settle
+from refit.governance.champions import ChampionGoneError, PromotionInterruptedError, reconcile_alias, require_reconciled
 from refit.interfaces import ModelRegistry, ModelVersion, Tracker
 from refit.model.item_factors import load_verified
 
@@ -84,7 +93,7 @@ class Promotions:
     def _once(self, version: int, digest: str, raw: Mapping[str, Any]) -> Outcome:
         challenger = self.registry.challenger(version)
         newest = self.log.newest()
-        standing = newest.standing if newest else Standing()
+        standing = newest.standing if newest else ChampionState()
         known = standing.answers.get(version)
         try:
             answer = read_answer(raw)
@@ -92,7 +101,9 @@ class Promotions:
             unread = _unread(raw, self.now)
             raise self._refused(newest, challenger, unread, Objection("unreadable", str(error))) from error
         if answer.silent and known and (known.approved or known.source == MLFLOW):
-            return self._unchanged(newest, challenger, f"nobody answered in Airflow, and it was already {told(known)}")
+            return self._unchanged(
+                newest, challenger, f"nobody answered in Airflow, and it was already {describe_answer(known)}"
+            )
         objection = object_to(answer, challenger, digest, known, self.policy, self.hours)
         if objection is None and known is None:
             objection = self._taken_back(version, answer, raw)
@@ -130,7 +141,9 @@ class Promotions:
         made = self.log.append(newest, PROMOTION, at=self.now, by=answer.by, reason=answer.reason, facts=facts)
         return self._finished(challenger, answer, made.standing.reigns[copy.version])
 
-    def _again(self, newest: Record | None, challenger: ModelVersion, answer: Answer, crowned: Reign) -> Outcome:
+    def _again(
+        self, newest: Record | None, challenger: ModelVersion, answer: Answer, crowned: ChampionRecord
+    ) -> Outcome:
         champion = newest.standing.champion if newest else None
         became = f"became champion version {crowned.version} at {crowned.at}"
         if crowned.withdrawn:
@@ -141,8 +154,8 @@ class Promotions:
             return self._unchanged(newest, challenger, f"it {became} and was succeeded by version {champion}")
         return self._finished(challenger, answer, crowned)
 
-    def _finished(self, challenger: ModelVersion, answer: Answer, crowned: Reign) -> Outcome:
-        done = settle(self.registry, self.log, lambda: self._shown(challenger, answer))
+    def _finished(self, challenger: ModelVersion, answer: Answer, crowned: ChampionRecord) -> Outcome:
+        done = reconcile_alias(self.registry, self.log, lambda: self._shown(challenger, answer))
         return Outcome(
             champion=done.standing.champion,
             previous=done.standing.previous,
@@ -172,9 +185,9 @@ class Promotions:
     def _expected(self) -> str:
         """Return the champion that a challenger must have been judged against, after finishing what was begun."""
         try:
-            standing = require_settled(self.registry, self.log)
+            standing = require_reconciled(self.registry, self.log)
         except PromotionInterruptedError:
-            standing = settle(self.registry, self.log).standing
+            standing = reconcile_alias(self.registry, self.log).standing
         except ChampionGoneError:
             return "none"
         return str(standing.champion or "none")
@@ -213,7 +226,7 @@ class Promotions:
         """Record a refusal, once, and return it as an error."""
         said = _said(answer, challenger)
         facts = {**said["facts"], "cause": objection.cause, "said": objection.sentence}
-        standing = newest.standing if newest else Standing()
+        standing = newest.standing if newest else ChampionState()
         if standing.refused.get(challenger.version) != refusal_digest(facts, said["by"], said["reason"]):
             self.log.append(newest, REFUSAL, at=self.now, **{**said, "facts": facts})
         if objection.cause not in {REJECTED, "silence"}:

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from refit.batches.pointer import read_pointer
 from refit.errors import ConfigurationError, NotFoundError
 from refit.governance.audit_log import AuditLog, Record
-from refit.governance.champion_state import ROLLBACK, Reign, Standing
-from refit.governance.champions import carried_out, reigning_version, settle
+from refit.governance.champion_state import ROLLBACK, ChampionRecord, ChampionState
+from refit.governance.champions import active_version, carried_out, reconcile_alias
 from refit.interfaces import ModelRegistry, Tracker
 from refit.model.item_factors import load_verified
 from refit.publication import LIVE, Published, point_back, require_point_back
@@ -25,7 +25,7 @@ Lists = Literal["back", "stay"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class RollbackRequest:
     """What somebody wants to go back to."""
 
     to: int | None
@@ -58,7 +58,7 @@ class Rollbacks:
     store: ObjectStore
     """Of the lists."""
 
-    def roll_back(self, wish: Wish) -> RolledBack:
+    def roll_back(self, wish: RollbackRequest) -> RolledBack:
         """
         Go back; a rollback that was begun, by this run or one that was killed, is finished and no other is begun.
 
@@ -77,7 +77,7 @@ class Rollbacks:
         begun = self._begun(newest, wish)
         return self._finished(begun or self._begin(newest, wish))
 
-    def _begun(self, newest: Record, wish: Wish) -> Record | None:
+    def _begun(self, newest: Record, wish: RollbackRequest) -> Record | None:
         standing = newest.standing
         number = standing.runs.get(wish.logical_run)
         if number is None and carried_out(self.registry, newest.number) < standing.moved:
@@ -87,9 +87,9 @@ class Rollbacks:
             return None
         return record if wish.to in (None, record.facts["version"]) else None
 
-    def _begin(self, newest: Record, wish: Wish) -> Record:
+    def _begin(self, newest: Record, wish: RollbackRequest) -> Record:
         target = self._target(newest.standing, wish.to)
-        load_verified(self.tracker, reigning_version(self.registry, target))
+        load_verified(self.tracker, active_version(self.registry, target))
         passed = [reign.version for reign in newest.standing.line() if reign.since > target.since]
         facts = {
             "version": target.version,
@@ -109,14 +109,14 @@ class Rollbacks:
             if record.facts["lists"] == "back" and self.log.standing().champion == version:
                 moved.append(self._pointed(record, version))
 
-        settle(self.registry, self.log, lists)
+        reconcile_alias(self.registry, self.log, lists)
         return RolledBack(record=record, published=moved[0] if moved else None)
 
     def _pointed(self, record: Record, version: int) -> Published:
         said = {"reason": record.reason, "by": record.by, "at": record.at}
         return point_back(self.store, version=version, logical_run=str(record.facts["logical_run"]), **said)
 
-    def _target(self, standing: Standing, to: int | None) -> Reign:
+    def _target(self, standing: ChampionState, to: int | None) -> ChampionRecord:
         line = standing.line()
         if to is None:
             if len(line) < 2:

@@ -31,8 +31,8 @@ def events_of_consenting(
     """
     Return the events of the landed *days* whose people are in the snapshot *users* and consent there.
 
-    *earlier* are rows that stand for other days (`refit.lake.summaries`), of people who consent or not: the events then have
-    its columns alone, and its rows beside their own.
+    *earlier* are rows that stand for other days (`refit.lake.summaries`), of people who consent or not: the events
+    then have its columns alone, and its rows beside their own.
 
     Whatever learns, judges, counts or shows histories reads them here, so that somebody who withdraws consent counts
     nowhere from the next snapshot on. None for *users*: the shop has no users table, and everybody stays.

@@ -39,7 +39,7 @@ def values_lost(before: DataFrame, now: DataFrame) -> dict[str, tuple[int, int]]
     return {name: counted for name, counted in found.items() if counted[0]}
 
 
-def tell_values_lost(lost: Mapping[str, tuple[int, int]], day: str) -> list[str]:
+def describe_values_lost(lost: Mapping[str, tuple[int, int]], day: str) -> list[str]:
     """Return a warning for each column of `values_lost` against the snapshot of *day*."""
     return [
         f"items: {column}: {without:,} of {had:,} items that had a value in the snapshot of {day} have none now; "

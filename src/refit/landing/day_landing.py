@@ -26,7 +26,7 @@ from refit.config import Shop
 from refit.interfaces import Check
 from refit.landing.day_ledger import DayLedger, ledger_frame, ledgers, missing_days
 from refit.landing.day_reports import Reports
-from refit.landing.day_rules import counted, tell_days
+from refit.landing.day_rules import counted, describe_days
 from refit.landing.raw_events import with_known_items
 from refit.landing.row_examples import examples_of
 from refit.landing.row_rules import RowRule, count_broken, judged, row_rules
@@ -77,7 +77,7 @@ def interval_parameters(shop: Shop, open_days: Sequence[date]) -> dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Settlement:
+class DayLanding:
     """The settling of one landing."""
 
     stage: Staging
@@ -103,7 +103,7 @@ class Settlement:
         every = F.array_union("_told", F.coalesce(Columns.BROKEN, F.array().cast("array<string>")))
         return fresh.withColumn(Columns.BROKEN, F.when(F.size(every) > 0, every)).drop("_told")
 
-    def settle(self, intake: DataFrame) -> list[DayLedger]:
+    def run(self, intake: DataFrame) -> list[DayLedger]:
         """
         Stage what becomes of *intake*, the judged events as they were written, and return the ledger of each day.
 
@@ -188,7 +188,7 @@ class Settlement:
                 breaking.setdefault(name, []).append(by_name[row["day"]])
 
         def tell(check: Check) -> str:
-            return tell_days(check, suite, breaking.get(check.name, ()), len(days))
+            return describe_days(check, suite, breaking.get(check.name, ()), len(days))
 
         checks = self.inspection.look("days", frame, limits, tell=tell)
         critical = {check.name for check in checks if check.severity == "critical"}
@@ -208,7 +208,7 @@ def totals(days: Iterable[DayLedger]) -> Totals:
     )
 
 
-def tell_losses(sums: Totals) -> list[str]:
+def describe_losses(sums: Totals) -> list[str]:
     """Return a warning when events were set apart."""
     if not sums.quarantined:
         return []

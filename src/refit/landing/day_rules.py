@@ -14,7 +14,7 @@ _SHOWN = 5
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def tell_days(check: Check, suite: Mapping[str, Any], days: Sequence[DayLedger], judged: int) -> str:
+def describe_days(check: Check, suite: Mapping[str, Any], days: Sequence[DayLedger], judged: int) -> str:
     """Return one sentence on a rule of *suite* that *days*, of all that were *judged*, break."""
     limits = next(rule["kwargs"] for rule in suite["expectations"] if rule["name"] == check.name)
     shares = check.column not in {"kept_when_open", "kept_when_closed"}

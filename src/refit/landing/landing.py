@@ -19,8 +19,8 @@ from refit.errors import ConfigurationError, DataRefusedError, SourceError
 from refit.interfaces import Validator
 from refit.lake.lake import Lake, Landed
 from refit.lake.pseudonyms import PseudonymKey, pseudonymise
-from refit.landing.catalogue_losses import catalogue_parameters, tell_values_lost, values_lost
-from refit.landing.day_landing import Settlement, Totals, tell_losses, totals
+from refit.landing.catalogue_losses import catalogue_parameters, describe_values_lost, values_lost
+from refit.landing.day_landing import DayLanding, Totals, describe_losses, totals
 from refit.landing.raw_events import events_of, keep_consenting
 from refit.landing.staging import Staging, staging
 from refit.landing.suites import Inspection
@@ -84,7 +84,7 @@ class Lander:
             explained(f"landing {first} of {shop.name!r}", self.warehouse.source_of),
             staging(self.spark, lake, landing) as stage,
         ):
-            settlement = Settlement(stage, shop, shop.calendar.clock.days(since, until), inspection)
+            day_landing = DayLanding(stage, shop, shop.calendar.clock.days(since, until), inspection)
             everybody, catalogue, events = tables("users"), tables("items"), tables("interactions")
             if catalogue is None or events is None:
                 raise ConfigurationError(f"shop {shop.name!r} maps no items or no interactions; add the SQL")
@@ -92,8 +92,8 @@ class Lander:
             inspection.look("items", items, catalogue_parameters(shop))
             if known := lake.snapshot("items", until):
                 lost = values_lost(lake.read(self.spark, "items", [known]), items)
-                inspection.warnings += tell_values_lost(lost, known.day)
-            judged = settlement.judged(events_of(events, since, until, shop.calendar.clock), items)
+                inspection.warnings += describe_values_lost(lost, known.day)
+            judged = day_landing.judged(events_of(events, since, until, shop.calendar.clock), items)
             # Ids were judged as they came; from here on there are only pseudonyms.
             events = pseudonymise(judged, self.key).observe(read, F.count(F.lit(1)).alias("rows"))
             if everybody is not None:
@@ -110,11 +110,11 @@ class Lander:
                     withheld=int(read.get["rows"]),
                     warnings=("the shop is closed on every day of the interval, and nothing has happened",),
                 )
-            days = settlement.settle(intake)
+            days = day_landing.run(intake)
             shown = not only_changed or self._differs(stage, since, until)
             not_filed: list[str] = []
             if shown:
-                not_filed = stage.show(key=self.key)
+                not_filed = stage.commit(key=self.key)
             else:
                 stage.discard()
         sums = totals(days)
@@ -128,8 +128,8 @@ class Lander:
             digest=stage.digest("interactions"),
             not_filed=tuple(not_filed),
             checks=len(inspection.checks),
-            report=settlement.reports.address(landing, days[-1].day) if days else "",
-            warnings=(*inspection.warnings, *tell_losses(sums)),
+            report=day_landing.reports.address(landing, days[-1].day) if days else "",
+            warnings=(*inspection.warnings, *describe_losses(sums)),
         )
 
     def land_late(self, before: date) -> tuple[list[Outcome], list[str]]:

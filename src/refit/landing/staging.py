@@ -118,7 +118,7 @@ class Staging:
         """Return what was staged of *table*."""
         return self._tables[table][1] if table in self._tables else []
 
-    def show(self, *, replacing: list[Landed] | None = None, key: PseudonymKey | None = None) -> list[str]:
+    def commit(self, *, replacing: list[Landed] | None = None, key: PseudonymKey | None = None) -> list[str]:
         """
         Make everything that was staged current, all at once, if the days of *replacing* still are.
 

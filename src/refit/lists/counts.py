@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.candidate_set import CandidateSet
 from refit.columns import Columns
 from refit.lists.exposures import Exposures, pack
 from refit.lists.filling import NEW, POPULARITY, Drafts
@@ -58,7 +58,7 @@ class Numbers:
 class Counts:
     """What the list gate must know of one block of people, checked against their inputs."""
 
-    shelf: Shelf
+    shelf: CandidateSet
     numbers: Numbers = field(default_factory=Numbers)
     exposures: Exposures = field(init=False)
     """In how many lists each item of the shelf stands."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.candidates.candidate_set import EVERYBODY, Popular, Shelf
+from refit.candidates.candidate_set import EVERYBODY, CandidateSet, Popular
 from refit.model.item_factors import ItemFactors
 from refit.ranking.category_caps import first_places, keep_within_cap
 from refit.ranking.flat_histories import Histories
@@ -42,7 +42,7 @@ def source_of(model: ItemFactors) -> str:
     return BOTH if model.rank else LINKS
 
 
-def fill(model: ItemFactors, shelf: Shelf, histories: Histories, best: Best) -> Drafts:
+def fill(model: ItemFactors, shelf: CandidateSet, histories: Histories, best: Best) -> Drafts:
     """
     Return the lists that begin with the model's *best*, filled to its k as far as the rules of the shelf leave items.
 
@@ -67,12 +67,12 @@ def fill(model: ItemFactors, shelf: Shelf, histories: Histories, best: Best) -> 
     return drafts
 
 
-def _segments(shelf: Shelf, histories: Histories) -> NDArray[np.object_]:
+def _segments(shelf: CandidateSet, histories: Histories) -> NDArray[np.object_]:
     names = [None] * len(histories) if histories.segments is None else histories.segments.to_pylist()
     return np.array([name if name in shelf.popular else EVERYBODY for name in names], dtype=object)
 
 
-def _new(name: str, model: ItemFactors, shelf: Shelf) -> Iterator[Popular]:
+def _new(name: str, model: ItemFactors, shelf: CandidateSet) -> Iterator[Popular]:
     """Yield the new items that are popular in the segment, then those that are with everybody."""
     for segment in dict.fromkeys((name, EVERYBODY)):
         if segment in shelf.popular:
@@ -81,7 +81,7 @@ def _new(name: str, model: ItemFactors, shelf: Shelf) -> Iterator[Popular]:
             yield Popular(popular.positions[new], popular.scores[new])
 
 
-def _by_training(model: ItemFactors, shelf: Shelf, *, scored: bool) -> Popular:
+def _by_training(model: ItemFactors, shelf: CandidateSet, *, scored: bool) -> Popular:
     """Return the allowed items by people of the training set; the score is their share of the most popular one's."""
     order = model.by_popularity
     order = order[shelf.allowed[order]]
@@ -91,7 +91,7 @@ def _by_training(model: ItemFactors, shelf: Shelf, *, scored: bool) -> Popular:
 
 @dataclass(frozen=True, eq=False)
 class _Filler:
-    shelf: Shelf
+    shelf: CandidateSet
     histories: Histories
     drafts: Drafts
 

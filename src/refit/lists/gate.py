@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from refit.lists.exposures import add_up, concentration
-from refit.lists.gate_checks import Asking
+from refit.lists.gate_checks import GateChecks
 from refit.lists.previous_batch_checks import judge_against
 from refit.verdicts import Verdict
 
@@ -46,7 +46,7 @@ def judge_lists(batch: Mapping[str, Any], limits: ListGate, *, approved: str | N
     *approved* is the digest with which the batch's champion was promoted, None when that never happened.
     Where the batch *before* is missing, too small or too long ago to compare with, its measures pass with a note.
     """
-    asking, people = Asking(limits), int(batch["counts"]["people"])
+    asking, people = GateChecks(limits), int(batch["counts"]["people"])
     _judge_people(asking, batch)
     for name, wrong in _FAULTS.items():
         asking.none(name, batch["counts"][name], people, wrong)
@@ -62,7 +62,7 @@ def judge_lists(batch: Mapping[str, Any], limits: ListGate, *, approved: str | N
     )
 
 
-def _judge_people(asking: Asking, batch: Mapping[str, Any]) -> None:
+def _judge_people(asking: GateChecks, batch: Mapping[str, Any]) -> None:
     counts = batch["counts"]
     people, eligible = int(counts["people"]), int(batch.get("eligible") or counts["received"])
     asking.least("people", people, "min_people", people, "too few people have a list")
@@ -78,7 +78,7 @@ def _judge_people(asking: Asking, batch: Mapping[str, Any]) -> None:
     asking.most("share_flat", flat, "max_flat", people, "the model gives all items of these lists one score")
 
 
-def _judge_spread(asking: Asking, counts: Mapping[str, float]) -> None:
+def _judge_spread(asking: GateChecks, counts: Mapping[str, float]) -> None:
     items, allowed, places = int(counts["items"]), int(counts["allowed"]), int(counts["places"])
     shown = _share(counts["shown"], items)
     asking.least("share_of_catalogue", shown, "min_catalogue", items, "too few different items are shown")
@@ -92,7 +92,7 @@ def _judge_spread(asking: Asking, counts: Mapping[str, float]) -> None:
         asking.most("gini", counts["gini"], "max_gini", places, "items are shown too unequally")
 
 
-def _judge_origin(asking: Asking, batch: Mapping[str, Any], approved: str | None) -> None:
+def _judge_origin(asking: GateChecks, batch: Mapping[str, Any], approved: str | None) -> None:
     newest = batch.get("newest_event_day") or "unknown"
     wrong = f"these open days before {batch['as_of']} have no events, the newest event is of {newest}"
     asking.most("stale_days", batch.get("stale_days"), "max_stale_days", 1, wrong)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from refit.batches.schema import _ENTRY, _REASON, SCHEMA
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.candidate_set import CandidateSet
 from refit.lists.filling import Drafts, fill
 from refit.ranking.flat_histories import Histories
 from refit.ranking.ranker import Ranker
@@ -40,7 +40,7 @@ def make_lists(ranker: Ranker, histories: Histories, k: int, reasons: int) -> It
         yield Listed(piece, drafts, found, _why_short(ranker.shelf, piece, drafts.positions))
 
 
-def _why_short(shelf: Shelf, histories: Histories, positions: NDArray[np.int64]) -> dict[int, str]:
+def _why_short(shelf: CandidateSet, histories: Histories, positions: NDArray[np.int64]) -> dict[int, str]:
     lengths = (positions >= 0).sum(axis=1)
     k = positions.shape[1]
     people = np.flatnonzero(lengths < k)
@@ -58,7 +58,7 @@ def _why_short(shelf: Shelf, histories: Histories, positions: NDArray[np.int64])
     return said
 
 
-def to_batch(shelf: Shelf, listed: Sequence[Listed], version: int, run_date: str) -> pa.RecordBatch:
+def to_batch(shelf: CandidateSet, listed: Sequence[Listed], version: int, run_date: str) -> pa.RecordBatch:
     """Return the lists of several blocks of people as rows of `SCHEMA`, repeated texts as dictionaries."""
     positions = np.concatenate([block.drafts.positions for block in listed])
     there = positions >= 0
@@ -101,7 +101,7 @@ def _offsets(lengths: NDArray[np.int64]) -> pa.Array:
     return pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
 
 
-def _ids(shelf: Shelf, positions: NDArray[np.int64]) -> pa.Array:
+def _ids(shelf: CandidateSet, positions: NDArray[np.int64]) -> pa.Array:
     """Return the ids of *positions* as a dictionary of those that occur."""
     used = np.zeros(len(shelf.items), dtype=np.bool_)
     used[positions] = True

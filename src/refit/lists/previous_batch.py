@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from refit.batches.index import Fetch, Group, Place, people_of, read_group, read_groups, row_groups_of
+from refit.batches.index import Fetch, Group, RowGroupRange, people_of, read_group, read_groups, row_groups_of
 from refit.batches.pointer import LIVE, Target, date_pointer, read_pointer
 from refit.digests import sha256
 from refit.errors import DamagedBatchError
@@ -124,7 +124,7 @@ class _Around:
     """Nobody before this person can be in it; empty where it is the first one."""
     until: str | None
     """Nobody from this person on can be in it; None where it is the last one."""
-    place: Place
+    place: RowGroupRange
 
 
 class _Groups:
@@ -142,7 +142,7 @@ class _Groups:
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def place(self, number: int) -> Place:
+    def place(self, number: int) -> RowGroupRange:
         """Return where row group *number* of the whole batch lies."""
         part = bisect_right(self._ends, number)
         return self._of(part)[number - (self._ends[part - 1] if part else 0)].place
@@ -167,7 +167,7 @@ class _Groups:
         return self._known[part]
 
 
-def _spread(groups: _Groups) -> Iterator[Place]:
+def _spread(groups: _Groups) -> Iterator[RowGroupRange]:
     count = min(_LOOKS, len(groups))
     for n in range(count):
         yield groups.place((2 * n + 1) * len(groups) // (2 * count))
@@ -180,7 +180,7 @@ def _range(store: ObjectStore, key: str, start: int, length: int) -> bytes:
     return content
 
 
-def _read(store: ObjectStore, place: Place) -> pa.Table:
+def _read(store: ObjectStore, place: RowGroupRange) -> pa.Table:
     return read_group(place, _range(store, place.key, place.offset, place.bytes), _LEAVES)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from refit.lists.gate_checks import Asking, told
+from refit.lists.gate_checks import GateChecks, describe_number
 from refit.lists.previous_batch import NOTHING
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _Bounds = tuple[str, float | None, float | None, str]
 
 
-def judge_against(asking: Asking, batch: Mapping[str, Any], before: Before) -> None:
+def judge_against(asking: GateChecks, batch: Mapping[str, Any], before: Before) -> None:
     """
     Judge *batch* against the one *before*; where there is none to compare with every measure passes with a note.
 
@@ -36,7 +36,7 @@ def judge_against(asking: Asking, batch: Mapping[str, Any], before: Before) -> N
     since = f"in batch {earlier['batch']} of {earlier['run_date']}{f', since then {changes}' if changes else ''}"
     mine, theirs = _measured(batch), _measured(earlier)
     for name, low, high, settings in _bounds(asking.limits, theirs, changed=bool(changes)):
-        was = f"; it was {told(theirs[name])} {since}; lists.gate.{settings})"
+        was = f"; it was {describe_number(theirs[name])} {since}; lists.gate.{settings})"
         asking.within(_named(name), mine[name], low, high, int(mine["people"]), was)
     if before.overlap is not None:
         _judge_overlap(asking, before.overlap, since, changed=bool(changes))
@@ -79,7 +79,7 @@ def _bounds(limits: ListGate, was: Mapping[str, float], *, changed: bool) -> Ite
     yield *share("shown", limits.max_shown_lost * factor, None), "max_shown_lost"
 
 
-def _judge_overlap(asking: Asking, overlap: Overlap, since: str, *, changed: bool) -> None:
+def _judge_overlap(asking: GateChecks, overlap: Overlap, since: str, *, changed: bool) -> None:
     if overlap.share_new is None:
         asking.spare(_named("share_new"), "nobody was looked for")
     else:
@@ -106,12 +106,12 @@ def _incomparable(batch: Mapping[str, Any], earlier: Mapping[str, Any], limits: 
 
 def _changes(batch: Mapping[str, Any], earlier: Mapping[str, Any]) -> str:
     """Return what people have decided between two batches, empty when nothing."""
-    told = []
+    describe_number = []
     if batch["model"]["digest"] != earlier["model"]["digest"]:
-        told.append(f"version {batch['model']['version']} has followed {earlier['model']['version']}")
+        describe_number.append(f"version {batch['model']['version']} has followed {earlier['model']['version']}")
     if batch["rules"] != earlier["rules"]:
-        told.append("the rules of the lists have changed")
-    return " and ".join(told)
+        describe_number.append("the rules of the lists have changed")
+    return " and ".join(describe_number)
 
 
 def _named(measure: str) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyspark import TaskContext
 
 from refit.batches.part_files import PartFile
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.candidate_set import CandidateSet
 from refit.lists.counts import Counts
 from refit.lists.generate import Listed, make_lists, to_batch
 from refit.model.item_factors import ItemFactors
@@ -39,7 +39,7 @@ class Batch:
 def score_block(
     batches: Iterator[pa.RecordBatch],
     *,
-    shared: Broadcast[tuple[ItemFactors, Shelf]],
+    shared: Broadcast[tuple[ItemFactors, CandidateSet]],
     k: int,
     reasons: int,
     batch: Batch,

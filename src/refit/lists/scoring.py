@@ -11,9 +11,9 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from refit.candidates.as_of import shelf_as_of
-from refit.candidates.build import Stocked
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.as_of import candidates_as_of
+from refit.candidates.build import BuiltCandidates
+from refit.candidates.candidate_set import CandidateSet
 from refit.columns import Columns
 from refit.config import Lists, Shop
 from refit.errors import NotEnoughDataError
@@ -46,13 +46,13 @@ def score_as_of(
     *,
     open_store: Callable[[], ObjectStore],
     events: int,
-) -> tuple[list[dict[str, Any]], Stocked]:
+) -> tuple[list[dict[str, Any]], BuiltCandidates]:
     """
     Make lists for everybody as of *as_of*, as `score` does, and return its records and the shelf they were made from.
 
     *events* is how many there are before *as_of*; so many part files are made that none needs much memory.
     """
-    stocked = shelf_as_of(spark, lake, shop, model, as_of)
+    stocked = candidates_as_of(spark, lake, shop, model, as_of)
     # Tuning may have found another half-life and other weights than shop.toml has.
     people = everybody_as_of(spark, lake, shop_of(model, shop), as_of)
     parts = parts_for(spark, events)
@@ -62,7 +62,7 @@ def score_as_of(
 def score(
     people: DataFrame,
     model: ItemFactors,
-    shelf: Shelf,
+    shelf: CandidateSet,
     policy: Lists,
     batch: Batch,
     *,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from refit.digests import canonical_json, digest_of_files
 from refit.errors import ModelDamagedError
 from refit.interfaces import ModelVersion, Tracker
-from refit.model.item_links import ItemLinks
+from refit.model.item_links import ItemItemWeights
 
 FORMAT = "refit-item-factors/2"
 ITEMS_FILE = "items.parquet"
@@ -44,7 +44,7 @@ class ItemFactors:
     """Preferences from confidences (Hu, Koren and Volinsky 2008), or else ratings that are predicted themselves."""
     frequency_exponent: float = 1.0
     """The regularisation of a person with n items is `regularisation` * n ** this: 1 for MLlib, 0 for `implicit`."""
-    links: ItemLinks | None = None
+    links: ItemItemWeights | None = None
     """What past items add beside the factors; a model of links alone has rank 0."""
 
     @property
@@ -120,7 +120,7 @@ class ItemFactors:
             if power is not None:
                 if LINKS_FILE not in files:
                     raise ModelDamagedError(f"the model lacks {LINKS_FILE}; register it again")
-                links = ItemLinks.from_file(files[LINKS_FILE], items=len(table), power=power)
+                links = ItemItemWeights.from_file(files[LINKS_FILE], items=len(table), power=power)
         except ValueError as error:  # of json, and what pyarrow calls ArrowInvalid
             raise ModelDamagedError(f"the model cannot be read: {error}; register it again") from error
         if description.get("format") != FORMAT:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
-class ItemLinks:
+class ItemItemWeights:
     """
     Compressed sparse rows: row = past item, column = item that is ranked, both positions of one model.
 
@@ -52,7 +52,7 @@ class ItemLinks:
         return sink.getvalue()
 
     @classmethod
-    def from_file(cls, content: bytes, *, items: int, power: float) -> ItemLinks:
+    def from_file(cls, content: bytes, *, items: int, power: float) -> ItemItemWeights:
         """Return the links that *content* holds; ValueError when they do not fit a model of *items* items."""
         table = pq.read_table(pa.BufferReader(content))
         source, target, value = (np.asarray(table[name].to_numpy()) for name in ("source", "target", "value"))

@@ -9,10 +9,10 @@ protocol and what each of its rules is for.
 from __future__ import annotations
 
 from refit.batches.pointer import LIVE, date_pointer
-from refit.publication.commit import Try, new_try, read_commit, write_commit
+from refit.publication.commit import Attempt, new_attempt, read_commit, write_commit
 from refit.publication.garbage import Collected
 from refit.publication.operations import collect, point_back, publish, require_point_back, write_manifest
-from refit.publication.pointer_protocol import Attempt
+from refit.publication.pointer_protocol import PointerOutcome
 from refit.publication.publish_batch import Published
 from refit.publication.read import read_live_batch, read_live_person, read_manifest
 from refit.storage.store_clock import order, stamp
@@ -21,11 +21,11 @@ __all__ = [
     "LIVE",
     "Attempt",
     "Collected",
+    "PointerOutcome",
     "Published",
-    "Try",
     "collect",
     "date_pointer",
-    "new_try",
+    "new_attempt",
     "order",
     "point_back",
     "publish",

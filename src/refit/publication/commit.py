@@ -22,7 +22,7 @@ _NEEDED = ("created", "logical_run", "ordered_at", "made_from", "content_sha256"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Try:
+class Attempt:
     """One try of a run that makes a batch; the batch bears its name."""
 
     batch: str
@@ -35,16 +35,16 @@ class Try:
     """Version of the code."""
 
 
-def new_try(*, logical_run: str, ordered_at: datetime, created: datetime, code: str) -> Try:
+def new_attempt(*, logical_run: str, ordered_at: datetime, created: datetime, code: str) -> Attempt:
     """Return a try that begins at *created*."""
     name = f"{stamp(created)}-{secrets.token_hex(6)}"
-    return Try(batch=name, logical_run=logical_run, ordered_at=order(ordered_at), code=code)
+    return Attempt(batch=name, logical_run=logical_run, ordered_at=order(ordered_at), code=code)
 
 
 def write_commit(
     store: ObjectStore,
     prefix: str,
-    made_by: Try,
+    made_by: Attempt,
     champion: ModelVersion,
     parts: Sequence[Mapping[str, Any]],
     made_from: Mapping[str, Any],

@@ -8,7 +8,7 @@ from typing import Any
 
 from refit.batches.pointer import LIVE
 from refit.errors import RefitError
-from refit.publication.read import read_standing
+from refit.publication.read import read_pointer_state
 from refit.storage.object_store import ObjectStore
 
 _HOUR = 3600.0
@@ -42,7 +42,7 @@ def require_fresh(store: ObjectStore, now: datetime) -> Fresh:
         NothingPublishedError: there is nothing live.
         StaleListsError: *now* is at or after the moment until which it was good.
     """
-    standing = read_standing(store)
+    standing = read_pointer_state(store)
     target = standing.target
     age = _hours(datetime.fromisoformat(target.as_of), now)
     if now >= datetime.fromisoformat(target.good_until):

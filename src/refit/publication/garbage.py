@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from refit.batches.pointer import LIVE, Move, Pointer, date_pointer, target_of
 from refit.publication.pointer_protocol import change, list_keys, look
-from refit.storage.requests import Delete, Protocol, ask
-from refit.storage.store_clock import stamp, told
+from refit.storage.requests import Conversation, Delete, ask
+from refit.storage.store_clock import require_clock, stamp
 
 BATCHES = "batches/"
 _PREFIX = re.compile(r"(batches/run_date=([^/]+)/batch=([^/]+))/.+")
@@ -48,12 +48,12 @@ class Retention:
     """The batch that a date's pointer names stays, but for dates before this one; empty: for all dates."""
 
 
-def collecting(retention: Retention) -> Protocol[Collected]:
+def collecting(retention: Retention) -> Conversation[Collected]:
     """Delete every batch that is old enough and that no pointer needs; before the first publication nothing is done."""
     seen = yield from look(LIVE)
     if seen.pointer is None:
         return Collected((), (), "")
-    clock = stamp(told(seen.at))
+    clock = stamp(require_clock(seen.at))
     live = yield from change(LIVE, lambda pointer: _let_go(pointer, _bounded(retention, pointer, clock)))
     retention = _bounded(retention, live, clock)
     wanted = _prefixes(move for move in live.history if not move.get("collected"))
@@ -117,7 +117,7 @@ def _stays(prefix: str, kept: set[str], retention: Retention) -> bool:
     return prefix in kept or created_of(prefix) >= retention.horizon
 
 
-def _close_date(run_date: str, doomed: set[str], wanted: set[str], retention: Retention) -> Protocol[set[str]]:
+def _close_date(run_date: str, doomed: set[str], wanted: set[str], retention: Retention) -> Conversation[set[str]]:
     """Make sure that the pointer of *run_date* never comes to name a doomed batch; return what it names and keeps."""
     old = bool(retention.since) and run_date < retention.since
 
@@ -137,7 +137,7 @@ def _close_date(run_date: str, doomed: set[str], wanted: set[str], retention: Re
     return {pointer.target.prefix} if pointer.target else set()
 
 
-def _batches() -> Protocol[dict[str, tuple[str, Sequence[str]]]]:
+def _batches() -> Conversation[dict[str, tuple[str, Sequence[str]]]]:
     """Return the run date and the keys of every batch prefix."""
     found: dict[str, tuple[str, list[str]]] = {}
     for key in (yield from list_keys(BATCHES)):

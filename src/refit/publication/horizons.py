@@ -14,8 +14,8 @@ from refit.batches.pointer import LIVE, Pointer, date_pointer
 from refit.publication.pointer_protocol import change, list_keys, look
 from refit.storage.driver import drive
 from refit.storage.object_store import ObjectStore
-from refit.storage.requests import Protocol
-from refit.storage.store_clock import stamp, told
+from refit.storage.requests import Conversation
+from refit.storage.store_clock import require_clock, stamp
 
 _DATES = date_pointer("*").partition("*")[0]
 
@@ -41,9 +41,9 @@ def lower_horizons(store: ObjectStore, keys: Iterable[str], to: str) -> None:
         drive(store, change(key, lambda pointer: _lowered(pointer, to)))
 
 
-def _looking() -> Protocol[Ahead]:
+def _looking() -> Conversation[Ahead]:
     seen = yield from look(LIVE)
-    clock = stamp(told(seen.at))
+    clock = stamp(require_clock(seen.at))
     found = {LIVE: seen}
     for key in (yield from list_keys(_DATES)):
         found[key] = yield from look(key)

@@ -24,7 +24,7 @@ from typing import Any
 
 from refit.digests import sha256
 from refit.errors import TransientError
-from refit.publication.read import Standing, follow, read_named
+from refit.publication.read import PointerState, follow, read_named
 from refit.storage.object_store import ObjectStore
 
 _MANIFEST = "manifest.json"
@@ -83,7 +83,7 @@ def copy_live(store: ObjectStore, folder: Path, run_date: date | str | None = No
         ) from error
 
 
-def _copy(store: ObjectStore, folder: Path, standing: Standing) -> Copied:
+def _copy(store: ObjectStore, folder: Path, standing: PointerState) -> Copied:
     batch = standing.target
     content = read_named(store, batch.manifest, batch.manifest_sha256, "manifest")
     parts = json.loads(content)["parts"]

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from refit.batches.pointer import NO_FENCE, Pointer, read_pointer
-from refit.storage.requests import DONE, UNKNOWN, Answer, Create, Get, List, Protocol, Request, Swap, ask, unsettled
+from refit.storage.requests import (
+    DONE,
+    UNKNOWN,
+    Answer,
+    Conversation,
+    Create,
+    Get,
+    List,
+    Request,
+    Swap,
+    ask,
+    unknown_outcome,
+)
 
 ROUNDS = 12
 """A pointer that others move is read and swapped so often; each lost round means that somebody else has succeeded."""
@@ -28,7 +40,7 @@ ABSENT = Seen("", None)
 
 
 @dataclass(frozen=True)
-class Attempt:
+class PointerOutcome:
     """Where a batch stands with one pointer after an attempt to move it there."""
 
     outcome: str
@@ -46,10 +58,10 @@ class Attempt:
     """Why it was withdrawn, or is ahead."""
 
 
-def attempted(outcome: str, pointer: Pointer | None, why: str = "") -> Attempt:
+def pointer_outcome(outcome: str, pointer: Pointer | None, why: str = "") -> PointerOutcome:
     """Return *outcome* with what *pointer* says now."""
     target = pointer.target if pointer else None
-    return Attempt(
+    return PointerOutcome(
         outcome=outcome,
         generation=pointer.generation if pointer else 0,
         run_date=target.run_date if target else "",
@@ -58,7 +70,7 @@ def attempted(outcome: str, pointer: Pointer | None, why: str = "") -> Attempt:
     )
 
 
-def look(key: str) -> Protocol[Seen]:
+def look(key: str) -> Conversation[Seen]:
     """Return the pointer at *key* as it is now."""
     answer = yield from ask(Get(key))
     if answer.outcome is not DONE:
@@ -66,7 +78,7 @@ def look(key: str) -> Protocol[Seen]:
     return Seen(answer.etag, read_pointer(answer.content, key), answer.at)
 
 
-def list_keys(prefix: str) -> Protocol[tuple[str, ...]]:
+def list_keys(prefix: str) -> Conversation[tuple[str, ...]]:
     """Return every key that starts with *prefix*."""
     answer = yield from ask(List(prefix))
     return answer.keys
@@ -78,7 +90,7 @@ def replacing(key: str, seen: Seen, pointer: Pointer) -> Request:
     return Swap(key, content, seen.etag) if seen.pointer else Create(key, content)
 
 
-def change(key: str, alter: Callable[[Pointer], Pointer]) -> Protocol[Pointer]:
+def change(key: str, alter: Callable[[Pointer], Pointer]) -> Conversation[Pointer]:
     """Replace the pointer at *key* by what *alter* makes of it, unless that is the same, and return it."""
     answer: Answer = Answer(UNKNOWN)
     for _ in range(ROUNDS):
@@ -90,7 +102,7 @@ def change(key: str, alter: Callable[[Pointer], Pointer]) -> Protocol[Pointer]:
         answer = yield replacing(key, seen, wanted)
         if answer.outcome is DONE:
             return wanted
-    raise unsettled(Get(key), answer)
+    raise unknown_outcome(Get(key), answer)
 
 
 EMPTY = Pointer(generation=0, target=None, horizon="", highest=NO_FENCE, current=NO_FENCE, history=())

@@ -16,9 +16,18 @@ from typing import Any
 from refit.batches.pointer import LIVE, Fence, Move, Pointer, Target, date_pointer
 from refit.digests import canonical_json, sha256
 from refit.errors import ConflictError, DamagedBatchError
-from refit.publication.pointer_protocol import ABSENT, EMPTY, ROUNDS, Attempt, Seen, attempted, look, replacing
-from refit.storage.requests import DONE, UNKNOWN, Answer, Create, Get, Protocol, ask, unsettled
-from refit.storage.store_clock import instant_of, require_past, told
+from refit.publication.pointer_protocol import (
+    ABSENT,
+    EMPTY,
+    ROUNDS,
+    PointerOutcome,
+    Seen,
+    look,
+    pointer_outcome,
+    replacing,
+)
+from refit.storage.requests import DONE, UNKNOWN, Answer, Conversation, Create, Get, ask, unknown_outcome
+from refit.storage.store_clock import instant_of, require_clock, require_past
 
 _DAYS_AHEAD = 1
 """The lists of a day are made when the day before it has been landed."""
@@ -82,13 +91,13 @@ class Judged:
 class Published:
     """Where a batch stands after an attempt to make it live."""
 
-    live: Attempt
+    live: PointerOutcome
     """With `live.json`."""
-    dated: Attempt | None
+    dated: PointerOutcome | None
     """With the pointer of its date; None where that was left alone, as a rollback does."""
 
 
-def publishing(judged: Judged, withdrawn: Withdrawn) -> Protocol[Published]:
+def publishing(judged: Judged, withdrawn: Withdrawn) -> Conversation[Published]:
     """
     Write the manifest and move both pointers, as far as they may be moved.
 
@@ -103,28 +112,29 @@ def publishing(judged: Judged, withdrawn: Withdrawn) -> Protocol[Published]:
         there = yield from look(dated)
         known = there.pointer and there.pointer.published_by(judged.logical_run)
         return Published(
-            attempted("published", live.pointer), attempted("published" if known else "superseded", there.pointer)
+            pointer_outcome("published", live.pointer),
+            pointer_outcome("published" if known else "superseded", there.pointer),
         )
-    _require_past(judged, told(live.at))
+    _require_past(judged, require_clock(live.at))
     manifest_sha256 = yield from create_manifest(judged)
     # Asked after the look at live.json: a rollback that comes later moves it, and the swap below is lost.
     if why := withdrawn():
-        return Published(attempted("withdrawn", live.pointer, why), None)
+        return Published(pointer_outcome("withdrawn", live.pointer, why), None)
     if not judged.backfill and judged.days_ahead > _DAYS_AHEAD:
-        return Published(attempted("ahead", live.pointer, _why_ahead(judged)), None)
+        return Published(pointer_outcome("ahead", live.pointer, _why_ahead(judged)), None)
     target = judged.target(manifest_sha256)
     # Most dates are published once, so their pointer is taken to be absent until the store says otherwise.
     on_date = yield from swing(dated, judged, target, withdrawn, seen=ABSENT)
     if on_date.outcome not in {"published", "superseded"}:
         # What is live has been to the pointer of its date before, so whoever finds itself live need not write there.
-        return Published(attempted(on_date.outcome, live.pointer, on_date.why), on_date)
+        return Published(pointer_outcome(on_date.outcome, live.pointer, on_date.why), on_date)
     if judged.backfill:
         # What a date shows and what is live are decided apart: a newer backfill of the date keeps no live run back.
-        return Published(attempted("left_alone", live.pointer), on_date)
+        return Published(pointer_outcome("left_alone", live.pointer), on_date)
     return Published((yield from swing(LIVE, judged, target, withdrawn, seen=live)), on_date)
 
 
-def create_manifest(judged: Judged) -> Protocol[str]:
+def create_manifest(judged: Judged) -> Conversation[str]:
     """Write the manifest and return its SHA-256; one that another try wrote for the same batch and verdict stands."""
     key = f"{judged.prefix}/manifest.json"
     content = canonical_json(judged.manifest)
@@ -142,29 +152,31 @@ def create_manifest(judged: Judged) -> Protocol[str]:
                 "again; score again"
             )
         return sha256(found.content)
-    raise unsettled(Create(key, content), found)
+    raise unknown_outcome(Create(key, content), found)
 
 
-def swing(key: str, judged: Judged, target: Target, withdrawn: Withdrawn, *, seen: Seen) -> Protocol[Attempt]:
+def swing(
+    key: str, judged: Judged, target: Target, withdrawn: Withdrawn, *, seen: Seen
+) -> Conversation[PointerOutcome]:
     """Point *key*, last *seen* as given, at *target* unless the run is there already or may not come there any more."""
     answer = Answer(UNKNOWN)
     for number in range(ROUNDS):
         if number:
             seen = yield from look(key)
             if why := withdrawn():
-                return attempted("withdrawn", seen.pointer, why)
+                return pointer_outcome("withdrawn", seen.pointer, why)
         before = seen.pointer or EMPTY
         if before.published_by(judged.logical_run):
-            return attempted("published", before)
+            return pointer_outcome("published", before)
         if judged.created < before.horizon:
-            return attempted("expired", before)
+            return pointer_outcome("expired", before)
         if judged.fence <= before.highest:
-            return attempted("superseded", before)
+            return pointer_outcome("superseded", before)
         after = _published(before, judged, target)
         answer = yield replacing(key, seen, after)
         if answer.outcome is DONE:
-            return attempted("published", after)
-    raise unsettled(Create(key, b""), answer)
+            return pointer_outcome("published", after)
+    raise unknown_outcome(Create(key, b""), answer)
 
 
 def _published(before: Pointer, judged: Judged, target: Target) -> Pointer:

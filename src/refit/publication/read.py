@@ -30,7 +30,7 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
-class Standing:
+class PointerState:
     """What a pointer names and how often it has moved; a collection that only raises its horizon changes neither."""
 
     generation: int
@@ -56,7 +56,7 @@ def batch_prefix(run_date: date | str, batch: str) -> str:
     return f"batches/run_date={_day(run_date)}/batch={batch}"
 
 
-def read_standing(store: ObjectStore, run_date: date | str | None = None) -> Standing:
+def read_pointer_state(store: ObjectStore, run_date: date | str | None = None) -> PointerState:
     """
     Return what is live, or what is current for *run_date*; one request.
 
@@ -75,10 +75,10 @@ def read_standing(store: ObjectStore, run_date: date | str | None = None) -> Sta
             f"{store.address}/{key} names no lists: those{when} were never published or have been collected; score "
             "and publish that date again"
         )
-    return Standing(pointer.generation, pointer.target)
+    return PointerState(pointer.generation, pointer.target)
 
 
-def follow(store: ObjectStore, read: Callable[[Standing], _Result], run_date: date | str | None = None) -> _Result:
+def follow(store: ObjectStore, read: Callable[[PointerState], _Result], run_date: date | str | None = None) -> _Result:
     """
     Return what *read* makes of what is live, starting again when the pointer has moved and what it named is gone.
 
@@ -88,13 +88,13 @@ def follow(store: ObjectStore, read: Callable[[Standing], _Result], run_date: da
         DamagedBatchError: something is gone that the pointer still names, or differs from its digest.
         TransientError: the pointer moved on during each of the starts.
     """
-    standing = read_standing(store, run_date)
+    standing = read_pointer_state(store, run_date)
     for _ in range(_STARTS):
         try:
             return read(standing)
         except (GoneError, TransientError) as failure:
             # To a reader that may not list, S3 says of an object that is gone that it is forbidden.
-            before, standing = standing, read_standing(store, run_date)
+            before, standing = standing, read_pointer_state(store, run_date)
             if standing != before:
                 continue
             if isinstance(failure, GoneError):
@@ -172,7 +172,7 @@ def read_live_person(store: ObjectStore, user_id: str, run_date: date | str | No
     return follow(store, lambda standing: _row(store, standing.target, user_id), run_date)
 
 
-def _manifest(store: ObjectStore, standing: Standing) -> dict[str, Any]:
+def _manifest(store: ObjectStore, standing: PointerState) -> dict[str, Any]:
     target = standing.target
     manifest: dict[str, Any] = json.loads(read_named(store, target.manifest, target.manifest_sha256, "manifest"))
     return manifest

@@ -10,9 +10,9 @@ from typing import Any
 from refit.batches.pointer import LIVE, Move, Pointer, target_of
 from refit.digests import sha256
 from refit.errors import DamagedBatchError, NotFoundError
-from refit.publication.pointer_protocol import ROUNDS, attempted, look, replacing
+from refit.publication.pointer_protocol import ROUNDS, look, pointer_outcome, replacing
 from refit.publication.publish_batch import Published
-from refit.storage.requests import DONE, UNKNOWN, Answer, Create, Get, Protocol, ask, unsettled
+from refit.storage.requests import DONE, UNKNOWN, Answer, Conversation, Create, Get, ask, unknown_outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class PointBack:
     at: str
 
 
-def pointing_back(wanted: PointBack) -> Protocol[Published]:
+def pointing_back(wanted: PointBack) -> Conversation[Published]:
     """
     Point `live.json` back and return where it stands then; the same logical run again changes nothing.
 
@@ -48,17 +48,17 @@ def pointing_back(wanted: PointBack) -> Protocol[Published]:
         if before is None:
             raise NotFoundError(f"nothing was ever published, so there is nothing to go back to: there is no {LIVE}")
         if before.rolled_back_by(wanted.logical_run):
-            return Published(attempted("rolled_back", before), None)
+            return Published(pointer_outcome("rolled_back", before), None)
         move = choose(before, wanted)
         manifest = yield from check_manifest(move)
         after = _rolled_back(before, move, manifest, wanted)
         answer = yield replacing(LIVE, seen, after)
         if answer.outcome is DONE:
-            return Published(attempted("rolled_back", after), None)
-    raise unsettled(Create(LIVE, b""), answer)
+            return Published(pointer_outcome("rolled_back", after), None)
+    raise unknown_outcome(Create(LIVE, b""), answer)
 
 
-def looking_back(wanted: PointBack) -> Protocol[Move]:
+def looking_back(wanted: PointBack) -> Conversation[Move]:
     """Return the move that a rollback would go back to, its manifest checked; nothing is moved."""
     seen = yield from look(LIVE)
     if seen.pointer is None:
@@ -85,7 +85,7 @@ def choose(pointer: Pointer, wanted: PointBack) -> Move:
     return max(kept, key=lambda move: (move["fence"], move["generation"]))
 
 
-def check_manifest(move: Move) -> Protocol[Mapping[str, Any]]:
+def check_manifest(move: Move) -> Conversation[Mapping[str, Any]]:
     """Return the manifest of *move*, which must be there and be the one that was published."""
     answer = yield from ask(Get(move["manifest"]))
     if answer.outcome is not DONE:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.candidate_set import CandidateSet
 from refit.columns import Columns
 from refit.model.item_factors import ItemFactors
 
@@ -58,7 +58,7 @@ class Histories:
         )
 
 
-def read_histories(batch: pa.RecordBatch, model: ItemFactors, shelf: Shelf | None = None) -> Histories:
+def read_histories(batch: pa.RecordBatch, model: ItemFactors, shelf: CandidateSet | None = None) -> Histories:
     """
     Return the people of an Arrow batch of histories; items that the model does not know are left out.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.model.item_links import ItemLinks
+from refit.model.item_links import ItemItemWeights
 from refit.ranking.flat_histories import Histories
 
 
@@ -36,14 +36,14 @@ class Added:
         return sums.astype(np.float64, copy=False).reshape(people, width)
 
 
-def link_sizes(links: ItemLinks, histories: Histories) -> NDArray[np.int64]:
+def link_sizes(links: ItemItemWeights, histories: Histories) -> NDArray[np.int64]:
     """Return for each person how many entries `add_links` makes."""
     taught = histories.teaches(links.items)
     each = np.diff(links.starts)[histories.positions[taught]]
     return np.bincount(histories.rows[taught], weights=each, minlength=len(histories)).astype(np.int64)
 
 
-def add_links(links: ItemLinks, histories: Histories) -> Added:
+def add_links(links: ItemItemWeights, histories: Histories) -> Added:
     """Return what each past item adds: r ** power times the value of each of its links."""
     entries = np.flatnonzero(histories.teaches(links.items))
     past = histories.positions[entries]

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.candidate_set import CandidateSet
 from refit.errors import ModelDamagedError
 from refit.model.item_factors import ItemFactors
 from refit.ranking.category_caps import keep_within_cap
@@ -62,7 +62,7 @@ class Ranker:
     """
 
     model: ItemFactors
-    shelf: Shelf
+    shelf: CandidateSet
 
     def __post_init__(self) -> None:
         """Refuse a shelf whose positions mean other items."""
@@ -185,7 +185,7 @@ class Ranker:
         return _in_order(positions, scores, depth)
 
 
-def best(model: ItemFactors, histories: Histories, shelf: Shelf, k: int) -> Best:
+def best(model: ItemFactors, histories: Histories, shelf: CandidateSet, k: int) -> Best:
     """Return the best *k* of each person; whoever ranks several batches keeps one `Ranker` for all of them."""
     return Ranker(model, shelf).best(histories, k)
 

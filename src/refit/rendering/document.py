@@ -52,8 +52,10 @@ def shown_as_text(text: str) -> str:
 
 def tag(name: str, *children: str, **attributes: str | float) -> Markup:
     """
-    Return one element. Text children and attribute values are escaped; `class_` is `class`, `stroke_width` is
-    `stroke-width`; numbers are rounded to two decimals.
+    Return one element.
+
+    Text children and attribute values are escaped; `class_` is `class`, `stroke_width` is `stroke-width`; numbers are
+    rounded to two decimals.
 
     >>> tag("p", "1 < 2", class_="note")
     '<p class="note">1 &lt; 2</p>'
@@ -118,7 +120,6 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Col
     *numeric* are the positions of columns that hold numbers, counted from 0; they are aligned on the right. A cell that
     is `Markup` is taken as it is.
     """
-
     many = len(headers) > 3
 
     def line(cell: str, values: Sequence[str]) -> Markup:

@@ -97,6 +97,7 @@ class SimulatedShop(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def last_day(self) -> date:
+        """Last day with events."""
         return self.first_day + timedelta(days=self.days - 1)
 
     @property

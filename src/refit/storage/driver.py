@@ -16,11 +16,11 @@ from refit.storage.requests import (
     _LONGEST_PAUSE,
     UNKNOWN,
     Answer,
+    Conversation,
     Pause,
-    Protocol,
     Request,
     Result,
-    UnsettledError,
+    UnknownOutcomeError,
     _answered,
 )
 
@@ -41,7 +41,7 @@ def answer_surely(
     return replace(_answered(store, request, put), at=at)
 
 
-def drive(store: ObjectStore, protocol: Protocol[Result], *, pause: Pause = pause_with_jitter) -> Result:
+def drive(store: ObjectStore, protocol: Conversation[Result], *, pause: Pause = pause_with_jitter) -> Result:
     """Answer the requests of *protocol* from *store* and return its result."""
     answer: Any = None
     failures = 0
@@ -51,8 +51,8 @@ def drive(store: ObjectStore, protocol: Protocol[Result], *, pause: Pause = paus
         except StopIteration as end:
             result: Result = end.value
             return result
-        except UnsettledError as error:
-            raise UnsettledError(f"{store.address}: {error}") from error
+        except UnknownOutcomeError as error:
+            raise UnknownOutcomeError(f"{store.address}: {error}") from error
         answer = store.ask(request)
         failures = failures + 1 if answer.outcome is UNKNOWN else 0
         if failures:

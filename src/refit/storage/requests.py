@@ -93,7 +93,7 @@ MISSING = Outcome.MISSING
 REFUSED = Outcome.REFUSED
 UNKNOWN = Outcome.UNKNOWN
 
-Protocol = Generator[Request, Answer, Result]
+Conversation = Generator[Request, Answer, Result]
 """Yields requests, receives answers, returns a result."""
 Pause = Callable[[int], None]
 """Called with the number of unknown outcomes in a row, from 1 on; returns when it is time for the next request."""
@@ -102,18 +102,18 @@ _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 8.0
 
 
-class UnsettledError(TransientError):
+class UnknownOutcomeError(TransientError):
     """After every try it is still not known whether a request was done; the same call may be made again."""
 
 
-def unsettled(request: Request, answer: Answer) -> UnsettledError:
+def unknown_outcome(request: Request, answer: Answer) -> UnknownOutcomeError:
     """Return what to raise when the last of many tries of *request* got *answer*."""
     if answer.outcome is REFUSED:
-        return UnsettledError(
+        return UnknownOutcomeError(
             f"others wrote {request.key} first each time it was tried; the same call may be made again"
         )
     verb = {Get: "read", Create: "written", Swap: "written", Delete: "deleted", List: "listed"}[type(request)]
-    return UnsettledError(
+    return UnknownOutcomeError(
         f"it is not known whether {request.key} was {verb}: {answer.why or answer.outcome.value}; "
         "is the object store up? The same call may be made again"
     )
@@ -123,14 +123,14 @@ TRIES = 8
 """A request whose outcome stays unknown is made so often."""
 
 
-def ask(request: Request) -> Protocol[Answer]:
+def ask(request: Request) -> Conversation[Answer]:
     """Make *request* until its outcome is known."""
     answer = Answer(UNKNOWN)
     for _ in range(TRIES):
         answer = yield request
         if answer.outcome is not UNKNOWN:
             return answer
-    raise unsettled(request, answer)
+    raise unknown_outcome(request, answer)
 
 
 def _answered(store: ObjectStore, request: Request, put: Callable[[str, bytes, str | None], Answer]) -> Answer:

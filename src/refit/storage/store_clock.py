@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from refit.errors import ConfigurationError, TransientError
 from refit.storage.driver import drive
 from refit.storage.object_store import ObjectStore
-from refit.storage.requests import Get, Protocol, ask
+from refit.storage.requests import Conversation, Get, ask
 
 TOLERANCE = timedelta(minutes=15)
 """A clock may be ahead by so much; S3 refuses the requests of one that is wrong by more."""
@@ -60,7 +60,7 @@ def order(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def told(at: datetime | None) -> datetime:
+def require_clock(at: datetime | None) -> datetime:
     """Return what the clock said with an answer; NoClockError when the answer does not tell."""
     if at is None:
         raise NoClockError(
@@ -91,6 +91,6 @@ def require_past(name: str, instant: str | datetime, clock: datetime) -> None:
         )
 
 
-def _asking(key: str) -> Protocol[datetime]:
+def _asking(key: str) -> Conversation[datetime]:
     answer = yield from ask(Get(key))
-    return told(answer.at)
+    return require_clock(answer.at)

@@ -18,7 +18,7 @@ from refit.batches.pointer import LIVE, date_pointer
 from refit.errors import ConflictError, DamagedBatchError, NotFoundError
 from refit.publication.garbage import BATCHES, Retention
 from refit.publication.rollback import PointBack
-from refit.storage.requests import UNKNOWN, Answer, Create, Delete, Request, Swap, UnsettledError
+from refit.storage.requests import UNKNOWN, Answer, Create, Delete, Request, Swap, UnknownOutcomeError
 from refit.storage.store_clock import order as order_of
 from refit.storage.store_clock import stamp
 from refit.testing.promises import broken_promises
@@ -146,7 +146,7 @@ class Schedule:
             self._make(actor, actor.request, calm=calm)
         except StopIteration as end:
             self._finished(actor, end.value)
-        except UnsettledError:
+        except UnknownOutcomeError:
             self._die(actor, 5)
         except (ConflictError, NotFoundError) as error:
             self._finished(actor, error)
@@ -300,7 +300,7 @@ class Schedule:
                 answer = self.store.ask(protocol.send(answer))
         except StopIteration as end:
             return end.value
-        except (BrokenPromiseError, ConflictError, NotFoundError, UnsettledError) as error:
+        except (BrokenPromiseError, ConflictError, NotFoundError, UnknownOutcomeError) as error:
             self.violations.append(f"at the end: {error}")
             return None
 

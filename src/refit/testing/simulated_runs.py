@@ -14,7 +14,7 @@ from refit.errors import ConflictError
 from refit.publication import garbage, pointer_protocol, publish_batch, rollback
 from refit.publication.publish_batch import Judged
 from refit.publication.rollback import PointBack
-from refit.storage.requests import DONE, MISSING, UNKNOWN, Answer, Create, Get, Protocol, Request, unsettled
+from refit.storage.requests import DONE, MISSING, UNKNOWN, Answer, Conversation, Create, Get, Request, unknown_outcome
 
 _TRIES = 6
 _STARTS = 5
@@ -27,11 +27,11 @@ LAST = "last"
 class Protocols:
     """The code under test."""
 
-    look: Callable[..., Protocol[Any]] = pointer_protocol.look
-    publishing: Callable[..., Protocol[Any]] = publish_batch.publishing
-    looking_back: Callable[..., Protocol[Any]] = rollback.looking_back
-    pointing_back: Callable[..., Protocol[Any]] = rollback.pointing_back
-    collecting: Callable[..., Protocol[Any]] = garbage.collecting
+    look: Callable[..., Conversation[Any]] = pointer_protocol.look
+    publishing: Callable[..., Conversation[Any]] = publish_batch.publishing
+    looking_back: Callable[..., Conversation[Any]] = rollback.looking_back
+    pointing_back: Callable[..., Conversation[Any]] = rollback.pointing_back
+    collecting: Callable[..., Conversation[Any]] = garbage.collecting
 
 
 class BrokenPromiseError(Exception):
@@ -45,7 +45,7 @@ class Actor:
     kind: str
     """writer, zombie, reader, collector or operator."""
     name: str
-    begin: Callable[[], Protocol[Any]] | None
+    begin: Callable[[], Conversation[Any]] | None
     wake: float
     """Not before this second."""
     turns: int = 1
@@ -89,14 +89,14 @@ class Run:
         """What orders it among all runs."""
         return [self.run_date, self.ordered_at, self.name]
 
-    def begin(self, protocols: Protocols, created: str, withdrawn: Callable[[], str | None]) -> Protocol[Any]:
+    def begin(self, protocols: Protocols, created: str, withdrawn: Callable[[], str | None]) -> Conversation[Any]:
         """Score a new batch and publish it."""
         self.tries += 1
         batch = f"{created}-{self.name}t{self.tries}"
         parts = [f"{batch}/{number}/".encode() * (3 + number) for number in range(PARTS)]
         return self.score(protocols, batch, parts, created, withdrawn)
 
-    def again(self, protocols: Protocols, withdrawn: Callable[[], str | None]) -> Protocol[Any]:
+    def again(self, protocols: Protocols, withdrawn: Callable[[], str | None]) -> Conversation[Any]:
         """Publish the batch that was scored before; the judge finds other numbers this time."""
         if self.scored is None:
             raise ValueError(f"{self.name} has scored nothing yet")
@@ -112,7 +112,7 @@ class Run:
         parts: list[bytes],
         created: str,
         withdrawn: Callable[[], str | None],
-    ) -> Protocol[Any]:
+    ) -> Conversation[Any]:
         """Write the files of *batch* and publish it."""
         self.contents.setdefault(batch, []).append(parts)
         prefix = f"batches/run_date={self.run_date}/batch={batch}"
@@ -152,7 +152,7 @@ class Run:
         return (yield from protocols.publishing(self.scored, withdrawn))
 
 
-def roll_back(protocols: Protocols, wanted: PointBack, withdrawn: dict[int, str]) -> Protocol[Any]:
+def roll_back(protocols: Protocols, wanted: PointBack, withdrawn: dict[int, str]) -> Conversation[Any]:
     """Roll back as the step does: see whether it can be done, put it on record, then move the pointer."""
     yield from protocols.looking_back(wanted)
     if wanted.version == 1:
@@ -160,7 +160,7 @@ def roll_back(protocols: Protocols, wanted: PointBack, withdrawn: dict[int, str]
     return (yield from protocols.pointing_back(wanted))
 
 
-def create(key: str, content: bytes) -> Protocol[None]:
+def create(key: str, content: bytes) -> Conversation[None]:
     """Write a new object as every adapter does: the same bytes again are fine, other bytes are a conflict."""
     request, answer = Create(key, content), Answer(UNKNOWN)
     for _ in range(_TRIES):
@@ -173,10 +173,10 @@ def create(key: str, content: bytes) -> Protocol[None]:
                 return
             if found.outcome is DONE:
                 raise ConflictError(key)
-    raise unsettled(request, answer)
+    raise unknown_outcome(request, answer)
 
 
-def read(protocols: Protocols, key: str) -> Protocol[tuple[int, Target, list[bytes]] | None]:
+def read(protocols: Protocols, key: str) -> Conversation[tuple[int, Target, list[bytes]] | None]:
     """
     Return generation, target and part files as readers of the pointer *key* see them; None: nothing is there.
 
@@ -196,7 +196,7 @@ def read(protocols: Protocols, key: str) -> Protocol[tuple[int, Target, list[byt
     return None
 
 
-def _files(target: Target) -> Protocol[list[bytes] | None]:
+def _files(target: Target) -> Conversation[list[bytes] | None]:
     manifest = yield from _named(target.manifest, target.manifest_sha256)
     index = yield from _named(target.index, target.index_sha256)
     if manifest is None or index is None:
@@ -213,7 +213,7 @@ def _files(target: Target) -> Protocol[list[bytes] | None]:
     return contents
 
 
-def _named(key: str, expected: str) -> Protocol[bytes | None]:
+def _named(key: str, expected: str) -> Conversation[bytes | None]:
     answer = Answer(UNKNOWN)
     for _ in range(_TRIES):
         answer = yield Get(key)
@@ -223,4 +223,4 @@ def _named(key: str, expected: str) -> Protocol[bytes | None]:
             if sha256(answer.content) != expected:
                 raise BrokenPromiseError("a reader found bytes that differ from their digest")
             return answer.content
-    raise unsettled(Get(key), answer)
+    raise unknown_outcome(Get(key), answer)

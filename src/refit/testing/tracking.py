@@ -9,7 +9,7 @@ from typing import Any
 from refit.errors import NotFoundError
 from refit.governance.audit_log import AuditLog
 from refit.governance.champion_state import PROMOTION
-from refit.governance.champions import settle
+from refit.governance.champions import reconcile_alias
 from refit.interfaces import ModelRegistry, ModelVersion
 
 
@@ -184,5 +184,5 @@ def crown(registry: ModelRegistry, challenger: ModelVersion, log: AuditLog | Non
     }
     at = "2026-01-01T00:00:00+00:00"
     log.append(log.newest(), PROMOTION, at=at, by="lee", reason="looks right", facts=facts)
-    settle(registry, log)
+    reconcile_alias(registry, log)
     return champion

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 
 from refit.model.item_factors import ItemFactors
-from refit.model.item_links import ItemLinks
+from refit.model.item_links import ItemItemWeights
 from refit.ranking.flat_histories import Histories
 from refit.ranking.fold_in import fold_in_people
 from refit.training.matrices import PairMatrix
@@ -19,7 +19,7 @@ _SAMPLE = 500
 """People whose scores tell how wide the parts are spread."""
 
 
-def blend(model: ItemFactors, links: ItemLinks, pairs: PairMatrix, *, weight: float) -> ItemFactors:
+def blend(model: ItemFactors, links: ItemItemWeights, pairs: PairMatrix, *, weight: float) -> ItemFactors:
     """
     Return *model* with *links* beside its factors, scaled so that *weight* is the share of the links.
 
@@ -37,7 +37,7 @@ def blend(model: ItemFactors, links: ItemLinks, pairs: PairMatrix, *, weight: fl
     return replace(model, links=replace(links, values=(links.values * scale).astype(np.float32)))
 
 
-def with_habit(model: ItemFactors, pairs: PairMatrix, *, weight: float, power: float) -> ItemFactors:
+def with_repeat_weight(model: ItemFactors, pairs: PairMatrix, *, weight: float, power: float) -> ItemFactors:
     """
     Return *model* in which a past item of confidence r adds *weight* standard deviations * r ** power to its own score.
 
@@ -56,7 +56,7 @@ def with_habit(model: ItemFactors, pairs: PairMatrix, *, weight: float, power: f
         habit = habit + as_matrix(model.links)
     habit = csr_array(habit)
     habit.sort_indices()
-    links = ItemLinks(
+    links = ItemItemWeights(
         starts=habit.indptr.astype(np.int64),
         targets=habit.indices.astype(np.int32),
         values=habit.data.astype(np.float32),
@@ -65,13 +65,13 @@ def with_habit(model: ItemFactors, pairs: PairMatrix, *, weight: float, power: f
     return replace(model, links=links)
 
 
-def as_matrix(links: ItemLinks) -> csr_array:
+def as_matrix(links: ItemItemWeights) -> csr_array:
     """Return the links as a sparse matrix, past items x ranked items, in double precision."""
     values = links.values.astype(np.float64)
     return csr_array((values, links.targets, links.starts), shape=(links.items, links.items))
 
 
-def link_scores(links: ItemLinks, history: csr_array) -> NDArray[np.float64]:
+def link_scores(links: ItemItemWeights, history: csr_array) -> NDArray[np.float64]:
     """Return what *links* add to the score of every item, people x items, for a *history* of confidences."""
     strengths = csr_array((links.strengths(history.data), history.indices, history.indptr), shape=history.shape)
     return np.asarray((strengths @ as_matrix(links)).toarray(), dtype=np.float64)

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from refit.config import ClosedForm
 from refit.errors import NotEnoughDataError
-from refit.model.item_links import ItemLinks
+from refit.model.item_links import ItemItemWeights
 from refit.training.matrices import PairMatrix
 from refit.training.sparse_rows import strongest
 
@@ -23,7 +23,7 @@ def closed_form_bytes(items: int, settings: ClosedForm) -> int:
     return 8 * items**2 + rows + 24 * items * min(settings.links, items)
 
 
-def closed_form_links(pairs: PairMatrix, settings: ClosedForm) -> ItemLinks:
+def closed_form_links(pairs: PairMatrix, settings: ClosedForm) -> ItemItemWeights:
     """
     Return the item-item weights B = I - P diag(1 / diag P) with P = (XtX + lambda I)^-1 and X = r ** power.
 

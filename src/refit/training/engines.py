@@ -13,8 +13,8 @@ from refit.config import Als, ModelSettings
 from refit.errors import NotEnoughDataError
 from refit.interfaces import Factoriser
 from refit.model.item_factors import ItemFactors
-from refit.model.item_links import ItemLinks
-from refit.training.blending import blend, with_habit
+from refit.model.item_links import ItemItemWeights
+from refit.training.blending import blend, with_repeat_weight
 from refit.training.closed_form import closed_form_bytes, closed_form_links
 from refit.training.matrices import PairMatrix, Size, collect_pairs, measure
 from refit.training.mllib_als import require_supported, train_als
@@ -143,7 +143,7 @@ def complete(model: ItemFactors, pairs: PairMatrix, settings: ModelSettings) -> 
         weight = settings.blend.weight if settings.kind == "blend" else 1.0
         power = links.power
         model = blend(model, links, pairs, weight=weight)
-    return with_habit(model, pairs, weight=settings.habit.weight, power=power)
+    return with_repeat_weight(model, pairs, weight=settings.habit.weight, power=power)
 
 
 def _facts(settings: ModelSettings, engine: Engine, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def require_room(size: Size, settings: ModelSettings) -> None:
     )
 
 
-def _links(pairs: PairMatrix, settings: ModelSettings) -> ItemLinks:
+def _links(pairs: PairMatrix, settings: ModelSettings) -> ItemItemWeights:
     if settings.linked_by == "neighbours":
         return neighbour_links(pairs, settings.neighbours)
     return closed_form_links(pairs, settings.closed_form)

@@ -99,12 +99,12 @@ def count_asked(asked: DataFrame, judges: int) -> dict[str, int]:
     return counts | {"people_of_new_items": counts["people"] - counts["new_people"] - judges}
 
 
-def tell_asked(counts: Mapping[str, int], judges: int) -> str:
+def describe_coverage(counts: Mapping[str, int], judges: int) -> str:
     """
     Return one sentence on who is left out of what is judged; *counts* are those of `count_asked`.
 
     >>> told = {"people": 100, "new_people": 12, "people_of_new_items": 3, "items": 40, "new_items": 4}
-    >>> tell_asked(told, 85)
+    >>> describe_coverage(told, 85)
     '85 of 100 people who came to want something can judge: 12 were new, 3 wanted only new items (4 of 40 are new)'
     """
     if not counts["people"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from refit.config import Neighbours
-from refit.model.item_links import ItemLinks
+from refit.model.item_links import ItemItemWeights
 from refit.training.matrices import PairMatrix
 from refit.training.sparse_rows import strongest_of
 
@@ -13,7 +13,7 @@ _ROWS_AT_ONCE = 256
 """Items whose similarities are in memory together: the whole Gram matrix need not fit."""
 
 
-def neighbour_links(pairs: PairMatrix, settings: Neighbours) -> ItemLinks:
+def neighbour_links(pairs: PairMatrix, settings: Neighbours) -> ItemItemWeights:
     """
     Return the cosines of items over people, of each past item the `neighbours` largest, never that with itself.
 
@@ -36,7 +36,7 @@ def neighbour_links(pairs: PairMatrix, settings: Neighbours) -> ItemLinks:
             targets.append(others[chosen])
             values.append(cosines[chosen])
             starts.append(starts[-1] + len(chosen))
-    return ItemLinks(
+    return ItemItemWeights(
         starts=np.asarray(starts, dtype=np.int64),
         targets=np.concatenate(targets).astype(np.int32),
         values=np.concatenate(values).astype(np.float32),

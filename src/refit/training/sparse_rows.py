@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from refit.model.item_links import ItemLinks
+from refit.model.item_links import ItemItemWeights
 
 
-def strongest(weights: NDArray[np.float64], most: int, power: float) -> ItemLinks:
+def strongest(weights: NDArray[np.float64], most: int, power: float) -> ItemItemWeights:
     """
     Return the up to *most* largest entries by absolute value of each row of *weights* (items x items), 0 never.
 
@@ -24,7 +24,7 @@ def strongest(weights: NDArray[np.float64], most: int, power: float) -> ItemLink
         targets.append(chosen)
         values.append(row[chosen])
         starts.append(starts[-1] + len(chosen))
-    return ItemLinks(
+    return ItemItemWeights(
         starts=np.asarray(starts, dtype=np.int64),
         targets=np.concatenate(targets).astype(np.int32),
         values=np.concatenate(values).astype(np.float32),

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from refit.tuning.folds import Fold, Folds
-from refit.tuning.study import Book, Study, Trial, Tuned
-from refit.tuning.trial_store import ListedBook, StoredBook
-from refit.tuning.warm_start import starts_of, study_digest
+from refit.tuning.study import Study, Trial, TrialStore, Tuned
+from refit.tuning.trial_store import ListedTrials, StoredTrials
+from refit.tuning.warm_start import study_digest, warm_starts
 
-__all__ = ["Book", "Fold", "Folds", "ListedBook", "StoredBook", "Study", "Trial", "Tuned", "starts_of", "study_digest"]
+__all__ = [
+    "Fold",
+    "Folds",
+    "ListedTrials",
+    "StoredTrials",
+    "Study",
+    "Trial",
+    "TrialStore",
+    "Tuned",
+    "study_digest",
+    "warm_starts",
+]

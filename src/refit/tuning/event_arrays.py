@@ -23,7 +23,7 @@ _MICROSECONDS_PER_DAY = 86_400_000_000.0
 
 
 @dataclass(frozen=True, eq=False)
-class Journal:
+class EventArrays:
     """The events of a history, sorted by person, then item, then time."""
 
     people: pa.Array
@@ -46,7 +46,7 @@ class Journal:
     """Of each event; NaN for none."""
 
     @classmethod
-    def collect(cls, events: DataFrame) -> Journal:
+    def collect(cls, events: DataFrame) -> EventArrays:
         """Return *events* (contract columns) in an order that does not depend on how they were partitioned."""
         table = events.select(
             Columns.USER,

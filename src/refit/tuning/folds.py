@@ -23,8 +23,8 @@ from refit.interfaces import Factoriser
 from refit.lake.pairs import person_item_pairs
 from refit.training.engines import only_mllib_has, train, train_here
 from refit.training.training_set import holdout
-from refit.tuning.event_arrays import BYTES_PER_EVENT, Journal, taught_matrix
-from refit.tuning.scoring import Judges, judge
+from refit.tuning.event_arrays import BYTES_PER_EVENT, EventArrays, taught_matrix
+from refit.tuning.scoring import HoldoutPeople, judge
 
 
 class Fold(Protocol):
@@ -96,7 +96,7 @@ class Folds:
             )
         span = _Span(since, cutoff)
         if local:
-            return LocalFold.of(span, Journal.collect(before), judges, shop, self.factoriser)
+            return LocalFold.of(span, EventArrays.collect(before), judges, shop, self.factoriser)
         return SpreadFold(span, before, judges, shop, self.factoriser, self.checkpoints)
 
 
@@ -111,15 +111,15 @@ class LocalFold:
     """A fold in the memory of this process: a trial takes about a second."""
 
     span: _Span
-    journal: Journal
+    journal: EventArrays
     rows: NDArray[np.int64]
     """The judges among the people of the journal."""
-    judges: Judges
+    judges: HoldoutPeople
     shop: Shop
     factoriser: Factoriser
 
     @classmethod
-    def of(cls, span: _Span, journal: Journal, judges: pa.Table, shop: Shop, factoriser: Factoriser) -> LocalFold:
+    def of(cls, span: _Span, journal: EventArrays, judges: pa.Table, shop: Shop, factoriser: Factoriser) -> LocalFold:
         """Return the fold whose judges are the rows of the table *judges* (user_id, relevant)."""
         rows = _places(judges[Columns.USER].combine_chunks(), journal.people)
         had = journal.had(shop.serving_events.bought)[rows]
@@ -201,7 +201,7 @@ def _places(ids: pa.Array, among: pa.Array) -> NDArray[np.int64]:
     return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _judges(asked: pa.Table, items: pa.Array, had: csr_array) -> Judges:
+def _judges(asked: pa.Table, items: pa.Array, had: csr_array) -> HoldoutPeople:
     lists = asked[Columns.RELEVANT].combine_chunks()
     columns = _places(lists.flatten(), items)
     wanted = np.asarray(pc.list_value_length(lists).to_numpy(zero_copy_only=False), dtype=np.int64)
@@ -209,7 +209,7 @@ def _judges(asked: pa.Table, items: pa.Array, had: csr_array) -> Judges:
     columns = columns[columns >= 0]
     relevant = csr_array((np.ones(len(columns)), (rows, columns)), shape=(len(asked), len(items)))
     relevant.sort_indices()
-    return Judges(items=items, had=had, relevant=relevant, wanted=wanted)
+    return HoldoutPeople(items=items, had=had, relevant=relevant, wanted=wanted)
 
 
 def mean(scores: Sequence[float]) -> float:

@@ -18,7 +18,7 @@ _AT_ONCE = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Judges:
+class HoldoutPeople:
     """People who came to want something after a cutoff; rows are the same everywhere, columns are *items*."""
 
     items: pa.Array
@@ -30,7 +30,7 @@ class Judges:
     """How many items each person came to want, at least 1; those that the columns lack are counted, too."""
 
 
-def judge(model: ItemFactors, histories: csr_array, judges: Judges, *, metric: str, k: int) -> float:
+def judge(model: ItemFactors, histories: csr_array, judges: HoldoutPeople, *, metric: str, k: int) -> float:
     """
     Return the mean of *metric* at *k* over the judges, ranking every item of *model* that they may see.
 

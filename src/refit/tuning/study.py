@@ -38,7 +38,7 @@ class Trial:
         return asdict(self)
 
 
-class Book(Protocol):
+class TrialStore(Protocol):
     """Where finished trials are kept, so that a study that was killed goes on."""
 
     def read(self) -> list[Trial]:
@@ -78,7 +78,7 @@ class Study:
     clock: Callable[[], float] = field(default=time.monotonic)
     """Seconds; only the budget is read off it."""
 
-    def run(self, book: Book) -> Tuned:
+    def run(self, book: TrialStore) -> Tuned:
         """
         Return the settings with the highest mean over the folds; of equal ones those that were tried first.
 

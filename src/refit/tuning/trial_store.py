@@ -14,7 +14,7 @@ from refit.tuning.study import Trial, Tuned
 
 
 @dataclass(frozen=True)
-class StoredBook:
+class StoredTrials:
     """Trials in a folder of a store, one object each, written once; every one is a child of one run of the tracker."""
 
     store: ObjectStore
@@ -27,7 +27,7 @@ class StoredBook:
     @classmethod
     def open(
         cls, store: ObjectStore, folder: str, tracker: Tracker, *, name: str, params: Mapping[str, Any], metric: str
-    ) -> StoredBook:
+    ) -> StoredTrials:
         """Return the book at *folder*; the run of a study that was begun before is used again."""
         stored = store.get(f"{folder}/run.json")
         if stored is None:
@@ -78,7 +78,7 @@ class StoredBook:
 
 
 @dataclass(frozen=True)
-class ListedBook:
+class ListedTrials:
     """Trials that nobody needs again once the study has ended."""
 
     trials: list[Trial] = field(default_factory=list)

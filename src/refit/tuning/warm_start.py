@@ -11,7 +11,7 @@ from refit.errors import ConfigurationError
 from refit.tuning.study import space_of
 
 
-def starts_of(shop: Shop, champion: ModelSettings | None) -> dict[Kind, ModelSettings]:
+def warm_starts(shop: Shop, champion: ModelSettings | None) -> dict[Kind, ModelSettings]:
     """
     Return the settings that each candidate is tried with first.
 

@@ -27,8 +27,8 @@ from pipelines.settings import REPOSITORY
 from refit.adapters.folder import FolderObjectStore
 from refit.adapters.implicit import ImplicitLibrary
 from refit.adapters.optuna import OptunaProposer
-from refit.backtest.lake_history import Past
-from refit.backtest.replay import moments
+from refit.backtest.lake_history import LakeHistory
+from refit.backtest.replay import backtest_steps
 from refit.config import Drift, Promotion, Range, Shop, Training, Tuning, load_shop
 from refit.digests import canonical_json, digest_of_files
 from refit.errors import ConfigurationError, NotEnoughDataError
@@ -141,11 +141,11 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 @pytest.fixture(scope="module")
-def past(spark: SparkSession, lake: Lake) -> Past:
+def past(spark: SparkSession, lake: Lake) -> LakeHistory:
     """Give the past that all tests ask; what one of them has made is there for the next."""
     shop = planted_shop()
-    at = moments(FIRST + STEPS[0] * DAY, FIRST + STEPS[-1] * DAY, 7 * DAY, shop)
-    return Past(spark, lake, shop, at, "replays/shared", ImplicitLibrary(1), OptunaProposer())
+    at = backtest_steps(FIRST + STEPS[0] * DAY, FIRST + STEPS[-1] * DAY, 7 * DAY, shop)
+    return LakeHistory(spark, lake, shop, at, "replays/shared", ImplicitLibrary(1), OptunaProposer())
 
 
 def best_recall(known: set[str], catalogue: set[str], now: datetime, end: datetime) -> float:
@@ -172,7 +172,7 @@ def known_at(step: int) -> set[str]:
     return {row[1] for row in ROWS if row[3] < FIRST + (STEPS[step] - 7) * DAY}
 
 
-def test_models_of_every_age_are_judged_on_the_catalogue_of_the_newest(past: Past) -> None:
+def test_models_of_every_age_are_judged_on_the_catalogue_of_the_newest(past: LakeHistory) -> None:
     """
     With lists as long as the catalogue only what a model has learnt decides, so the metric can be told from raw rows.
 
@@ -191,7 +191,7 @@ def test_models_of_every_age_are_judged_on_the_catalogue_of_the_newest(past: Pas
     assert expected[2] == pytest.approx((0.75 + 1) / 2, abs=0.02)
 
 
-def test_the_gate_says_what_the_step_that_judges_says(spark: SparkSession, lake: Lake, past: Past) -> None:
+def test_the_gate_says_what_the_step_that_judges_says(spark: SparkSession, lake: Lake, past: LakeHistory) -> None:
     """Each verdict equals that of `evaluate_model` on the training set of that day with the same two models."""
     shop, places = past.shop, Addresses(Path(lake.root).name, str(Path(lake.root).parent), "unused")
     found = past.gates(2, [0, 1, None])
@@ -228,7 +228,7 @@ def test_the_gate_says_what_the_step_that_judges_says(spark: SparkSession, lake:
     assert found[None].reasons[0] == "there is no champion to compare with"
 
 
-def test_a_model_is_that_of_the_steps_of_the_loop(past: Past) -> None:
+def test_a_model_is_that_of_the_steps_of_the_loop(past: LakeHistory) -> None:
     """It has learnt what was touched before its cutoff, says so, and is the same when it is asked for again."""
     model = past.model(1)
     assert set(model.items.to_pylist()) == known_at(1)
@@ -238,20 +238,20 @@ def test_a_model_is_that_of_the_steps_of_the_loop(past: Past) -> None:
     assert known_at(0) == {item for item in known_at(1) if item.startswith("old")}
 
 
-def test_too_little_before_a_step_is_refused(past: Past) -> None:
+def test_too_little_before_a_step_is_refused(past: LakeHistory) -> None:
     greedy = planted_shop(training=past.shop.training.model_copy(update={"min_people": 1_000}))
     with pytest.raises(NotEnoughDataError, match=r"61 people \(at least 1,000\)"):
         replace(past, shop=greedy, _sets={}, _models={}).model(0)
 
 
-def test_tuning_that_finds_nothing_to_choose_costs_nothing(past: Past) -> None:
+def test_tuning_that_finds_nothing_to_choose_costs_nothing(past: LakeHistory) -> None:
     cost = past.cost(1)
     assert cost.training > 0
     assert 0 <= cost.tuning < 0.1
     assert cost.whole == cost.training + cost.tuning
 
 
-def test_one_search_is_timed_for_all_retrainings_or_each_model_has_its_own(past: Past) -> None:
+def test_one_search_is_timed_for_all_retrainings_or_each_model_has_its_own(past: LakeHistory) -> None:
     """The rank of the shop is 1; the search knows that two tastes need 4, on the days before the cutoff."""
     space = {"als.rank": Range(choices=(1, 4))}
     tuning = Tuning(trials=2, sampler="grid", folds=1, space=space, seconds=600)
@@ -267,7 +267,7 @@ def test_one_search_is_timed_for_all_retrainings_or_each_model_has_its_own(past:
     assert list(tuned._searches) == [0]
 
 
-def test_the_histories_of_a_model_are_made_with_its_own_confidences(past: Past) -> None:
+def test_the_histories_of_a_model_are_made_with_its_own_confidences(past: LakeHistory) -> None:
     """A model that gives what was looked at another weight than its rivals is asked with histories made so."""
     plain = past.shop.model_settings("als")
     other = plain.model_copy(update={"weights": {"view": 1e-6, "cart": 1e-6, "purchase": 1e-6}})
@@ -278,7 +278,7 @@ def test_the_histories_of_a_model_are_made_with_its_own_confidences(past: Past) 
     assert found[1] != expected[1]
 
 
-def test_the_days_of_a_check_are_those_before_it_and_compared_with_what_its_champion_knew(past: Past) -> None:
+def test_the_days_of_a_check_are_those_before_it_and_compared_with_what_its_champion_knew(past: LakeHistory) -> None:
     """
     At the second check every price has been that of a new item for a week; the champion has learnt none of them.
 
@@ -296,7 +296,9 @@ def test_the_days_of_a_check_are_those_before_it_and_compared_with_what_its_cham
     assert later["new_items.new"].value < measured["new_items.new"].value
 
 
-def test_a_check_of_the_past_decides_as_the_step_that_checks(spark: SparkSession, lake: Lake, past: Past) -> None:
+def test_a_check_of_the_past_decides_as_the_step_that_checks(
+    spark: SparkSession, lake: Lake, past: LakeHistory
+) -> None:
     """The verdict on the second check equals that of `check_drift` on that day with the same champion."""
     shop, places = past.shop, Addresses(Path(lake.root).name, str(Path(lake.root).parent), "unused")
     built = build_training_set.run(past.moments[0].as_of, shop=shop, spark=spark, lake=lake, addresses=places)
@@ -332,7 +334,9 @@ class NoReport:
 
 
 @pytest.mark.parametrize(("days", "expected"), [(1, [0, 1, 2]), (7, [0, 1, 2]), (8, [0, 1]), (14, [0, 1]), (22, [])])
-def test_a_step_can_be_judged_when_days_enough_are_landed_after_it(past: Past, days: int, expected: list[int]) -> None:
+def test_a_step_can_be_judged_when_days_enough_are_landed_after_it(
+    past: LakeHistory, days: int, expected: list[int]
+) -> None:
     """Days are landed up to the 91st, so seven follow the check on the 84th."""
     assert past.judgeable(days) == expected
 

@@ -13,16 +13,16 @@ import pytest
 from pipelines.settings import REPOSITORY
 from refit.backtest.page import HEADS, as_csv, choice_of, policy_rows, replay_page
 from refit.backtest.replay import (
+    BacktestStep,
     Choice,
     Cost,
     Halves,
-    Moment,
     Played,
     Replay,
     Score,
     alternatives,
+    backtest_steps,
     choose,
-    moments,
     score,
 )
 from refit.config import Drift, load_shop
@@ -43,7 +43,9 @@ class WrittenPast:
     The gate refuses the steps of `refusing`, and has no first champion before `first`.
     """
 
-    moments: Sequence[Moment] = tuple(Moment(START + n * 7 * DAY, START + (n * 7 - 2) * DAY) for n in range(6))
+    moments: Sequence[BacktestStep] = tuple(
+        BacktestStep(START + n * 7 * DAY, START + (n * 7 - 2) * DAY) for n in range(6)
+    )
     refusing: frozenset[int] = frozenset()
     first: int = 0
     worth: Mapping[int, float] = field(default_factory=dict)
@@ -259,8 +261,8 @@ def test_the_policy_that_saves_most_of_those_that_keep_the_quality_is_chosen() -
     assert choose([scored("x", 1.0, 0.5), scored("y", 1.0, 0.5), always, never], margin=0.02) == "x"
 
 
-def weekly(count: int) -> list[Moment]:
-    return [Moment(START + n * 7 * DAY, START + n * 7 * DAY) for n in range(count)]
+def weekly(count: int) -> list[BacktestStep]:
+    return [BacktestStep(START + n * 7 * DAY, START + n * 7 * DAY) for n in range(count)]
 
 
 def test_weeks_are_halved_so_that_no_day_is_in_both() -> None:
@@ -348,10 +350,10 @@ def test_the_table_names_the_weeks_of_each_row() -> None:
 
 def test_steps_lie_evenly_and_their_training_ends_where_the_holdout_begins() -> None:
     shop = load_shop(REPOSITORY / "shops", "simulated")
-    found = moments(START, START + 20 * DAY, 7 * DAY, shop)
+    found = backtest_steps(START, START + 20 * DAY, 7 * DAY, shop)
     assert [(at.as_of - START).days for at in found] == [0, 7, 14]
     assert all(at.as_of - at.cutoff == timedelta(days=shop.training.holdout_days) for at in found)
-    assert len(moments(START, START + 21 * DAY, 7 * DAY, shop)) == 4
+    assert len(backtest_steps(START, START + 21 * DAY, 7 * DAY, shop)) == 4
 
 
 def test_alternatives_differ_from_the_configured_policy_and_are_valid() -> None:

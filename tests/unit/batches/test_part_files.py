@@ -15,7 +15,7 @@ import pytest
 from refit.batches.index import find_person, make_index, read_row
 from refit.batches.part_files import PartFile
 from refit.batches.schema import SCHEMA
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.candidate_set import CandidateSet
 from refit.digests import sha256
 from refit.lists.generate import make_lists, to_batch
 from refit.model.item_factors import ItemFactors
@@ -37,7 +37,7 @@ def rows_of(names: list[str]) -> pa.RecordBatch:
     )
     ones = np.ones(len(names))
     histories = Histories(pa.array(names), np.arange(len(names) + 1), (3 * ones).astype(np.int64), ones, ones > 0)
-    shelf = Shelf.plain(model.items)
+    shelf = CandidateSet.plain(model.items)
     return to_batch(shelf, list(make_lists(Ranker(model, shelf), histories, 4, 2)), 7, "2026-01-05")
 
 

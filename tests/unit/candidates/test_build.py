@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from refit.candidates.build import Stocked, stock
+from refit.candidates.build import BuiltCandidates, build_candidates
 from refit.candidates.candidate_set import EVERYBODY
-from refit.candidates.eligibility import ALLOWED, RULES, Assortment
-from refit.candidates.popularity import Touches
+from refit.candidates.eligibility import ALLOWED, RULES, EligibleCatalogue
+from refit.candidates.popularity import RecentInteractions
 from refit.config import Lists
 from refit.errors import ListsRefusedError
 from refit.model.item_factors import ItemFactors
@@ -30,10 +30,10 @@ def model() -> ItemFactors:
     )
 
 
-def assortment(rules: dict[str, str | None], warnings: tuple[str, ...] = ()) -> Assortment:
+def assortment(rules: dict[str, str | None], warnings: tuple[str, ...] = ()) -> EligibleCatalogue:
     """Return a catalogue of items -> rule that keeps them off; the n-th is boosted by n + 1, every other is even."""
     items = sorted(rules)
-    return Assortment(
+    return EligibleCatalogue(
         items=pa.array(items),
         categories=pa.array(["even" if n % 2 == 0 else None for n in range(len(items))], pa.string()),
         kept_off=np.array([RULES.index(rule) if (rule := rules[item]) else ALLOWED for item in items], dtype=np.int8),
@@ -42,17 +42,17 @@ def assortment(rules: dict[str, str | None], warnings: tuple[str, ...] = ()) -> 
     )
 
 
-def touches(people: dict[str, int], **segments: int) -> Touches:
+def touches(people: dict[str, int], **segments: int) -> RecentInteractions:
     """Return recent people of each item, all of no segment, of ten."""
     numbers = np.array(list(people.values()), dtype=np.int64)
     items = pa.array(list(people), pa.string())
-    return Touches(pa.array([EVERYBODY] * len(people)), items, numbers, numbers, {EVERYBODY: 10, **segments})
+    return RecentInteractions(pa.array([EVERYBODY] * len(people)), items, numbers, numbers, {EVERYBODY: 10, **segments})
 
 
 def test_the_items_of_the_model_come_first_then_the_new_ones(model: ItemFactors) -> None:
     """a and g are new; c has too few people, e is not allowed, and h has left the catalogue."""
     catalogue = assortment({"a": None, "b": None, "c": None, "d": "deny", "e": "where", "f": None, "g": None})
-    stocked = stock(
+    stocked = build_candidates(
         model,
         catalogue,
         touches({"a": 5, "c": 4, "e": 9, "g": 6, "b": 1}),
@@ -78,7 +78,7 @@ def test_the_items_of_the_model_come_first_then_the_new_ones(model: ItemFactors)
 
 def test_a_shop_that_asks_for_no_new_items_gets_none(model: ItemFactors) -> None:
     catalogue = assortment({"a": None, "b": None, "d": None, "f": None, "h": None})
-    stocked = stock(model, catalogue, touches({"a": 10}), Lists(min_new_people=1))
+    stocked = build_candidates(model, catalogue, touches({"a": 10}), Lists(min_new_people=1))
     assert (stocked.shelf.items.to_pylist(), stocked.new) == (["b", "d", "f", "h"], 0)
     assert stocked.shelf.popular == {}
 
@@ -107,7 +107,7 @@ def test_rules_that_leave_nothing_are_refused_with_their_counts(
 ) -> None:
     rules, sentence = NOTHING_LEFT[name]
     with pytest.raises(ListsRefusedError) as refusal:
-        stock(model, assortment(rules), touches({}), Lists())
+        build_candidates(model, assortment(rules), touches({}), Lists())
     assert str(refusal.value) == (
         f"there is nothing to recommend: {sentence}; nothing was written and the last good batch stays live; "
         "correct [lists] of shop.toml or the catalogue"
@@ -116,13 +116,15 @@ def test_rules_that_leave_nothing_are_refused_with_their_counts(
 
 
 def test_one_item_that_may_be_shown_is_enough(model: ItemFactors) -> None:
-    stocked = stock(model, assortment({"b": "deny", "d": "deny", "f": "deny", "h": None}), touches({}), Lists(k=50))
+    stocked = build_candidates(
+        model, assortment({"b": "deny", "d": "deny", "f": "deny", "h": None}), touches({}), Lists(k=50)
+    )
     assert np.flatnonzero(stocked.shelf.allowed).tolist() == [3]
 
 
-def _segments(settings: dict[str, Any], model: ItemFactors, **people: int) -> Stocked:
+def _segments(settings: dict[str, Any], model: ItemFactors, **people: int) -> BuiltCandidates:
     catalogue = assortment(dict.fromkeys("bdfh"), warnings=("first",))
-    return stock(model, catalogue, touches({"b": 1}, **people), Lists.model_validate(settings))
+    return build_candidates(model, catalogue, touches({"b": 1}, **people), Lists.model_validate(settings))
 
 
 def test_a_segment_column_without_a_segment_that_is_large_enough_is_told(model: ItemFactors) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from refit.candidates.eligibility import ALLOWED, RULES, Assortment, judge_items
+from refit.candidates.eligibility import ALLOWED, RULES, EligibleCatalogue, judge_items
 from refit.config import Lists
 from refit.errors import ConfigurationError
 
@@ -36,7 +36,7 @@ def catalogue(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, COLUMNS).repartition(3)
 
 
-def off(judged: Assortment) -> dict[str, str]:
+def off(judged: EligibleCatalogue) -> dict[str, str]:
     """Return item -> what keeps it off, without those that nothing does."""
     pairs = zip(judged.items.to_pylist(), judged.kept_off, strict=True)
     return {item: RULES[number] for item, number in pairs if number != ALLOWED}

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from refit.candidates.candidate_set import EVERYBODY, Popular
-from refit.candidates.popularity import Touches, count_touches, rank_popular
+from refit.candidates.popularity import RecentInteractions, count_interactions, rank_popular
 from refit.config import Events
 
 EVENTS = Events(weights={"view": 0.2, "purchase": 1.0}, relevant=("purchase",))
 WHEN = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-def counts(touches: Touches) -> dict[tuple[str, str], tuple[int, int]]:
+def counts(touches: RecentInteractions) -> dict[tuple[str, str], tuple[int, int]]:
     """Return (segment, item) -> (people who wanted it, people who touched it)."""
     keys = zip(touches.segments.to_pylist(), touches.items.to_pylist(), strict=True)
     return dict(zip(keys, zip(touches.wanted.tolist(), touches.touched.tolist(), strict=True), strict=True))
@@ -76,7 +76,7 @@ def test_each_person_counts_once_in_their_segment(
         [(*done, WHEN) for done in DONE], "user_id string, item_id string, event_type string, event_time timestamp"
     )
     segments = spark.createDataFrame(SEGMENTS, "user_id string, segment string")
-    touches = count_touches(events, segments, events=EVENTS, min_segment_people=least)
+    touches = count_interactions(events, segments, events=EVENTS, min_segment_people=least)
     assert (counts(touches), touches.people) == (expected, people)
     assert touches.people_of(pa.array(["mug", "pot", "tea"])).tolist() == [2, 0, 4]
 
@@ -85,18 +85,18 @@ def test_without_segments_everybody_is_one(spark: SparkSession) -> None:
     events = spark.createDataFrame(
         [(*done, WHEN) for done in DONE], "user_id string, item_id string, event_type string, event_time timestamp"
     )
-    touches = count_touches(events, None, events=EVENTS, min_segment_people=1)
+    touches = count_interactions(events, None, events=EVENTS, min_segment_people=1)
     assert counts(touches) == {(EVERYBODY, "tea"): (2, 4), (EVERYBODY, "mug"): (1, 2), (EVERYBODY, "cup"): (1, 1)}
     assert touches.people == {EVERYBODY: 4}
-    nobody = count_touches(events.where("false"), None, events=EVENTS, min_segment_people=1)
+    nobody = count_interactions(events.where("false"), None, events=EVENTS, min_segment_people=1)
     assert (counts(nobody), nobody.people) == ({}, {EVERYBODY: 0})
 
 
-def make(rows: list[tuple[str, str, int, int]], people: dict[str, int]) -> Touches:
+def make(rows: list[tuple[str, str, int, int]], people: dict[str, int]) -> RecentInteractions:
     """Return touches of (segment, item, people who wanted it, people who touched it)."""
     segments, items, wanted, touched = zip(*rows, strict=True) if rows else ((), (), (), ())
     numbers = [np.array(count, dtype=np.int64) for count in (wanted, touched)]
-    return Touches(pa.array(segments, pa.string()), pa.array(items, pa.string()), *numbers, people)
+    return RecentInteractions(pa.array(segments, pa.string()), pa.array(items, pa.string()), *numbers, people)
 
 
 def listed(popular: Popular) -> tuple[list[int], list[float]]:
@@ -141,7 +141,7 @@ def test_only_what_is_allowed_is_popular() -> None:
 
 
 def test_without_recent_people_nothing_is_popular() -> None:
-    assert rank_popular(Touches(), ITEMS, ALL, TAUGHT) == {}
+    assert rank_popular(RecentInteractions(), ITEMS, ALL, TAUGHT) == {}
 
 
 @given(

@@ -11,7 +11,7 @@ import pytest
 from refit.config import Drift
 from refit.drift.page import Checked, drift_page, picture
 from refit.drift.policy import judge_drift, measure_windows
-from refit.drift.profiles import MISSING, Profile, Ruler
+from refit.drift.profiles import MISSING, Binning, Profile
 from refit.drift.statistics import sides
 from refit.verdicts import Verdict
 
@@ -26,7 +26,7 @@ POLICY = Drift(
 )
 EDGES = tuple(float(n) for n in range(40))
 REFERENCE = Profile(
-    ruler=Ruler(edges={"value": (1.0, 2.0), "price": EDGES}, names={"country": ("France", "<Spain & co>")}),
+    ruler=Binning(edges={"value": (1.0, 2.0), "price": EDGES}, names={"country": ("France", "<Spain & co>")}),
     days={weekday: 4 for weekday in range(7)},
     counts={
         "value": {0: {1: 30, 3: 10}, 1: {1: 40}},

@@ -19,7 +19,7 @@ from refit.drift.policy import (
     split_windows,
     statistics_of,
 )
-from refit.drift.profiles import Profile, Ruler
+from refit.drift.profiles import Binning, Profile
 from refit.drift.statistics import FeatureDrift
 from refit.errors import ConfigurationError
 from refit.verdicts import Verdict
@@ -225,7 +225,7 @@ def test_windows_are_days_with_events_and_only_the_newest_may_be_short() -> None
 def test_each_window_is_measured_on_its_own_days() -> None:
     """Days 4 and 5 are a Monday and a Tuesday like the reference, days 11 and 12 are not."""
     reference = Profile(
-        ruler=Ruler(names={"c": ("a", "b")}),
+        ruler=Binning(names={"c": ("a", "b")}),
         days={0: 1, 1: 1},
         counts={"c": {0: {1: 500}, 1: {1: 500}}},
         tenure={},

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from scipy.stats import ks_2samp
 
 from refit.drift.counting import Table, count_days, frequent_names, packed, quantile_edges
-from refit.drift.profiles import MISSING, OUTSIDE, Profile, Ruler, by_weekday, cuts, weekday
+from refit.drift.profiles import MISSING, OUTSIDE, Binning, Profile, by_weekday, cuts, weekday
 from refit.drift.statistics import FeatureDrift, compare
 from refit.errors import ModelDamagedError
 
@@ -30,14 +30,14 @@ def names(spark: SparkSession, values: list[str | None], day: int = MONDAY) -> D
     return spark.createDataFrame(table)
 
 
-def profile(ruler: Ruler, daily: dict[int, dict[str, dict[int, int]]], *features: str) -> Profile:
+def profile(ruler: Binning, daily: dict[int, dict[str, dict[int, int]]], *features: str) -> Profile:
     return Profile(ruler=ruler, days={0: 1}, counts=by_weekday(daily, features), tenure={}, history=0)
 
 
 def numbers_apart(spark: SparkSession, before: list[float | None], after: list[float | None]) -> FeatureDrift:
     """Return how far two samples of one number are apart when both are profiled as the product does it."""
     rows = column(spark, before)
-    ruler = Ruler(edges=quantile_edges(rows, ["x"]))
+    ruler = Binning(edges=quantile_edges(rows, ["x"]))
     reference = profile(ruler, count_days([Table(rows, ["x"])], ruler), "x")
     window = count_days([Table(column(spark, after), ["x"])], ruler)
     return compare(reference, window, ["x"], cutoff=0)[0]
@@ -47,7 +47,7 @@ def categories_apart(
     spark: SparkSession, before: list[str | None], after: list[str | None], most: int = 10
 ) -> FeatureDrift:
     rows = names(spark, before)
-    ruler = Ruler(names=frequent_names(rows, {"c": most}))
+    ruler = Binning(names=frequent_names(rows, {"c": most}))
     reference = profile(ruler, count_days([Table(rows, (), ["c"])], ruler), "c")
     return compare(reference, count_days([Table(names(spark, after), (), ["c"])], ruler), ["c"], cutoff=0)[0]
 
@@ -133,14 +133,14 @@ def test_infinities_and_nan_are_no_edges_and_are_counted_at_the_ends(spark: Spar
     rows = column(spark, [1.0, 2.0, math.nan, math.inf, -math.inf] * 20)
     edges = quantile_edges(rows, ["x"])
     assert edges == {"x": (1.0, 2.0)}
-    counted = count_days([Table(rows, ["x"])], Ruler(edges=edges))
+    counted = count_days([Table(rows, ["x"])], Binning(edges=edges))
     # below 1, 1, between, 2, above 2
     assert counted == {MONDAY: {"x": {0: 20, 1: 20, 3: 20, 4: 20, MISSING: 20}}}
 
 
 def test_each_edge_is_a_bin_of_its_own() -> None:
     assert cuts([1.0]) == [1.0, math.nextafter(1.0, 2.0)]
-    assert Ruler(edges={"x": (1.0, 2.0)}).bins("x") == 5
+    assert Binning(edges={"x": (1.0, 2.0)}).bins("x") == 5
 
 
 def test_a_category_that_was_never_seen_is_outside_and_moves_the_index(spark: SparkSession) -> None:
@@ -168,7 +168,7 @@ def test_ties_among_names_are_in_their_own_order_and_null_is_no_name(spark: Spar
 
 def test_every_row_is_counted_once_in_every_feature_of_its_day(spark: SparkSession) -> None:
     rows = names(spark, ["a", None, "z"]).unionByName(names(spark, ["a"], day=MONDAY + 1))
-    counted = count_days([Table(rows, (), ["c"])], Ruler(names={"c": ("a",)}))
+    counted = count_days([Table(rows, (), ["c"])], Binning(names={"c": ("a",)}))
     assert counted == {MONDAY: {"c": {1: 1, MISSING: 1, OUTSIDE: 1}}, MONDAY + 1: {"c": {1: 1}}}
 
 
@@ -178,7 +178,7 @@ def test_days_are_summed_by_weekday() -> None:
 
 
 def test_a_profile_written_as_json_is_the_same() -> None:
-    ruler = Ruler(edges={"x": (1.0, 2.5)}, names={"c": ("a",)})
+    ruler = Binning(edges={"x": (1.0, 2.5)}, names={"c": ("a",)})
     known = Profile(
         ruler=ruler,
         days={0: 4},
@@ -197,7 +197,7 @@ def test_a_profile_of_another_format_is_refused_with_a_way_out() -> None:
 def test_features_with_few_bins_are_counted_together_and_come_apart_again(spark: SparkSession) -> None:
     """One number holds the bins of several features; each must get back exactly its own."""
     edges = {"fine": tuple(float(n) for n in range(999)), "coarse": (1.0, 2.0), "constant": ()}
-    ruler = Ruler(edges, {"c": ("a", "b")})
+    ruler = Binning(edges, {"c": ("a", "b")})
     rows = pa.table(
         {
             "day": pa.array([MONDAY, MONDAY, MONDAY, MONDAY + 1], pa.int32()),
@@ -229,7 +229,7 @@ def test_features_with_few_bins_are_counted_together_and_come_apart_again(spark:
 
 
 def test_a_ruler_says_what_it_measures_and_how_its_bins_are_called() -> None:
-    ruler = Ruler(edges={"x": (1.0, 2.5)}, names={"c": ("a", "b")})
+    ruler = Binning(edges={"x": (1.0, 2.5)}, names={"c": ("a", "b")})
     assert ("x" in ruler, "c" in ruler, "z" in ruler) == (True, True, False)
     assert (ruler.bins("x"), ruler.bins("c")) == (5, 3)
     assert [ruler.label("c", place) for place in (MISSING, OUTSIDE, 1, 2)] == ["missing", "other", "a", "b"]

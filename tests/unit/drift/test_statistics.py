@@ -9,7 +9,7 @@ import pytest
 
 from refit.config import Drift
 from refit.drift.policy import judged
-from refit.drift.profiles import MISSING, Profile, Ruler
+from refit.drift.profiles import MISSING, Binning, Profile
 from refit.drift.statistics import (
     FeatureDrift,
     compare,
@@ -29,7 +29,7 @@ WEEK = 7
 
 def reference(**counts: dict[int, dict[int, int]]) -> Profile:
     """Return a profile of features that are categories a and b; feature -> weekday -> bin -> rows."""
-    ruler = Ruler(names={name: ("a", "b") for name in counts if name != "weekday"})
+    ruler = Binning(names={name: ("a", "b") for name in counts if name != "weekday"})
     return Profile(ruler=ruler, days={0: 4, 1: 4}, counts=counts, tenure={}, history=0)
 
 
@@ -98,7 +98,7 @@ def test_what_has_no_row_on_a_side_has_no_number() -> None:
 def tenures(history: int = 100) -> Profile:
     """Return a profile in which of 100 days of people 10 were first days, 20 second to tenth, 70 older."""
     tenure = {"new_people": {0: 10, 5: 20, 50: 70}}
-    return Profile(ruler=Ruler(), days={}, counts={}, tenure=tenure, history=history)
+    return Profile(ruler=Binning(), days={}, counts={}, tenure=tenure, history=history)
 
 
 @pytest.mark.parametrize(("age", "expected"), [(0, 0.1), (4, 0.1), (5, 0.3), (49, 0.3), (50, 1.0)])
@@ -143,7 +143,7 @@ def test_missing_is_the_last_bin_of_numbers_and_outside_the_last_but_one_of_cate
 
 def numbers(counts: dict[int, dict[int, int]], days: dict[int, int] | None = None) -> Profile:
     """Return a profile of a number x with nine quantiles, each of its 19 bins a value; weekday -> bin -> rows."""
-    ruler = Ruler(edges={"x": tuple(float(n) for n in range(9))})
+    ruler = Binning(edges={"x": tuple(float(n) for n in range(9))})
     return Profile(ruler=ruler, days=days or {}, counts={"x": counts}, tenure={}, history=0)
 
 
@@ -208,7 +208,7 @@ def test_the_weekdays_themselves_are_read_from_all_days_where_they_have_few_rows
     In the window Sunday has 95: as many as one row and a hundred of all days promise (24,001 rows in 25 days).
     """
     counts = {weekday: {0: 4_000} for weekday in range(6)} | {6: {0: 1}}
-    ruler, days = Ruler(), {weekday: 4 for weekday in range(6)} | {6: 1}
+    ruler, days = Binning(), {weekday: 4 for weekday in range(6)} | {6: 1}
     known = Profile(ruler=ruler, days=days, counts={"weekday": counts}, tenure={}, history=0)
     window = {MONDAY + n: {"weekday": {0: 1_000 if n < 6 else 95}} for n in range(7)}
     both = sides(known, window, "weekday")
@@ -225,7 +225,7 @@ def test_the_weekdays_themselves_are_read_from_all_days_where_they_have_few_rows
 
 def test_a_weekday_that_was_never_open_is_expected_to_be_like_all_days() -> None:
     known = Profile(
-        ruler=Ruler(), days={0: 4, 1: 4}, counts={"weekday": {0: {0: 40_000}, 1: {0: 40_000}}}, tenure={}, history=0
+        ruler=Binning(), days={0: 4, 1: 4}, counts={"weekday": {0: {0: 40_000}, 1: {0: 40_000}}}, tenure={}, history=0
     )
     found = one(known, {MONDAY + n: {"weekday": {0: 10_000}} for n in range(3)}, "weekday")
     assert found.psi == pytest.approx(0.0, abs=1e-12)
@@ -291,7 +291,7 @@ def test_the_index_of_a_number_is_that_of_tenths() -> None:
 
     The index is 5 * (1/15 - 1/10) ln(2/3) + 5 * (2/15 - 1/10) ln(4/3), and the distance (2/3 - 1/2).
     """
-    ruler = Ruler(edges={"x": tuple(float(n) for n in range(20))})
+    ruler = Binning(edges={"x": tuple(float(n) for n in range(20))})
     known = Profile(
         ruler=ruler, days={}, counts={"x": {0: {2 * n + 1: 1_000 for n in range(20)}}}, tenure={}, history=0
     )
@@ -333,18 +333,18 @@ def test_the_groups_of_a_category_are_those_of_either_side() -> None:
 
 def test_weekdays_without_days_or_rows_are_not_compared() -> None:
     window = {MONDAY: {"weekday": {0: 5}}}
-    empty = Profile(ruler=Ruler(), days={0: 4}, counts={"weekday": {0: {}}}, tenure={}, history=0)
+    empty = Profile(ruler=Binning(), days={0: 4}, counts={"weekday": {0: {}}}, tenure={}, history=0)
     assert one(empty, window, "weekday") == FeatureDrift(name="weekday")
-    dayless = Profile(ruler=Ruler(), days={}, counts={"weekday": {0: {0: 5}}}, tenure={}, history=0)
+    dayless = Profile(ruler=Binning(), days={}, counts={"weekday": {0: {0: 5}}}, tenure={}, history=0)
     assert one(dayless, window, "weekday") == FeatureDrift(name="weekday")
-    known = Profile(ruler=Ruler(), days={0: 4}, counts={"weekday": {0: {0: 40}}}, tenure={}, history=0)
+    known = Profile(ruler=Binning(), days={0: 4}, counts={"weekday": {0: {0: 40}}}, tenure={}, history=0)
     assert one(known, {MONDAY: {"weekday": {}}}, "weekday") == FeatureDrift(name="weekday")
 
 
 def test_several_days_of_one_weekday_are_expected_to_have_as_many_times_its_events() -> None:
     """Mondays 1,000 and Tuesdays 3,000 a day: three Mondays and two Tuesdays have a third and two thirds."""
     known = Profile(
-        ruler=Ruler(),
+        ruler=Binning(),
         days={0: 2, 1: 4},
         counts={"weekday": {0: {0: 2_000_000}, 1: {0: 12_000_000}}},
         tenure={},
@@ -368,7 +368,7 @@ def test_what_weighs_nothing_is_worth_no_rows() -> None:
 
 def test_nobody_is_expected_to_be_new_where_nothing_tells_and_no_rows_are_no_answer() -> None:
     assert newcomers(tenures(), {1_000: {"new_people": {}}}, "new_people", cutoff=1_000) is None
-    without = Profile(ruler=Ruler(), days={}, counts={}, tenure={}, history=100)
+    without = Profile(ruler=Binning(), days={}, counts={}, tenure={}, history=100)
     assert newcomers(without, {1_000: {"new_people": {0: 4, 1: 6}}}, "new_people", cutoff=1_000) is None
     assert compare(without, {1_000: {"new_people": {1: 6}}}, ["new_people"], cutoff=1_000) == [
         FeatureDrift(name="new_people")

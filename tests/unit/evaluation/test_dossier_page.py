@@ -17,7 +17,7 @@ from refit.evaluation.comparison import Comparison, compare
 from refit.evaluation.dossier import record_of
 from refit.evaluation.dossier_page import Dossier, dossier_page
 from refit.evaluation.holdout_lists import Judged
-from refit.evaluation.list_examples import Example, Place
+from refit.evaluation.list_examples import Example, ListedItem
 from refit.evaluation.metrics import METRICS
 from refit.evaluation.promotion_gate import judge_promotion
 from refit.evaluation.ratings import Missed
@@ -104,7 +104,9 @@ def test_a_refusal_reads_as_one() -> None:
 
 
 def test_the_page_needs_nothing_outside_it_and_runs_nothing(better: Judged) -> None:
-    example = Example(HOSTILE, 3, 1, [HOSTILE], {"champion": [Place(HOSTILE, False)], "challenger": [Place("b", True)]})
+    example = Example(
+        HOSTILE, 3, 1, [HOSTILE], {"champion": [ListedItem(HOSTILE, False)], "challenger": [ListedItem("b", True)]}
+    )
     trial = {"number": 0, "kind": HOSTILE, "values": {HOSTILE: HOSTILE}, "scores": [0.1], "state": "done"}
     drift = {"decision": HOSTILE, "reasons": [HOSTILE]}
     page = dossier_page(dossier(better, examples=[example], tuning=[trial], drift=drift, notes=[HOSTILE]))

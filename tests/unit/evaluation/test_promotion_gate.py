@@ -14,7 +14,7 @@ from refit.evaluation.cohorts import Described
 from refit.evaluation.comparison import Comparison, compare
 from refit.evaluation.holdout_lists import Judged
 from refit.evaluation.intervals import Interval
-from refit.evaluation.promotion_gate import judge_promotion, standing
+from refit.evaluation.promotion_gate import comparison_verdict, judge_promotion
 from refit.model.item_factors import ItemFactors
 from refit.testing import planted
 from refit.verdicts import Verdict
@@ -146,7 +146,7 @@ def test_as_many_as_are_asked_for_are_enough() -> None:
     ],
 )
 def test_where_the_four_words_end(low: float, high: float, telling: int, expected: str) -> None:
-    assert standing(Interval((low + high) / 2, low, high, telling), 0.1, least=10) == expected
+    assert comparison_verdict(Interval((low + high) / 2, low, high, telling), 0.1, least=10) == expected
 
 
 def test_a_gain_that_is_shown_needs_no_more_people_than_show_it() -> None:

@@ -14,7 +14,7 @@ from pipelines import read_audit
 from refit.digests import canonical_json
 from refit.errors import ConflictError
 from refit.governance.audit_log import AuditDamagedError, AuditLog
-from refit.governance.champion_state import APPROVAL, PROMOTION, Standing
+from refit.governance.champion_state import APPROVAL, PROMOTION, ChampionState
 from refit.storage.store_clock import AheadOfClockError
 from refit.testing import FakeObjectStore
 
@@ -36,7 +36,7 @@ def approval(challenger: int) -> dict[str, object]:
 def test_before_the_first_record_nothing_stands() -> None:
     log = AuditLog(FakeObjectStore())
     assert log.newest() is None
-    assert log.standing() == Standing()
+    assert log.standing() == ChampionState()
     assert log.verified() == []
 
 

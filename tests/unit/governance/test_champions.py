@@ -17,8 +17,8 @@ from refit.governance.champions import (
     ChampionGoneError,
     PromotionInterruptedError,
     approved_digest,
+    reconcile_alias,
     serving_champion,
-    settle,
     withdrawn,
 )
 from refit.interfaces import ModelVersion
@@ -50,7 +50,7 @@ def told(shop: AuditedShop, kind: type[Exception], as_of: datetime = LATER) -> s
 def rolled_back(shop: AuditedShop, version: int, withdrawn: list[int]) -> None:
     facts = {"version": version, "from": withdrawn[-1], "withdrawn": withdrawn, "logical_run": "r", "lists": "stay"}
     shop.log.append(shop.log.newest(), "rollback", at="2026-03-03T00:00:00+00:00", by="ana", reason="bad", facts=facts)
-    settle(shop.registry, shop.log)
+    reconcile_alias(shop.registry, shop.log)
 
 
 def test_before_the_first_promotion_nobody_serves(shop: AuditedShop) -> None:
@@ -257,13 +257,13 @@ def test_the_alias_follows_a_record_that_comes_in_between(shop: AuditedShop) -> 
         point(version)
 
     shop.registry.point = slowly  # type: ignore[method-assign]
-    record = settle(shop.registry, shop.log)
+    record = reconcile_alias(shop.registry, shop.log)
     assert (record.standing.champion, serving(shop)) == (1, 1)
 
 
 def test_there_is_nothing_to_settle_without_a_champion(shop: AuditedShop) -> None:
     with pytest.raises(NotFoundError, match="names no champion; promote a challenger first"):
-        settle(shop.registry, shop.log)
+        reconcile_alias(shop.registry, shop.log)
 
 
 def adopted(shop: AuditedShop, version: int, reason: str = "in a hurry", by: str = "ana") -> adopt.Receipt:

@@ -17,7 +17,7 @@ from refit.adapters.folder import FolderObjectStore
 from refit.config import load_shop
 from refit.digests import digest_of_files
 from refit.errors import ConfigurationError
-from refit.governance.experiments import experiment, refuse_experiment, tell_experiment
+from refit.governance.experiments import describe_experiment, experiment, refuse_experiment
 from refit.interfaces import ModelVersion
 from refit.lake.lake import Lake, Landed
 from refit.model.item_factors import ItemFactors
@@ -58,7 +58,7 @@ def test_an_experiment_is_refused_with_everything_that_was_measured() -> None:
     assert refused.decision == "refuse"
     assert refused.reasons == ("an experiment", "better than the champion")
     assert refused.measures == GOOD.measures
-    assert refuse_experiment(GOOD, None) == tell_experiment(GOOD, None) == GOOD
+    assert refuse_experiment(GOOD, None) == describe_experiment(GOOD, None) == GOOD
 
 
 @pytest.fixture

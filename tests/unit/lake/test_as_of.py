@@ -12,8 +12,8 @@ import pytest
 from pyspark.sql import SparkSession
 from support.tea_shop import AS_OF, BOUGHT, ITEMS, USERS, TeaShop, open_shop, tea_model
 
-from refit.candidates.as_of import shelf_as_of, touches_as_of
-from refit.candidates.build import Stocked
+from refit.candidates.as_of import candidates_as_of, recent_interactions_as_of
+from refit.candidates.build import BuiltCandidates
 from refit.candidates.candidate_set import EVERYBODY
 from refit.config import Shop, load_shop
 from refit.errors import ConfigurationError, NotFoundError
@@ -34,7 +34,7 @@ def shop(write_shop: ShopWriter) -> Callable[[str], Shop]:
     return lambda settings: load_shop(write_shop(append="\n" + settings), "corner")
 
 
-def shown(stocked: Stocked) -> dict[str, list[tuple[str, float]]]:
+def shown(stocked: BuiltCandidates) -> dict[str, list[tuple[str, float]]]:
     """Return segment -> (item, share), most popular first."""
     items = stocked.shelf.items.to_pylist()
     return {
@@ -45,7 +45,7 @@ def shown(stocked: Stocked) -> dict[str, list[tuple[str, float]]]:
 
 def test_the_shelf_of_a_day_is_what_was_known_just_before_it(tea: TeaShop, shop: Callable[[str], Shop]) -> None:
     """Counted by hand over 14 days: eight people bought something; Italy has one, so it is part of everybody."""
-    stocked = shelf_as_of(tea.spark, tea.lake, shop(SEGMENTS), tea_model(), AS_OF)
+    stocked = candidates_as_of(tea.spark, tea.lake, shop(SEGMENTS), tea_model(), AS_OF)
     shelf = stocked.shelf
     assert shelf.items.to_pylist()[7:] == ["new mug", "new tin"]
     assert np.array(shelf.items)[~shelf.allowed].tolist() == ["ghost"]
@@ -109,7 +109,7 @@ def test_what_lies_in_the_future_changes_nothing(
     future.stock({"ghost": ("tea", 1.0, True)}, AS_OF + timedelta(days=1))
     future.register({"it0": "DE", "who": "FR"}, AS_OF + timedelta(days=1))
     chosen = shop(SEGMENTS)
-    then, now = (shelf_as_of(spark, each.lake, chosen, tea_model(), AS_OF) for each in (tea, future))
+    then, now = (candidates_as_of(spark, each.lake, chosen, tea_model(), AS_OF) for each in (tea, future))
     assert now.as_record() == then.as_record()
     assert shown(now) == shown(then)
     assert now.shelf.items.equals(then.shelf.items)
@@ -118,7 +118,9 @@ def test_what_lies_in_the_future_changes_nothing(
 
 
 def test_without_a_recent_day_nothing_is_popular(tea: TeaShop, shop: Callable[[str], Shop]) -> None:
-    touches = touches_as_of(tea.spark, tea.lake, shop("[lists]\nrecent_days = 3"), AS_OF - timedelta(days=90))
+    touches = recent_interactions_as_of(
+        tea.spark, tea.lake, shop("[lists]\nrecent_days = 3"), AS_OF - timedelta(days=90)
+    )
     assert (len(touches.items), touches.people) == (0, {})
 
 
@@ -136,17 +138,17 @@ def test_a_rule_that_does_not_fit_the_tables_is_refused(
     tea: TeaShop, shop: Callable[[str], Shop], setting: str, sentence: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
-        shelf_as_of(tea.spark, tea.lake, shop(f"[lists]\n{setting}"), tea_model(), AS_OF)
+        candidates_as_of(tea.spark, tea.lake, shop(f"[lists]\n{setting}"), tea_model(), AS_OF)
 
 
 def test_a_segment_needs_a_users_table(spark: SparkSession, tmp_path: Path, shop: Callable[[str], Shop]) -> None:
     bare = TeaShop.empty(spark, tmp_path / "lake")
     bare.sell(BOUGHT[-2:])
     with pytest.raises(NotFoundError, match="nothing is landed for the asked days; land them first"):
-        shelf_as_of(spark, bare.lake, shop(""), tea_model(), AS_OF)
+        candidates_as_of(spark, bare.lake, shop(""), tea_model(), AS_OF)
     bare.stock(ITEMS)
     with pytest.raises(ConfigurationError) as refusal:
-        shelf_as_of(spark, bare.lake, shop(SEGMENTS), tea_model(), AS_OF)
+        candidates_as_of(spark, bare.lake, shop(SEGMENTS), tea_model(), AS_OF)
     assert str(refusal.value) == (
         "lists.segment = 'country': no users table is landed for shop 'corner'; add sources/users.sql and land it, or "
         "take the setting out of shop.toml"

@@ -46,7 +46,7 @@ def fated(frame: DataFrame) -> DataFrame:
 def land(spark: SparkSession, lake: Lake, landing: str, frame: DataFrame) -> list[Landed]:
     with staging(spark, lake, landing) as stage:
         stage.fates(fated(frame), [])
-        stage.show()
+        stage.commit()
     return [entry for entry in lake.days("interactions", day(1), day(31)) if entry.landing == landing]
 
 
@@ -248,7 +248,7 @@ def test_a_day_that_lost_all_its_events_is_landed_as_empty(spark: SparkSession, 
     land(spark, lake, "one", events(spark, [1, 2]))
     with staging(spark, lake, "two") as stage:
         stage.fates(fated(events(spark, [1], "second")), [date(2026, 1, 2)])
-        stage.show()
+        stage.commit()
     assert seen(spark, lake, day(1), day(3)) == {1: "second"}
     assert [(entry.day, entry.rows) for entry in lake.days("interactions", day(1), day(3))] == [
         ("2026-01-01", 1),
@@ -334,7 +334,7 @@ def test_a_snapshot_may_have_any_types_because_it_is_read_alone(spark: SparkSess
     for number, kind in ((2, "bigint"), (3, "string")):
         with staging(spark, lake, f"n{number}") as stage:
             stage.snapshot("items", spark.range(1).select(F.col("id").cast(kind)), day(number))
-            stage.show()
+            stage.commit()
     assert lake.read(spark, "items", [lake.newest_snapshot("items")]).dtypes == [("id", "string")]  # type: ignore[list-item]
 
 

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from refit.config import Shop, load_shop
 from refit.interfaces import Check
 from refit.landing.day_ledger import DayLedger, ledger_frame, ledgers, missing_days
-from refit.landing.day_rules import tell_days
+from refit.landing.day_rules import describe_days
 from refit.landing.raw_events import events_of, keep_consenting, with_known_items
 from refit.landing.row_examples import examples_of
 
@@ -177,7 +177,7 @@ def test_a_bad_day_is_told_by_its_name_and_numbers(column: str, limits: dict[str
         weekday_median=12.0,
     )
     suite = {"name": "days", "expectations": [{"name": "a_rule", "kwargs": {"column": column, **limits}}]}
-    sentence = tell_days(check("a_rule", column), suite, [bad], 7)
+    sentence = describe_days(check("a_rule", column), suite, [bad], 7)
     assert sentence == f"1 of 7 days break a_rule {told} (so it is)"
 
 
@@ -187,7 +187,7 @@ def test_of_many_bad_days_five_are_named() -> None:
         "name": "days",
         "expectations": [{"name": "a_rule", "kwargs": {"column": "kept_when_open", "min_value": 1}}],
     }
-    sentence = tell_days(check("a_rule", "kept_when_open"), suite, days, 9)
+    sentence = describe_days(check("a_rule", "kept_when_open"), suite, days, 9)
     assert sentence.startswith("8 of 9 days break a_rule (at least 1): 2026-01-05 has 0 events, ")
     assert ", 2026-01-09 has 0 events and 3 more (so it is)" in sentence
 

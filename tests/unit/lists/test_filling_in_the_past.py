@@ -24,7 +24,7 @@ from refit.interfaces import ModelVersion
 from refit.lake.lake import Lake, Landed
 from refit.lists.inputs import is_live, made_from
 from refit.model.item_factors import ItemFactors
-from refit.publication import LIVE, Published, new_try, publish, read_manifest
+from refit.publication import LIVE, Published, new_attempt, publish, read_manifest
 from refit.storage.object_store import ObjectStore
 from refit.testing.object_store import FakeObjectStore
 from refit.testing.tracking import FakeRegistry, FakeTracker, crown
@@ -155,7 +155,7 @@ def test_a_run_that_nobody_asked_for_ends_before_it_opens_spark(
     model_id = tracker.log_model(run_id, files, params={})
     tags = {"digest": digest_of_files(files), "cutoff": "2026-01-01T00:00:00+00:00"}
     champion = crown(registry, registry.register(model_id=model_id, run_id=run_id, tags=tags), log)
-    made_by = new_try(logical_run="recommend/1/000", ordered_at=LATER, created=LATER, code="code 1")
+    made_by = new_attempt(logical_run="recommend/1/000", ordered_at=LATER, created=LATER, code="code 1")
 
     def step(*, unless_live: bool) -> score_users.Receipt:
         return score_users.run(

@@ -11,7 +11,7 @@ from pipelines.settings import REPOSITORY
 from refit.config import ListGate, Lists
 from refit.lists.exposures import pack
 from refit.lists.gate import judge_lists, sum_counts
-from refit.lists.gate_checks import told
+from refit.lists.gate_checks import describe_number
 from refit.lists.previous_batch import NOTHING, Before, Overlap
 from refit.verdicts import Measure, Verdict
 
@@ -236,7 +236,7 @@ def test_of_what_is_never_tolerated_the_limit_is_told_as_none() -> None:
 
 
 def test_numbers_above_one_are_told_with_six_digits_and_those_below_with_four() -> None:
-    assert [told(number) for number in (0.1234567, 1.234567, -1.234567)] == ["0.1235", "1.23457", "-1.23457"]
+    assert [describe_number(number) for number in (0.1234567, 1.234567, -1.234567)] == ["0.1235", "1.23457", "-1.23457"]
 
 
 def test_a_batch_within_every_limit_of_the_one_before_is_published() -> None:
@@ -351,8 +351,8 @@ def test_limits_of_the_gate_are_no_rule_of_the_lists() -> None:
 
 
 def test_every_limit_is_explained() -> None:
-    told = (REPOSITORY / "docs" / "lists.md").read_text(encoding="utf-8")
-    assert [name for name in ListGate.model_fields if f"`{name}`" not in told] == []
+    describe_number = (REPOSITORY / "docs" / "lists.md").read_text(encoding="utf-8")
+    assert [name for name in ListGate.model_fields if f"`{name}`" not in describe_number] == []
 
 
 def measures(verdict: Verdict) -> dict[str, Any]:

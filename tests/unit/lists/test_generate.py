@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from refit.batches.schema import SCHEMA
-from refit.candidates.candidate_set import EVERYBODY, Popular, Shelf
+from refit.candidates.candidate_set import EVERYBODY, CandidateSet, Popular
 from refit.lists.generate import Listed, make_lists, to_batch
 from refit.model.item_factors import ItemFactors
-from refit.model.item_links import ItemLinks
+from refit.model.item_links import ItemItemWeights
 from refit.ranking.flat_histories import Histories
 from refit.ranking.fold_in import fold_in_people
 from refit.ranking.ranker import Ranker
@@ -50,12 +50,14 @@ def people_with(*people: Sequence[Entry], segments: Sequence[str | None] | None 
     )
 
 
-def listed(model: ItemFactors, shelf: Shelf, histories: Histories, k: int, reasons: int = 2) -> Listed:
+def listed(model: ItemFactors, shelf: CandidateSet, histories: Histories, k: int, reasons: int = 2) -> Listed:
     (only,) = make_lists(Ranker(model, shelf), histories, k, reasons)
     return only
 
 
-def rows_of(model: ItemFactors, shelf: Shelf, histories: Histories, k: int, reasons: int = 2) -> list[dict[str, Any]]:
+def rows_of(
+    model: ItemFactors, shelf: CandidateSet, histories: Histories, k: int, reasons: int = 2
+) -> list[dict[str, Any]]:
     """Return the rows with positions in the place of ids."""
     batch = to_batch(shelf, [listed(model, shelf, histories, k, reasons)], 7, "2026-01-05")
     batch.validate(full=True)
@@ -81,7 +83,7 @@ def test_the_list_is_the_order_of_the_scores_without_what_was_bought(model: Item
     scores = model.factors.astype(np.float64) @ fold_in_people(model, histories).vectors[0]
     order = [n for n in np.argsort(-scores).tolist() if n not in {3, 9}]
 
-    (row,) = rows_of(model, Shelf.plain(model.items), histories, 12)
+    (row,) = rows_of(model, CandidateSet.plain(model.items), histories, 12)
     assert shown(row) == [(n, "factors") for n in order[:12]]
     np.testing.assert_allclose([e["score"] for e in row["recommendations"]], scores[order[:12]], rtol=1e-6)
     assert (row["user_id"], row["model_version"], row["run_date"], row["short"]) == ("u0", 7, "2026-01-05", None)
@@ -90,7 +92,7 @@ def test_the_list_is_the_order_of_the_scores_without_what_was_bought(model: Item
 def test_contributions_of_all_past_items_add_up_to_the_score(model: ItemFactors) -> None:
     """Boosts multiply all of it; where a past item speaks against another it is left out, and the rest is more."""
     histories = people_with([(3, 1.0, True), (8, 2.0, True), (11, 0.5, True)], [(20, 1.0, True)])
-    shelf = replace(Shelf.plain(model.items), boosts=np.linspace(0.5, 2, ITEMS).astype(np.float32))
+    shelf = replace(CandidateSet.plain(model.items), boosts=np.linspace(0.5, 2, ITEMS).astype(np.float32))
     whole = 0
     for row, past in zip(rows_of(model, shelf, histories, 20, reasons=4), (3, 1), strict=True):
         for entry in row["recommendations"]:
@@ -112,7 +114,7 @@ def test_reasons_are_the_largest_contributions_and_never_speak_against_an_item(m
     parts = y @ np.linalg.solve(system, y[past].T * (1 + 1.5 * ratings))
 
     histories = people_with([(n, float(r), True) for n, r in zip(past, ratings, strict=True)])
-    (row,) = rows_of(signed, Shelf.plain(model.items), histories, ITEMS, reasons=2)
+    (row,) = rows_of(signed, CandidateSet.plain(model.items), histories, ITEMS, reasons=2)
     lengths = set()
     for entry in row["recommendations"]:
         mine = parts[entry["item_id"]]
@@ -130,13 +132,13 @@ def test_reasons_are_the_parts_of_the_score_written_out(model: ItemFactors, seed
     dense = np.where(generator.random((ITEMS, ITEMS)) < 0.3, generator.normal(size=(ITEMS, ITEMS)), 0.0)
     sources, targets = np.nonzero(dense)
     starts = np.concatenate([[0], np.cumsum(np.bincount(sources, minlength=ITEMS))])
-    links = ItemLinks(starts, targets.astype(np.int32), dense[sources, targets].astype(np.float32), 0.5)
+    links = ItemItemWeights(starts, targets.astype(np.int32), dense[sources, targets].astype(np.float32), 0.5)
     linked = replace(model, factors=generator.normal(size=(ITEMS, 5)).astype(np.float32), links=links)
     past, ratings = generator.permutation(ITEMS)[:4], generator.uniform(0.5, 3, 4)
     y = linked.factors.astype(np.float64)
     system = y.T @ y + (y[past].T * (1.5 * ratings)) @ y[past] + 0.1 * 4 * np.eye(5)
     parts = y @ np.linalg.solve(system, y[past].T * (1 + 1.5 * ratings)) + dense[past].T * np.sqrt(ratings)
-    shelf = replace(Shelf.plain(model.items), boosts=generator.uniform(0.5, 2, ITEMS).astype(np.float32))
+    shelf = replace(CandidateSet.plain(model.items), boosts=generator.uniform(0.5, 2, ITEMS).astype(np.float32))
     parts *= shelf.boosts[:, None]
 
     entries = [(int(n), float(r), place < 2) for place, (n, r) in enumerate(zip(past, ratings, strict=True))]
@@ -153,11 +155,11 @@ def test_reasons_are_the_parts_of_the_score_written_out(model: ItemFactors, seed
 
 def test_an_item_is_a_reason_for_itself_only_where_it_is_a_habit(model: ItemFactors) -> None:
     """Items 3 and 8 may be bought again; a link of 3 to itself says that people do so, for 8 there is none."""
-    links = ItemLinks(
+    links = ItemItemWeights(
         starts=np.array([0] * 4 + [1] * 5 + [2] * 22), targets=np.array([3, 5], np.int32), values=np.ones(2, np.float32)
     )
     histories = people_with([(3, 1.0, False), (8, 2.0, False)])
-    (row,) = rows_of(replace(model, links=links), Shelf.plain(model.items), histories, ITEMS, reasons=3)
+    (row,) = rows_of(replace(model, links=links), CandidateSet.plain(model.items), histories, ITEMS, reasons=3)
     reasons = {entry["item_id"]: [n for n, _ in entry["reasons"]] for entry in row["recommendations"]}
     assert set(reasons[3]) == {3, 8}
     assert reasons[8] == [3]
@@ -167,13 +169,13 @@ def test_an_item_is_a_reason_for_itself_only_where_it_is_a_habit(model: ItemFact
 
 def test_links_alone_rank_what_they_speak_for_and_popularity_follows(model: ItemFactors) -> None:
     """Item 3 leads to 5 and 6 with 0.5 and 1.5, with r = 2; nothing is known of any other item."""
-    links = ItemLinks(
+    links = ItemItemWeights(
         starts=np.array([0] * 4 + [2] * 27),
         targets=np.array([5, 6], dtype=np.int32),
         values=np.array([0.5, 1.5], dtype=np.float32),
     )
     only = replace(model, factors=np.empty((ITEMS, 0), dtype=np.float32), links=links)
-    (row,) = rows_of(only, Shelf.plain(model.items), people_with([(3, 2.0, True)]), 4)
+    (row,) = rows_of(only, CandidateSet.plain(model.items), people_with([(3, 2.0, True)]), 4)
     assert shown(row) == [(6, "links"), (5, "links"), (29, "popularity"), (28, "popularity")]
     assert [entry["score"] for entry in row["recommendations"]][:2] == [3.0, 1.0]
     assert [entry["reasons"] for entry in row["recommendations"]] == [[(3, 3.0)], [(3, 1.0)], [], []]
@@ -182,19 +184,19 @@ def test_links_alone_rank_what_they_speak_for_and_popularity_follows(model: Item
 @pytest.mark.parametrize("person", [[], [(29, 0.0, False)]], ids=["nothing", "too long ago"])
 def test_without_a_usable_history_popularity_ranks_and_says_so(model: ItemFactors, person: list[Entry]) -> None:
     """A shelf that knows nothing of recent days leaves the people of training: 30, 28, 27 of 30."""
-    (row,) = rows_of(model, Shelf.plain(model.items), people_with(person), 3)
+    (row,) = rows_of(model, CandidateSet.plain(model.items), people_with(person), 3)
     assert shown(row) == [(29, "popularity"), (28, "popularity"), (27, "popularity")]
     np.testing.assert_allclose([e["score"] for e in row["recommendations"]], [1.0, 28 / 30, 27 / 30], rtol=1e-6)
     assert [entry["reasons"] for entry in row["recommendations"]] == [[], [], []]
 
 
-def popular_shelf(model: ItemFactors, **rules: Any) -> Shelf:
+def popular_shelf(model: ItemFactors, **rules: Any) -> CandidateSet:
     """Return a shelf with the new items 30 and 31; France likes 4 and 31, everybody 2, 30, 4, 31."""
 
     def popular(positions: list[int], scores: list[float]) -> Popular:
         return Popular(np.array(positions), np.array(scores, dtype=np.float32))
 
-    shelf = Shelf.plain(pa.concat_arrays([model.items, pa.array(["new one", "new two"])]))
+    shelf = CandidateSet.plain(pa.concat_arrays([model.items, pa.array(["new one", "new two"])]))
     everybody = popular([2, 30, 4, 31], [0.5, 0.4, 0.25, 0.125])
     return replace(shelf, popular={EVERYBODY: everybody, "FR": popular([4, 31], [0.75, 0.5])}, **rules)
 
@@ -213,7 +215,7 @@ def test_there_may_be_hundreds_of_segments(model: ItemFactors) -> None:
     """Each of 300 has its own popular item."""
     own = {f"S{n}": Popular(np.array([n % ITEMS]), np.ones(1, dtype=np.float32)) for n in range(300)}
     everybody = Popular(np.array([2]), np.ones(1, dtype=np.float32))
-    shelf = replace(Shelf.plain(model.items), popular={EVERYBODY: everybody, **own})
+    shelf = replace(CandidateSet.plain(model.items), popular={EVERYBODY: everybody, **own})
     rows = rows_of(model, shelf, people_with(*[[]] * 300, segments=list(own)), 1)
     assert [shown(row) for row in rows] == [[(n % ITEMS, f"popularity:S{n}")] for n in range(300)]
 
@@ -240,7 +242,7 @@ def test_a_new_item_of_everybody_stands_in_where_the_segment_has_none(model: Ite
 
 def test_a_cap_holds_in_every_source(model: ItemFactors) -> None:
     """Categories by threes of positions, one of each in a list; there are ten, and twelve places."""
-    shelf = replace(Shelf.plain(model.items), groups=np.arange(ITEMS, dtype=np.int32) // 3, cap=1)
+    shelf = replace(CandidateSet.plain(model.items), groups=np.arange(ITEMS, dtype=np.int32) // 3, cap=1)
     for row in rows_of(model, shelf, people_with(ONE, []), 12):
         groups = [position // 3 for position, _ in shown(row)]
         assert sorted(groups) == list(range(10))
@@ -249,13 +251,13 @@ def test_a_cap_holds_in_every_source(model: ItemFactors) -> None:
 
 
 def test_items_without_a_category_are_not_capped(model: ItemFactors) -> None:
-    shelf = replace(Shelf.plain(model.items), cap=1)
+    shelf = replace(CandidateSet.plain(model.items), cap=1)
     assert all(len(row["recommendations"]) == 12 for row in rows_of(model, shelf, people_with(ONE, []), 12))
 
 
 def test_a_short_list_says_why(model: ItemFactors) -> None:
     """Five items are allowed; one person has bought two of them and an item that is not allowed."""
-    shelf = Shelf.plain(model.items, np.isin(np.arange(ITEMS), [1, 2, 3, 4, 5]))
+    shelf = CandidateSet.plain(model.items, np.isin(np.arange(ITEMS), [1, 2, 3, 4, 5]))
     histories = people_with([(1, 1.0, True), (2, 0.0, True), (7, 1.0, True)], [(9, 1.0, True)], [])
     bought, much, nobody = rows_of(model, shelf, histories, 6)
     assert {n for n, _ in shown(bought)} == {3, 4, 5}
@@ -265,7 +267,7 @@ def test_a_short_list_says_why(model: ItemFactors) -> None:
 
 
 def test_nothing_allowed_is_an_empty_list(model: ItemFactors) -> None:
-    shelf = Shelf.plain(model.items, np.zeros(ITEMS, dtype=np.bool_))
+    shelf = CandidateSet.plain(model.items, np.zeros(ITEMS, dtype=np.bool_))
     for row in rows_of(model, shelf, people_with(ONE, []), 4):
         assert (row["recommendations"], row["short"]) == ([], "0 of 4: 0 items are allowed")
 

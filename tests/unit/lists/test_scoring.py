@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from refit.adapters.folder import FolderObjectStore
 from refit.batches.schema import SCHEMA
-from refit.candidates.candidate_set import EVERYBODY, Popular, Shelf
+from refit.candidates.candidate_set import EVERYBODY, CandidateSet, Popular
 from refit.config import Lists
 from refit.digests import digest_of_sums, sha256
 from refit.errors import ModelDamagedError, NotEnoughDataError
@@ -64,7 +64,7 @@ def run(histories: DataFrame, model: ItemFactors, folder: Path, parts: int) -> l
     allowed = np.ones(ITEMS, dtype=np.bool_)
     allowed[9] = False
     batch = Batch("batches/run_date=2026-01-05/batch=a", 7, "2026-01-05")
-    shelf = Shelf.plain(model.items, allowed)
+    shelf = CandidateSet.plain(model.items, allowed)
     return score(histories, model, shelf, POLICY, batch, open_store=partial(FolderObjectStore, folder), parts=parts)
 
 
@@ -178,7 +178,7 @@ def test_parts_are_ranges_of_people(scored: tuple[list[dict[str, Any]], Path]) -
 
 
 def test_a_shelf_of_another_model_is_refused(histories: DataFrame, model: ItemFactors, tmp_path: Path) -> None:
-    shelf = Shelf.plain(pa.array(["other", "items"]))
+    shelf = CandidateSet.plain(pa.array(["other", "items"]))
     batch = Batch("batches/run_date=2026-01-05/batch=a", 7, "2026-01-05")
     with pytest.raises(ModelDamagedError, match="the shelf of 2 items was made for another model than this one of 10"):
         score(histories, model, shelf, POLICY, batch, open_store=partial(FolderObjectStore, tmp_path), parts=1)
@@ -197,7 +197,7 @@ def test_segments_reach_the_lists(histories: DataFrame, model: ItemFactors, tmp_
         "FR": Popular(np.array([5]), np.array([0.5], dtype=np.float32)),
         EVERYBODY: Popular(np.array([6]), np.array([0.25], dtype=np.float32)),
     }
-    shelf = replace(Shelf.plain(model.items), popular=popular)
+    shelf = replace(CandidateSet.plain(model.items), popular=popular)
     batch = Batch("batches/run_date=2026-01-05/batch=a", 7, "2026-01-05")
     store = partial(FolderObjectStore, tmp_path)
     records = score(people, model, shelf, Lists(k=1), batch, open_store=store, parts=1)

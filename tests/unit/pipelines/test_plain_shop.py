@@ -38,9 +38,9 @@ from pipelines import build_training_set
 from pipelines.addresses import Addresses
 from refit.adapters.implicit import ImplicitLibrary
 from refit.adapters.optuna import OptunaProposer
-from refit.backtest.lake_history import Past
-from refit.backtest.replay import Moment
-from refit.candidates.as_of import touches_as_of
+from refit.backtest.lake_history import LakeHistory
+from refit.backtest.replay import BacktestStep
+from refit.candidates.as_of import recent_interactions_as_of
 from refit.config import Shop, load_shop
 from refit.drift.collection import current_days, day_number, sample
 from refit.drift.profiles import Profile
@@ -203,7 +203,7 @@ def test_lists_know_the_whole_history_of_everybody_who_consents(
 def test_what_is_popular_counts_who_looked_and_not_who_sent_it_back_or_withdrew(
     spark: SparkSession, told: TeaShop, shop: Callable[..., Shop]
 ) -> None:
-    touches = touches_as_of(spark, told.lake, shop(), NOON)
+    touches = recent_interactions_as_of(spark, told.lake, shop(), NOON)
     recent = [event for event in known(RAW, NOON, STAYED) if event.time >= NOON - RECENT]
     touched = Counter(item for _, item in {(event.person, event.item) for event in recent})
     bought = {(event.person, event.item) for event in recent if event.kind == "purchase"}
@@ -244,8 +244,8 @@ def test_a_replay_trains_on_what_training_would_have_had(
     spark: SparkSession, told: TeaShop, shop: Callable[..., Shop], tmp_path: Path
 ) -> None:
     """A model knows each item with the number of people who taught it; consent is that of its own moment."""
-    corner, moments = shop(), [Moment(CUTOFF, CUTOFF - HOLDOUT), Moment(END, CUTOFF)]
-    past = Past(spark, told.lake, corner, moments, "replays/plain", ImplicitLibrary(), OptunaProposer())
+    corner, moments = shop(), [BacktestStep(CUTOFF, CUTOFF - HOLDOUT), BacktestStep(END, CUTOFF)]
+    past = LakeHistory(spark, told.lake, corner, moments, "replays/plain", ImplicitLibrary(), OptunaProposer())
     for step, (moment, people) in enumerate(zip(moments, (set(AGREED), STAYED), strict=True)):
         pairs, _ = expected(moment.cutoff, moment.as_of, people)
         teachers = Counter(item for (_, item), (confidence, _) in pairs.items() if confidence > 0)

@@ -24,7 +24,7 @@ from refit.digests import digest_of_files
 from refit.errors import ConfigurationError, ListsRefusedError, RefitError
 from refit.governance.audit_log import AuditLog
 from refit.model.item_factors import ItemFactors
-from refit.publication import new_try, read_commit, read_live_batch, read_live_person, read_manifest
+from refit.publication import new_attempt, read_commit, read_live_batch, read_live_person, read_manifest
 from refit.testing import FakeObjectStore, FakeRegistry, FakeTracker, crown
 
 Tell = Callable[[str, str], None]
@@ -85,7 +85,7 @@ class Counter:
             tracker=tracker,
             addresses=Addresses("corner", "lake", "bucket"),
             open_store=partial(FolderObjectStore, self.folder),
-            made_by=new_try(logical_run="tests", ordered_at=AS_OF, created=AS_OF, code="tests"),
+            made_by=new_attempt(logical_run="tests", ordered_at=AS_OF, created=AS_OF, code="tests"),
         )
 
     def publish(self, receipt: Receipt, settings: str) -> Rows:

@@ -19,7 +19,7 @@ from refit.batches.pointer import date_pointer, read_pointer
 from refit.config import Retention, Shop, load_shop
 from refit.errors import ConfigurationError, NotFoundError, NothingPublishedError
 from refit.governance.audit_log import AuditLog
-from refit.publication import collect, new_try, point_back, stamp, write_manifest
+from refit.publication import collect, new_attempt, point_back, stamp, write_manifest
 from refit.publication.read import batch_prefix, read_live_batch, read_staged_batch
 from refit.storage.store_clock import AheadOfClockError, NoClockError
 from refit.testing import FakeObjectStore
@@ -123,7 +123,7 @@ def test_a_rollback_to_what_was_collected_is_refused_with_a_sentence(store: Fake
 def test_a_refused_batch_stays_readable_by_its_id_until_the_grace_is_over(store: FakeObjectStore, shop: Shop) -> None:
     go_live(store, CREATED, FILES)
     begun = CREATED + HOUR
-    batch = new_try(logical_run="r", ordered_at=begun, created=begun, code="tests").batch
+    batch = new_attempt(logical_run="r", ordered_at=begun, created=begun, code="tests").batch
     prefix, commit = score(store, batch, [["zoe"]], created=begun)
     write_manifest(store, prefix, commit, {"decision": "refuse"}, good_until="")
     go_live(store, begun + HOUR, FILES)
@@ -159,7 +159,7 @@ def test_a_batch_that_was_replaced_for_its_date_goes_after_the_grace(store: Fake
 def test_a_batch_that_slept_longer_than_the_grace_is_told_to_start_again(store: FakeObjectStore, shop: Shop) -> None:
     """It was scored before the horizon and asks to be published when its files may be gone already."""
     go_live(store, CREATED, FILES)
-    slow = new_try(logical_run="slow", ordered_at=CREATED + HOUR, created=CREATED + HOUR, code="tests").batch
+    slow = new_attempt(logical_run="slow", ordered_at=CREATED + HOUR, created=CREATED + HOUR, code="tests").batch
     prefix, commit = score(store, slow, FILES, created=CREATED + HOUR, logical_run="slow")
     go_live(store, CREATED + 2 * HOUR, FILES)
     files = {key: store.objects[key] for key in store.keys(f"{prefix}/")}

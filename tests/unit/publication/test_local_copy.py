@@ -243,7 +243,7 @@ COPIER = """
 import os, sys, time
 from pathlib import Path
 from refit.adapters.folder import FolderObjectStore
-from refit.publication import copying
+from refit.publication import local_copy
 
 calls = 0
 
@@ -263,7 +263,7 @@ pause = float(sys.argv[2])
 for line in sys.stdin:
     stop_at, folder = int(line.split()[0]), Path(line.split(maxsplit=1)[1].rstrip())
     if (child := os.fork()) == 0:
-        copying.copy_live(FolderObjectStore(Path(sys.argv[1])), folder)
+        local_copy.copy_live(FolderObjectStore(Path(sys.argv[1])), folder)
         print(f"done {calls} {os.getpid()}", flush=True)
         os._exit(0)
     os.waitpid(child, 0)

@@ -39,8 +39,8 @@ def test_a_planted_fault_is_found(name: str) -> None:
 
 
 def test_a_fault_that_no_longer_fits_the_source_is_told() -> None:
-    with pytest.raises(AssertionError, match=r"'no such line' is not found exactly once in moving\.py"):
-        plant(Fault("moving", "no such line", ""))
+    with pytest.raises(AssertionError, match=r"'no such line' is not found exactly once in pointer_protocol\.py"):
+        plant(Fault("pointer_protocol", "no such line", ""))
 
 
 def test_planting_leaves_the_product_as_it_is() -> None:

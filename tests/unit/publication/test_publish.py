@@ -31,11 +31,11 @@ from refit.digests import sha256
 from refit.errors import ConflictError, DamagedBatchError, NotFoundError, NothingPublishedError
 from refit.publication import (
     LIVE,
-    Attempt,
+    PointerOutcome,
     Published,
     collect,
     date_pointer,
-    new_try,
+    new_attempt,
     order,
     point_back,
     publish,
@@ -45,7 +45,7 @@ from refit.publication import (
     stamp,
     write_manifest,
 )
-from refit.storage.requests import Answer, Create, Get, Request, Swap, UnsettledError
+from refit.storage.requests import Answer, Create, Get, Request, Swap, UnknownOutcomeError
 from refit.testing import FakeObjectStore
 
 
@@ -63,7 +63,7 @@ def test_nothing_is_live_before_the_pointer_is_written(store: FakeObjectStore) -
 
 def test_the_first_batch_goes_live_with_all_its_rows_in_order(store: FakeObjectStore) -> None:
     batch, published = live(store, "ann", "ben")
-    where = Attempt("published", 1, DAY, batch)
+    where = PointerOutcome("published", 1, DAY, batch)
     assert published == Published(live=where, dated=where)
     assert people(store) == ["ann", "ben"]
     assert read_manifest(store)["verdict"] == {"decision": "publish"}
@@ -138,7 +138,7 @@ def test_equal_lists_have_one_digest_whatever_the_batch_and_its_files_are_called
 def test_a_batch_of_the_same_or_a_later_date_replaces_the_live_one(store: FakeObjectStore, run_date: str) -> None:
     live(store, "ann")
     batch, published = live(store, "ben", at=CREATED + HOUR, run_date=run_date)
-    assert published.live == Attempt("published", 2, run_date, batch)
+    assert published.live == PointerOutcome("published", 2, run_date, batch)
     assert people(store) == ["ben"]
     assert [move["logical_run"] for move in document(store)["history"]] == ["ben", "ann"]
 
@@ -149,8 +149,8 @@ def test_a_batch_for_an_older_date_moves_the_pointer_of_its_date_and_leaves_the_
     batch, _ = live(store, "ann")
     before = store.objects[LIVE]
     late, published = live(store, "ben", at=CREATED + HOUR, run_date="2025-12-31")
-    assert published.live == Attempt("superseded", 1, DAY, batch)
-    assert published.dated == Attempt("published", 1, "2025-12-31", late)
+    assert published.live == PointerOutcome("superseded", 1, DAY, batch)
+    assert published.dated == PointerOutcome("published", 1, "2025-12-31", late)
     assert store.objects[LIVE] == before
     assert read_manifest(store, "2025-12-31")["batch"] == late
 
@@ -159,7 +159,9 @@ def test_of_two_runs_for_one_date_the_one_that_was_ordered_later_stays(store: Fa
     """Whichever comes first: the other is told."""
     newer, _ = live(store, "new", at=CREATED + HOUR)
     _, published = live(store, "old")
-    assert published == Published(live=Attempt("superseded", 1, DAY, newer), dated=Attempt("superseded", 1, DAY, newer))
+    assert published == Published(
+        live=PointerOutcome("superseded", 1, DAY, newer), dated=PointerOutcome("superseded", 1, DAY, newer)
+    )
     assert people(store) == ["new"]
 
 
@@ -168,7 +170,7 @@ def test_publishing_again_changes_nothing_even_with_other_lists(store: FakeObjec
     batch, _ = live(store, "ann")
     pointers = {key: store.objects[key] for key in (LIVE, date_pointer(DAY))}
     _, again = go_live(store, CREATED + HOUR, [["other"]], logical_run="ann")
-    assert again.live == Attempt("published", 1, DAY, batch)
+    assert again.live == PointerOutcome("published", 1, DAY, batch)
     assert again.dated == again.live
     assert {key: store.objects[key] for key in pointers} == pointers
     assert people(store) == ["ann"]
@@ -178,7 +180,7 @@ def test_a_run_that_died_between_its_pointers_is_finished_by_its_next_try(store:
     batch, _ = live(store, "ann")
     del store.objects[LIVE]
     _, again = go_live(store, CREATED + HOUR, [["other"]], logical_run="ann")
-    assert (again.live.outcome, again.dated) == ("published", Attempt("published", 1, DAY, batch))
+    assert (again.live.outcome, again.dated) == ("published", PointerOutcome("published", 1, DAY, batch))
 
 
 class BusyStore(FakeObjectStore):
@@ -231,7 +233,9 @@ def test_a_collection_that_loses_every_swap_deletes_nothing() -> None:
     live(store, "ben", at=CREATED + HOUR)
     store.busy = 1_000
     files = store.keys("batches/")
-    with pytest.raises(UnsettledError, match=r"^memory://fake: others wrote live\.json first each time it was tried"):
+    with pytest.raises(
+        UnknownOutcomeError, match=r"^memory://fake: others wrote live\.json first each time it was tried"
+    ):
         collect(store, horizon=stamp(CREATED + HOUR), keep=1)
     assert store.keys("batches/") == files
     assert 1_000 - store.busy == 12
@@ -288,7 +292,7 @@ def test_lists_of_a_withdrawn_champion_are_not_published(store: FakeObjectStore)
     published = publish(
         store, prefix, commit, {"decision": "publish"}, good_until="", withdrawn=withdrawn_from(1), at=AS_OF
     )
-    assert published == Published(live=Attempt("withdrawn", 0, "", "", "version 3 was rolled back"), dated=None)
+    assert published == Published(live=PointerOutcome("withdrawn", 0, "", "", "version 3 was rolled back"), dated=None)
     assert f"{prefix}/manifest.json" in store.objects
     assert LIVE not in store.objects
 
@@ -379,10 +383,10 @@ def test_a_pointer_remembers_fifty_moves(store: FakeObjectStore) -> None:
 def test_stamps_and_orders_do_not_depend_on_the_zone_of_a_clock() -> None:
     instant = datetime.fromisoformat("2026-01-06T00:30:00+01:00")
     assert (stamp(instant), order(instant)) == ("20260105T233000Z", "2026-01-05T23:30:00.000000Z")
-    made = new_try(logical_run="r", ordered_at=instant, created=instant.astimezone(UTC), code="c")
+    made = new_attempt(logical_run="r", ordered_at=instant, created=instant.astimezone(UTC), code="c")
     assert made.batch.startswith("20260105T233000Z-")
     assert len(made.batch) == len("20260105T233000Z-0123456789ab")
-    assert made.batch != new_try(logical_run="r", ordered_at=instant, created=instant, code="c").batch
+    assert made.batch != new_attempt(logical_run="r", ordered_at=instant, created=instant, code="c").batch
 
 
 def test_whoever_reads_while_a_batch_goes_live_sees_one_whole_batch(store: FakeObjectStore) -> None:
@@ -416,7 +420,7 @@ def test_a_backfill_of_the_same_date_that_was_ordered_later_keeps_no_live_run_ba
     filled = fill_in(store, "filled", CREATED + 2 * HOUR)
     assert (filled.live.outcome, filled.dated and filled.dated.outcome) == ("left_alone", "published")
     batch, published = live(store, "ann", at=CREATED + HOUR)
-    assert published.live == Attempt("published", 2, DAY, batch)
+    assert published.live == PointerOutcome("published", 2, DAY, batch)
     assert filled.dated is not None
     assert published.dated == replace(filled.dated, outcome="superseded")
     assert people(store) == ["ann"]
@@ -434,7 +438,9 @@ def test_a_run_that_went_live_past_a_newer_backfill_hears_the_same_when_it_asks_
 def test_a_backfill_that_comes_after_a_newer_one_is_told_and_leaves_what_is_live(store: FakeObjectStore) -> None:
     batch, _ = live(store, "ann", at=CREATED + 2 * HOUR)
     late = fill_in(store, "late", CREATED + HOUR)
-    assert late == Published(live=Attempt("left_alone", 1, DAY, batch), dated=Attempt("superseded", 1, DAY, batch))
+    assert late == Published(
+        live=PointerOutcome("left_alone", 1, DAY, batch), dated=PointerOutcome("superseded", 1, DAY, batch)
+    )
 
 
 @pytest.mark.parametrize(("newest_day", "outcome"), [("2026-01-04", "published"), ("2026-01-03", "ahead")])
@@ -461,7 +467,7 @@ def test_lists_of_days_that_are_not_landed_do_not_keep_back_those_of_the_days_be
 def test_a_backfill_of_days_that_are_not_landed_moves_nothing_but_its_date(store: FakeObjectStore) -> None:
     batch, _ = live(store, "old", run_date="2026-01-04")
     filled = fill_in(store, "filled", CREATED, run_date="2026-01-20")
-    assert filled.live == Attempt("left_alone", 1, "2026-01-04", batch)
+    assert filled.live == PointerOutcome("left_alone", 1, "2026-01-04", batch)
     assert people(store) == ["old"]
 
 
@@ -498,7 +504,7 @@ def test_what_its_date_takes_no_more_does_not_go_live_either(store: FakeObjectSt
     )
     store.objects[date_pointer(DAY)] = closed.to_json()
     published = publish_again(store, prefix, commit)
-    assert published.dated == Attempt("expired", 0, "", "")
+    assert published.dated == PointerOutcome("expired", 0, "", "")
     assert published.live.outcome == "expired"
     assert people(store) == ["old"]
 

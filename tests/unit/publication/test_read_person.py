@@ -20,7 +20,7 @@ from refit.digests import canonical_json, sha256
 from refit.errors import DamagedBatchError, NothingPublishedError
 from refit.lake.pseudonyms import PseudonymKey
 from refit.publication import LIVE, read_commit, read_live_batch, read_live_person, write_commit
-from refit.publication.commit import Try
+from refit.publication.commit import Attempt
 from refit.storage.object_store import StoredObject
 from refit.testing import FakeObjectStore
 
@@ -58,7 +58,7 @@ def part(store: FakeObjectStore, name: str, people: list[str], per_group: int) -
 
 
 def publish(store: FakeObjectStore, parts: list[dict[str, Any]]) -> None:
-    made_by = Try(batch="a", logical_run="a", ordered_at="2026-01-05", code="tests")
+    made_by = Attempt(batch="a", logical_run="a", ordered_at="2026-01-05", code="tests")
     commit = write_commit(store, PREFIX, made_by, CHAMPION, parts, {"as_of": "2026-01-05T00:00:00+00:00"}, {})
     publish_again(store, PREFIX, commit)
 

@@ -10,7 +10,7 @@ from support.published import CHAMPION, CREATED, DAY, HOUR, NEXT_DAY, document, 
 
 from refit.errors import ConfigurationError, DamagedBatchError, NotFoundError
 from refit.publication import (
-    Attempt,
+    PointerOutcome,
     collect,
     point_back,
     require_point_back,
@@ -23,7 +23,7 @@ def store() -> FakeObjectStore:
     return FakeObjectStore()
 
 
-def back(store: FakeObjectStore, run: str = "back", **target: Any) -> Attempt:
+def back(store: FakeObjectStore, run: str = "back", **target: Any) -> PointerOutcome:
     done = point_back(store, **target, logical_run=run, reason="fell", by="lee", at="2026-01-07T00:00:00+00:00")
     assert done.dated is None
     return done.live
@@ -32,7 +32,7 @@ def back(store: FakeObjectStore, run: str = "back", **target: Any) -> Attempt:
 def test_a_rollback_names_an_earlier_batch_in_a_new_generation(store: FakeObjectStore) -> None:
     first, _ = live(store, "ann")
     live(store, "ben", at=CREATED + HOUR, run_date=NEXT_DAY)
-    assert back(store, batch=first) == Attempt("rolled_back", 3, DAY, first)
+    assert back(store, batch=first) == PointerOutcome("rolled_back", 3, DAY, first)
     assert people(store) == ["ann"]
     pointer = document(store)
     assert (pointer["highest"][2], pointer["current"][2]) == ("ben", "ann")
@@ -48,7 +48,7 @@ def test_a_rollback_is_done_once_whatever_was_published_since(store: FakeObjectS
     live(store, "ben", at=CREATED + HOUR)
     back(store, batch=first)
     later, _ = live(store, "cem", at=CREATED + 2 * HOUR)
-    assert back(store, batch=first) == Attempt("rolled_back", 4, DAY, later)
+    assert back(store, batch=first) == PointerOutcome("rolled_back", 4, DAY, later)
     assert people(store) == ["cem"]
 
 
@@ -78,7 +78,7 @@ def test_a_rollback_to_a_version_takes_its_newest_batch(store: FakeObjectStore) 
 def test_a_rollback_to_what_is_live_is_a_move_too(store: FakeObjectStore) -> None:
     """A publication that began before the rollback was known must lose its swap."""
     batch, _ = live(store, "ann")
-    assert back(store, version=3) == Attempt("rolled_back", 2, DAY, batch)
+    assert back(store, version=3) == PointerOutcome("rolled_back", 2, DAY, batch)
 
 
 @pytest.mark.parametrize("act", [back, lambda store, **target: require_point_back(store, **target)])

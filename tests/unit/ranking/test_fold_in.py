@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.candidate_set import CandidateSet
 from refit.config import Als
 from refit.errors import ModelDamagedError
 from refit.model.item_factors import ItemFactors
@@ -236,7 +236,7 @@ def test_on_a_checkerboard_everybody_is_recommended_the_item_that_was_withheld(t
     for user, withheld in BOARD.withheld().items():
         positions = trained.positions(pa.array(liked[user]))
         history = people_with([(int(position), 1.0) for position in positions])
-        found = best(trained, history, Shelf.plain(trained.items), 1)
+        found = best(trained, history, CandidateSet.plain(trained.items), 1)
         assert trained.items.take(pa.array(found.positions[0])).to_pylist() == [withheld]
 
 

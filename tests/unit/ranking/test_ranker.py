@@ -11,21 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from refit.candidates.candidate_set import Shelf
+from refit.candidates.candidate_set import CandidateSet
 from refit.errors import ModelDamagedError
 from refit.model.item_factors import ItemFactors
-from refit.model.item_links import ItemLinks
+from refit.model.item_links import ItemItemWeights
 from refit.ranking.flat_histories import Histories
 from refit.ranking.fold_in import fold_in_people
 from refit.ranking.ranker import Best, Ranker, best, top_k
 
 
-def links_of(dense: NDArray[np.float64], power: float = 1.0) -> ItemLinks:
+def links_of(dense: NDArray[np.float64], power: float = 1.0) -> ItemItemWeights:
     """Return the entries of *dense* that are not 0 as links."""
     sources, targets = np.nonzero(dense)
     starts = np.concatenate([[0], np.cumsum(np.bincount(sources, minlength=len(dense)))])
     values = dense[sources, targets].astype(np.float32)
-    return ItemLinks(starts.astype(np.int64), targets.astype(np.int32), values, power)
+    return ItemItemWeights(starts.astype(np.int64), targets.astype(np.int32), values, power)
 
 
 def histories_of(people: list[list[tuple[int, float, bool]]]) -> Histories:
@@ -40,7 +40,9 @@ def histories_of(people: list[list[tuple[int, float, bool]]]) -> Histories:
     )
 
 
-def model_of(factors: NDArray[np.float32], links: ItemLinks | None = None, *, implicit: bool = True) -> ItemFactors:
+def model_of(
+    factors: NDArray[np.float32], links: ItemItemWeights | None = None, *, implicit: bool = True
+) -> ItemFactors:
     return ItemFactors(
         items=pa.array([f"i{n:04d}" for n in range(len(factors))]),
         factors=factors,
@@ -57,7 +59,7 @@ Expected = tuple[list[int], NDArray[np.float64]]
 """One person's list, and the score of every item."""
 
 
-def brute_force(model: ItemFactors, histories: Histories, shelf: Shelf, k: int) -> list[Expected]:
+def brute_force(model: ItemFactors, histories: Histories, shelf: CandidateSet, k: int) -> list[Expected]:
     """Return what scoring and sorting everything gives, one person after the other."""
     vectors = fold_in_people(model, histories).vectors
     items = len(model.items)
@@ -109,7 +111,7 @@ VALUES = st.one_of(
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> tuple[ItemFactors, Histories, Shelf, int]:
+def questions(draw: st.DrawFn) -> tuple[ItemFactors, Histories, CandidateSet, int]:
     """Draw a small model, people, shop rules and k; many ties, boosts of both kinds, negative scores."""
     items, rank = draw(st.integers(1, 14)), draw(st.integers(0, 3))
     factors = draw(st.lists(VALUES, min_size=items * rank, max_size=items * rank))
@@ -123,7 +125,7 @@ def questions(draw: st.DrawFn) -> tuple[ItemFactors, Histories, Shelf, int]:
     )
     entry = st.tuples(st.integers(0, items - 1), st.sampled_from([0.0, 0.5, 1.0, 4.0]), st.booleans())
     people = st.lists(st.lists(entry, max_size=6, unique_by=lambda each: each[0]), min_size=1, max_size=4)
-    shelf = Shelf(
+    shelf = CandidateSet(
         items=model.items,
         allowed=np.array(draw(st.lists(st.booleans(), min_size=items, max_size=items)), dtype=np.bool_),
         boosts=np.array(draw(st.lists(st.sampled_from([1.0, 2.0, 0.1]), min_size=items, max_size=items)), np.float32),
@@ -135,7 +137,9 @@ def questions(draw: st.DrawFn) -> tuple[ItemFactors, Histories, Shelf, int]:
 
 @settings(max_examples=150, deadline=None)
 @given(question=questions())
-def test_it_equals_sorting_every_score_in_double_precision(question: tuple[ItemFactors, Histories, Shelf, int]) -> None:
+def test_it_equals_sorting_every_score_in_double_precision(
+    question: tuple[ItemFactors, Histories, CandidateSet, int],
+) -> None:
     """With links, boosts, caps, negative scores, what was bought, and more asked than there is."""
     model, histories, shelf, k = question
     assert_same(best(model, histories, shelf, k), brute_force(model, histories, shelf, k))
@@ -154,10 +158,12 @@ def test_it_is_exact_where_most_items_are_never_looked_at(seed: int, rank: int, 
     if with_links:
         sources, targets = np.divmod(np.unique(generator.integers(0, items * items, 20_000)), items)
         starts = np.concatenate([[0], np.cumsum(np.bincount(sources, minlength=items))])
-        links = ItemLinks(starts, targets.astype(np.int32), generator.normal(size=len(targets)).astype(np.float32))
+        links = ItemItemWeights(
+            starts, targets.astype(np.int32), generator.normal(size=len(targets)).astype(np.float32)
+        )
     model = model_of(factors.astype(np.float32), links)
     shelf = replace(
-        Shelf.plain(model.items, generator.random(items) < 0.9),
+        CandidateSet.plain(model.items, generator.random(items) < 0.9),
         boosts=generator.choice(np.array([1, 1, 1, 3, 0.2], dtype=np.float32), items),
         groups=generator.integers(-1, 30, items).astype(np.int32),
         cap=2 if seed % 3 == 0 else None,
@@ -174,14 +180,14 @@ def test_it_is_exact_where_most_items_are_never_looked_at(seed: int, rank: int, 
 def test_many_ties_are_settled_in_double_precision() -> None:
     """1,000 items with one and the same vector: more ties than candidates are kept, so the smallest positions win."""
     model = model_of(np.ones((1_000, 2), dtype=np.float32))
-    found = best(model, histories_of([[(0, 1.0, True), (5, 1.0, False)]]), Shelf.plain(model.items), 8)
+    found = best(model, histories_of([[(0, 1.0, True), (5, 1.0, False)]]), CandidateSet.plain(model.items), 8)
     assert found.positions.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8]]
 
 
 def test_a_model_of_zeros_ranks_by_position() -> None:
     """Whoever is asked: every score is 0."""
     model = model_of(np.zeros((40, 3), dtype=np.float32))
-    found = best(model, histories_of([[(0, 1.0, True)], []]), Shelf.plain(model.items), 3)
+    found = best(model, histories_of([[(0, 1.0, True)], []]), CandidateSet.plain(model.items), 3)
     assert (found.positions.tolist(), found.known.tolist()) == ([[1, 2, 3], [-1, -1, -1]], [True, False])
 
 
@@ -191,7 +197,7 @@ def test_the_units_of_a_model_do_not_matter(scale: float) -> None:
     lengths = np.random.default_rng(6).permutation(5_000) + 1.0
     model = model_of((lengths[:, None] * np.array([[scale, 0.0]])).astype(np.float32))
     order = np.argsort(-lengths)
-    found = best(model, histories_of([[(int(order[0]), 1.0, True)]]), Shelf.plain(model.items), 40)
+    found = best(model, histories_of([[(int(order[0]), 1.0, True)]]), CandidateSet.plain(model.items), 40)
     assert found.positions[0].tolist() == order[1:41].tolist()
 
 
@@ -199,7 +205,7 @@ def test_a_cap_looks_deeper_until_the_list_is_full() -> None:
     """The 600 best items are of one category, of which a list may show two; the others follow in their order."""
     model = model_of(np.linspace(2, 1, 1_000, dtype=np.float32)[:, None])
     groups = np.where(np.arange(1_000) < 600, 3, np.arange(1_000)).astype(np.int32)
-    shelf = replace(Shelf.plain(model.items), groups=groups, cap=2)
+    shelf = replace(CandidateSet.plain(model.items), groups=groups, cap=2)
     found = best(model, histories_of([[(999, 1.0, True)]]), shelf, 5)
     assert found.positions.tolist() == [[0, 1, 600, 601, 602]]
 
@@ -210,7 +216,7 @@ def test_lists_do_not_depend_on_who_is_ranked_together() -> None:
     dense = np.where(generator.random((60, 60)) < 0.2, generator.normal(size=(60, 60)), 0.0)
     model = model_of(generator.normal(size=(60, 4)).astype(np.float32), links_of(dense))
     people = [[(int(p), 1.0, True) for p in generator.permutation(60)[: generator.integers(0, 9)]] for _ in range(300)]
-    ranker = Ranker(model, Shelf.plain(model.items))
+    ranker = Ranker(model, CandidateSet.plain(model.items))
     together = ranker.best(histories_of(people), 10)
     for row, person in enumerate(people):
         alone = ranker.best(histories_of([person]), 10)
@@ -220,7 +226,7 @@ def test_lists_do_not_depend_on_who_is_ranked_together() -> None:
 def test_a_shelf_of_another_model_is_refused() -> None:
     model = model_of(np.ones((3, 2), dtype=np.float32))
     with pytest.raises(ModelDamagedError, match="the shelf of 2 items was made for another model than this one of 3"):
-        Ranker(model, Shelf.plain(pa.array(["i0000", "i0001"])))
+        Ranker(model, CandidateSet.plain(pa.array(["i0000", "i0001"])))
 
 
 TIED = st.sampled_from([-2.5, -1.0, 0.0, 0.25, 0.5, 3.0])

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from scipy.sparse import csr_array
 
-from refit.config import Als, Blend, ClosedForm, Confidence, Habit, ModelSettings, Neighbours
+from refit.config import Als, Blend, ClosedForm, Confidence, ModelSettings, Neighbours, RepeatWeight
 from refit.errors import NotEnoughDataError
 from refit.model.item_factors import ItemFactors
 from refit.training import Size, choose_engine, closed_form
@@ -35,7 +35,7 @@ def model_settings(kind: str, **als: object) -> ModelSettings:
         als=Als(seed=1, **als),
         neighbours=Neighbours(),
         closed_form=SETTINGS,
-        habit=Habit(),
+        habit=RepeatWeight(),
         blend=Blend(),
         confidence=Confidence(),
         weights={"purchase": 1.0},

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
 from refit.adapters.implicit import ImplicitLibrary
-from refit.config import Als, Blend, ClosedForm, Confidence, Habit, ModelSettings, Neighbours
+from refit.config import Als, Blend, ClosedForm, Confidence, ModelSettings, Neighbours, RepeatWeight
 from refit.errors import ConfigurationError, DataRefusedError, NotEnoughDataError
 from refit.model.item_factors import ItemFactors
 from refit.testing import Checkerboard
 from refit.training import Size, choose_engine, collect_pairs, train
 from refit.training.blending import people_vectors
 from refit.training.mllib_als import blocks_for, require_supported
-from refit.tuning.scoring import Judges, judge, scores_of
+from refit.tuning.scoring import HoldoutPeople, judge, scores_of
 
 PAIRS = "user_id string, item_id string, confidence double"
 BOARD = Checkerboard(16, user_name="Käufer {:02d} ☂".format, item_name="Bücher {:02d} 本".format)
@@ -32,7 +32,7 @@ def settings(kind: str, **als: object) -> ModelSettings:
         als=Als(**{"rank": 4, "iterations": 5, "alpha": 10.0, "seed": 3, **als}),
         neighbours=Neighbours(neighbours=10, shrinkage=1.0),
         closed_form=ClosedForm(regularisation=2.0, links=15),
-        habit=Habit(),
+        habit=RepeatWeight(),
         blend=Blend(),
         confidence=Confidence(value="linear", combine="latest"),
         weights={"purchase": 1.0},
@@ -203,7 +203,7 @@ def test_every_model_is_better_than_popularity_where_tastes_differ(
     relevant = np.zeros((60, 30))
     relevant[list(missing), list(missing.values())] = 1
     sparse = type(matrix.confidences)
-    judges = Judges(matrix.items, sparse(matrix.confidences > 0), sparse(relevant), np.ones(60, dtype=np.int64))
+    judges = HoldoutPeople(matrix.items, sparse(matrix.confidences > 0), sparse(relevant), np.ones(60, dtype=np.int64))
     ours = judge(model, matrix.confidences, judges, metric="ndcg", k=5)
     popular = np.where(matrix.confidences.toarray() > 0, -1, model.people)
     ranks = np.argsort(np.argsort(-popular, axis=1, kind="stable"), axis=1)[np.arange(60), list(missing.values())]

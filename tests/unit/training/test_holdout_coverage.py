@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from refit.config import Confidence, Events
-from refit.training.holdout_coverage import asked_pairs, count_asked, left_out, tell_asked
+from refit.training.holdout_coverage import asked_pairs, count_asked, describe_coverage, left_out
 from refit.training.training_set import holdout, questions
 
 CUTOFF = datetime(2026, 3, 1, tzinfo=UTC)
@@ -79,7 +79,7 @@ def test_the_counts_add_up_to_everybody(asked: DataFrame) -> None:
     }
     questioned = questions(asked).select(F.explode("relevant")).count()
     assert counts["pairs"] - counts["pairs_of_new_people"] - counts["pairs_of_new_items"] == questioned
-    assert tell_asked(counts, 2) == (
+    assert describe_coverage(counts, 2) == (
         "2 of 6 people who came to want something can judge: 2 were new, 2 wanted only new items (2 of 5 are new)"
     )
 
@@ -87,7 +87,7 @@ def test_the_counts_add_up_to_everybody(asked: DataFrame) -> None:
 def test_nobody_wants_anything(asked: DataFrame) -> None:
     counts = count_asked(asked.where("false"), judges=0)
     assert set(counts.values()) == {0}
-    assert tell_asked(counts, 0) == "nobody came to want anything new"
+    assert describe_coverage(counts, 0) == "nobody came to want anything new"
 
 
 def test_ratings_are_counted_as_other_wishes_are(spark: SparkSession) -> None:

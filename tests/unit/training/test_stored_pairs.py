@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from refit.adapters.folder import FolderObjectStore
 from refit.adapters.implicit import ImplicitLibrary
 from refit.adapters.s3 import S3ObjectStore
-from refit.config import Als, Blend, ClosedForm, Confidence, Habit, ModelSettings, Neighbours
+from refit.config import Als, Blend, ClosedForm, Confidence, ModelSettings, Neighbours, RepeatWeight
 from refit.errors import NotEnoughDataError, NotFoundError
 from refit.lake.lake import Lake
 from refit.training import StoredPairs, collect_pairs, train
@@ -29,7 +29,7 @@ def settings(kind: str, **als: object) -> ModelSettings:
         als=Als(**{"rank": 4, "iterations": 3, "alpha": 10.0, "seed": 3, **als}),
         neighbours=Neighbours(neighbours=10),
         closed_form=ClosedForm(regularisation=2.0, links=15),
-        habit=Habit(),
+        habit=RepeatWeight(),
         blend=Blend(),
         confidence=Confidence(),
         weights={"purchase": 1.0},

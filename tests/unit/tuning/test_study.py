@@ -22,10 +22,10 @@ from refit.lake.pairs import person_item_pairs
 from refit.model.item_factors import ItemFactors
 from refit.testing import FakeObjectStore, FakeTracker
 from refit.training import collect_pairs
-from refit.tuning import Folds, StoredBook, Study, Trial, starts_of, study_digest
-from refit.tuning.event_arrays import Journal, taught_matrix
+from refit.tuning import Folds, StoredTrials, Study, Trial, study_digest, warm_starts
+from refit.tuning.event_arrays import EventArrays, taught_matrix
 from refit.tuning.folds import LocalFold, SpreadFold
-from refit.tuning.scoring import Judges, judge
+from refit.tuning.scoring import HoldoutPeople, judge
 
 EVENTS = "user_id string, item_id string, event_type string, event_time timestamp, value double"
 SPACE = """
@@ -117,7 +117,7 @@ def test_pairs_made_in_memory_are_those_that_spark_makes(
     confidence = Confidence(value="linear", half_life_days=20.0, combine=combine)
     made = shop().events.model_copy(update={"weights": {"purchase": 0.5}})
     theirs = collect_pairs(person_item_pairs(events, since=since, as_of=as_of, events=made, confidence=confidence))
-    journal = Journal.collect(events.where("event_time < '2026-02-20 00:00:00'"))
+    journal = EventArrays.collect(events.where("event_time < '2026-02-20 00:00:00'"))
     values = journal.confidences(since=since, as_of=as_of, weights=made.weights, confidence=confidence)
     ours, _ = taught_matrix(journal.matrix(values), journal.items)
     assert ours.items.equals(theirs.items)
@@ -139,7 +139,7 @@ def test_lists_are_judged_as_one_would_by_hand() -> None:
         regularisation=0.1,
         facts={},
     )
-    judges = Judges(
+    judges = HoldoutPeople(
         items=items,
         had=csr_array(np.array([[0, 0, 0, 1], [0, 0, 0, 0]])),
         relevant=csr_array(np.array([[1, 0, 1, 0], [0, 0, 0, 1]])),
@@ -239,7 +239,7 @@ def study(shop: Shop, folds: Sequence[Hill] = (Hill(1.0), Hill(1.2)), **more: An
     """Return a study of *shop* on *folds* with the real sampler."""
     champion = more.pop("champion", None)
     return Study(
-        starts=starts_of(shop, champion), tuning=shop.tuning, folds=lambda: folds, proposer=OptunaProposer(), **more
+        starts=warm_starts(shop, champion), tuning=shop.tuning, folds=lambda: folds, proposer=OptunaProposer(), **more
     )
 
 
@@ -260,8 +260,10 @@ def test_a_study_that_is_killed_goes_on_as_if_nothing_had_happened(shop: Callabl
 
 def test_a_larger_budget_goes_on_where_the_smaller_one_ended(shop: Callable[..., Shop]) -> None:
     small, large = shop(SPACE.replace("trials = 12", "trials = 6")), shop()
-    assert study_digest(small, starts_of(small, None), "set") == study_digest(large, starts_of(large, None), "set")
-    assert study_digest(large, starts_of(large, None), "set") != study_digest(large, starts_of(large, None), "other")
+    assert study_digest(small, warm_starts(small, None), "set") == study_digest(large, warm_starts(large, None), "set")
+    assert study_digest(large, warm_starts(large, None), "set") != study_digest(
+        large, warm_starts(large, None), "other"
+    )
     book = MemoryBook()
     study(small).run(book)
     first = list(book.kept)
@@ -341,9 +343,9 @@ def test_a_study_in_which_nothing_could_be_trained_says_why(shop: Callable[..., 
 def test_every_trial_is_a_child_run_and_the_winner_is_kept(shop: Callable[..., Shop]) -> None:
     store, tracker = FakeObjectStore(), FakeTracker()
     opened = {"name": "tune 2026-03-02", "params": {"study": "s"}, "metric": "ndcg_at_20"}
-    book = StoredBook.open(store, "tuning", tracker, **opened)
+    book = StoredTrials.open(store, "tuning", tracker, **opened)
     tuned = study(shop()).run(book)
-    again = StoredBook.open(store, "tuning", tracker, **opened)
+    again = StoredTrials.open(store, "tuning", tracker, **opened)
     assert again.run_id == book.run_id
     assert again.read() == list(tuned.trials)
     children = [run for run in tracker.runs.values() if run.tags.get("mlflow.parentRunId") == book.run_id]

@@ -23,7 +23,7 @@ from refit.adapters.s3 import S3ObjectStore
 from refit.lake.pseudonyms import PseudonymKey
 from refit.publication import read_manifest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 REAL_DAYS = ROOT.parent / "shared" / "data" / "online_retail" / "by_day"
 _SECONDS = 900.0
 

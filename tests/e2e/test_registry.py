@@ -17,7 +17,7 @@ from infra.errors import AirflowError
 from refit.adapters.s3 import S3ObjectStore
 from refit.publication import read_manifest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 _SECONDS = 900.0
 NOTICED = timedelta(seconds=30)
 

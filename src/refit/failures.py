@@ -1,5 +1,5 @@
 """
-Accidents: what befell a step from outside, found in the error that came of it, as one sentence for a person.
+Failures: turns an infrastructure failure that ended a step into a one-line message.
 
 Spark wraps the same accident in many ways, depending on what it was doing: a full disk, a JVM that is gone, a Python
 worker that was killed, or an error of Refit that was raised in a Python worker and came back as text.

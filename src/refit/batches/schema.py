@@ -1,4 +1,4 @@
-"""src/refit/batches/schema.py."""
+"""The schema of published lists: one row per person, with the recommendations in order."""
 
 from __future__ import annotations
 

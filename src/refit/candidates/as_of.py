@@ -1,4 +1,4 @@
-"""src/refit/candidates/as_of.py."""
+"""Candidates as of an instant: recent interactions, and what may be recommended by the rules of the shop."""
 
 from __future__ import annotations
 

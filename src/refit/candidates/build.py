@@ -1,4 +1,4 @@
-"""Shelving: the shelf of one day for one model, with an account of what the rules kept off it."""
+"""Builds the candidate set of one day for one model, with the number of items that each rule excludes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shelf: what may be recommended on one day, and by which rules, in the positions of one model."""
+"""The candidate set: what may be recommended on one day, and by which rules, in the positions of one model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standing: who is champion, who was before, which challengers have been answered; each audit record ends with it."""
+"""Champion state: the champion, the champions before it and the answers to challengers, as of an audit record."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ ANSWERED_AT = "answered_at"
 REJECTED = "rejected"
 """Cause of a refusal: a person who may answer said no. It settles the challenger."""
 OVERTAKEN = "champion changed"
-"""Cause of a refusal: the challenger was judged against a champion that is none any more. A person is asked again."""
+"""Cause of a refusal: the champion that the challenger was compared with has changed; a person is asked again."""
 _RUNS = 50
-"""So many rollbacks are remembered by the run that made them."""
+"""Number of rollbacks remembered, by run id."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Asking: numbers held against the limits of the list gate, each with a sentence."""
+"""Checks the numbers of a batch against the limits of the list gate, each with a sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""src/refit/storage/driver.py."""
+"""Drives conversations with an object store: requests are repeated, with pauses, until their outcome is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""src/refit/storage/object_store.py."""
+"""What Refit asks of an object store: whole objects, ranges of bytes and conditional writes."""
 
 from __future__ import annotations
 

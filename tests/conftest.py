@@ -28,6 +28,16 @@ ROOT = Path(__file__).resolve().parent.parent
 if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__file__ = pytest.__file__
 
+_FOR_A_FEW_ROWS = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+"""Plans are interpreted instead of compiled, and made once instead of after each stage: a third of a small landing.
+
+The long tests, which have many rows, and the steps of a whole stack have the session as shipped.
+"""
+
 
 class _OneStack(LoadFileScheduling):
     """Keeps the tests of a file on one worker of pytest-xdist, and all that share the stack: it is started once."""
@@ -54,8 +64,24 @@ def spark() -> Iterator[SparkSession]:
         jars=str(DRIVER) if DRIVER.is_file() else "",
         class_archive=class_archive(),
     )
+    for name, value in _FOR_A_FEW_ROWS.items():
+        session.conf.set(name, value)
     yield session
     session.stop()
+
+
+@pytest.fixture(autouse=True)
+def _as_shipped_when_long(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give a long test the session as shipped."""
+    if not (request.node.get_closest_marker("long") and "spark" in request.fixturenames):
+        yield
+        return
+    conf = request.getfixturevalue("spark").conf
+    for name in _FOR_A_FEW_ROWS:
+        conf.unset(name)
+    yield
+    for name, value in _FOR_A_FEW_ROWS.items():
+        conf.set(name, value)
 
 
 @pytest.fixture(scope="session")

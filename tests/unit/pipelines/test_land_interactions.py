@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
+from support.corner import Lenient
 
 from pipelines.land_interactions import Receipt, run
 from pipelines.settings import REPOSITORY
@@ -17,7 +18,7 @@ from refit.adapters.expectations import GreatExpectations
 from refit.adapters.folder import FolderObjectStore
 from refit.config import load_shop
 from refit.errors import ConfigurationError, DataRefusedError, RefitError, SourceError
-from refit.interfaces import Check, Validator
+from refit.interfaces import Validator
 from refit.lake.lake import Lake
 from refit.lake.pseudonyms import PseudonymKey
 from refit.sources import Warehouse
@@ -90,17 +91,6 @@ def land(
         )
 
     return land
-
-
-class Lenient:
-    """Finds nothing wrong with anything, for tests that are about something else."""
-
-    def require_known(self, *_: object) -> None:
-        """Know every rule."""
-
-    def validate(self, *_: object) -> tuple[Check, ...]:
-        """Return no check at all."""
-        return ()
 
 
 def seen(spark: SparkSession, lake: Lake) -> set[tuple[str, str, int]]:

@@ -131,7 +131,7 @@ def _values(name: str, step: Callable[..., Any], arguments: list[str]) -> dict[s
             validate = adapter.validate_json if structured else adapter.validate_python
             values[key] = validate(text, context={"clock": _shop_clock})
         except ValidationError as error:
-            raise ConfigurationError(f"{key}={text!r} cannot be used: it {must_be(error.errors()[0])}") from error
+            raise ConfigurationError(f"{key}={text!r} cannot be used: it {_asked(error.errors()[0])}") from error
     missing = [
         key
         for key, parameter in parameters.items()
@@ -140,6 +140,11 @@ def _values(name: str, step: Callable[..., Any], arguments: list[str]) -> dict[s
     if missing:
         raise ConfigurationError(f"{', '.join(missing)} must be given; {usage(name, step)}")
     return values
+
+
+def _asked(problem: Mapping[str, Any]) -> str:
+    # A file of a shop would say it in TOML.
+    return 'must be an object of JSON, as {"name": "value"}' if problem["type"] == "dict_type" else must_be(problem)
 
 
 def _shop_clock() -> ShopClock:

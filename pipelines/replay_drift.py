@@ -27,6 +27,7 @@ from refit.config import Shop
 from refit.errors import ConfigurationError
 from refit.interfaces import Factoriser, Proposer, Tracker
 from refit.lake.lake import Lake
+from refit.lake.retention import REPLAYS
 from refit.storage import filesystem
 
 _LOG = logging.getLogger("refit.replay")
@@ -80,7 +81,7 @@ def run(
             "nothing to replay; give at least two checks and one day to judge"
         )
     steps = backtest_steps(since, until, timedelta(days=every_days), shop)
-    scratch = f"replays/{uuid4()}"  # two replays at once do not meet
+    scratch = f"{REPLAYS}/{uuid4()}"  # two replays at once do not meet
     past = LakeHistory(spark, lake, shop, steps, scratch, factoriser, proposer, tuned)
     replay = Replay(past, judged_days, shop.promotion.margin, _LOG.info)
     try:

@@ -26,8 +26,10 @@ from refit.storage.store_clock import read_clock, require_past
 
 _MONTH = len("2026-01")
 _SETS = "training_sets"
-_WHOLE = ("intake", *SNAPSHOTS, "reports")
-"""Folders with one folder a landing, which is kept or deleted whole."""
+REPLAYS = "replays"
+"""Folder of what `replay_drift` works with and deletes at its end, if nobody kills it."""
+_WHOLE = ("intake", *SNAPSHOTS, "reports", REPLAYS)
+"""Folders with one folder a landing, or a replay, which is kept or deleted whole."""
 _KINDS = {
     "interactions": "versions",
     "intake": "intakes",
@@ -36,6 +38,7 @@ _KINDS = {
     "reports": "reports",
     _SETS: "training_sets",
     _SUMMARIES: "summaries",
+    REPLAYS: "replays",
 }
 
 
@@ -52,6 +55,8 @@ class CollectedLake:
     """Parts of training sets: rows, trials of a tuning, manifest with profiles."""
     summaries_deleted: int
     """Parts of summaries of days before the training window: rows, manifest."""
+    replays_deleted: int
+    """What replays of drift left that were killed."""
     catalogue_deleted: int
     """Replaced objects of the catalogue."""
     objects_deleted: int

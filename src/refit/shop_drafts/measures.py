@@ -15,6 +15,8 @@ from refit.columns import Columns
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _FEWEST_WEEKS = 3
 """With fewer of them nothing is said about a weekday."""
+_MOST_GAPS = 0.05
+"""From this share of days without an event on it is a shop in which such days are usual: 18 in a year."""
 _ID = r"^[^\s\p{C}]+\z"
 _LONGEST_ID = 200
 
@@ -65,6 +67,11 @@ class Measures:
         """Other days between the first and the last on which nothing happened."""
         closed = self.closed_weekdays
         return tuple(day for day in self._every if day not in self.days and _WEEKDAYS[day.weekday()] not in closed)
+
+    @property
+    def has_usual_gaps(self) -> bool:
+        """Whether days without an event are so many that nobody would list them one by one."""
+        return len(self.closed_days) > _MOST_GAPS * len(self._every)
 
     @property
     def fewest(self) -> int:

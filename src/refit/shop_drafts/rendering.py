@@ -34,7 +34,13 @@ def files(draft: Draft, name: str, data: str) -> dict[str, str]:
 def questions(draft: Draft) -> list[str]:
     """Return every question that the files ask."""
     asked = [*draft.interactions.questions, *draft.items.questions, *(draft.users.questions if draft.users else ())]
-    return [*_clock_questions(draft), *_people_questions(draft), *_rating_questions(draft), *asked]
+    return [
+        *_clock_questions(draft),
+        *_gap_questions(draft),
+        *_people_questions(draft),
+        *_rating_questions(draft),
+        *asked,
+    ]
 
 
 def shop_toml(draft: Draft, name: str, data: str) -> str:
@@ -69,7 +75,9 @@ def _calendar(draft: Draft) -> str:
     lines += [f"time_zone = {json.dumps(draft.events.time_zone)}"]
     if days.closed_weekdays:
         lines += ["# Nothing ever happened on these.", f"closed_weekdays = {_list(days.closed_weekdays)}"]
-    if days.closed_days:
+    if days.has_usual_gaps:
+        lines += [*_comments(_gap_questions(draft)), "empty_days_are_normal = true"]
+    elif days.closed_days:
         lines += [
             f"# Nothing happened on these {len(days.closed_days)} days, which must be told from days that are lost."
         ]
@@ -84,6 +92,16 @@ def _clock_questions(draft: Draft) -> list[str]:
             f"The data do not say the zone of their times, taken as {zone}: whose clock are they, e.g. Europe/London?"
         ]
     return [f"Days are cut by the clock of {zone}: what is the zone of the shop, e.g. Europe/London?"]
+
+
+def _gap_questions(draft: Draft) -> list[str]:
+    if not draft.measures.has_usual_gaps:
+        return []
+    empty, first, last = len(draft.measures.closed_days), draft.measures.first, draft.measures.last
+    return [
+        f"Nothing happened on {empty:,} of the {(last - first).days + 1:,} days from {first} to {last}: are such days "
+        "normal, or are days lost?"
+    ]
 
 
 def _people_questions(draft: Draft) -> list[str]:

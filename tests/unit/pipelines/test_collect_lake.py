@@ -191,6 +191,17 @@ def test_a_training_set_that_was_never_finished_goes() -> None:
     assert shelf.collect(60).training_sets_deleted == 3
 
 
+def test_what_a_killed_replay_left_goes() -> None:
+    """Its training sets and summaries lie below a folder of its own, like those of the lake."""
+    shelf = Shelf()
+    for name in ("training_sets/a1/pairs/part-0", "summaries/b2/manifest.json"):
+        shelf.store.create(f"replays/5f0c/{name}", b"rows")
+    assert (shelf.collect(50).waiting, shelf.collect(51).replays_deleted) == (1, 0)
+    collected = shelf.collect(60)
+    assert (collected.replays_deleted, collected.objects_deleted) == (1, 2)
+    assert shelf.keys("replays/") == []
+
+
 def test_an_intake_goes_after_its_days_and_a_younger_one_stays() -> None:
     shelf = Shelf()
     shelf.land("one", 0, 5, apart=1)
@@ -254,12 +265,12 @@ def test_files_of_others_are_left_alone_and_folders_do_not_stay_behind(tmp_path:
         shelf.land(f"n{number}", 0)
     for path in tmp_path.rglob("part-0"):
         path.with_name(".part-0.crc").write_bytes(b"crc")
-    for name in ("notes.txt", "replays/checkpoints/x", "interactions/readme"):
+    for name in ("notes.txt", "others/checkpoints/x", "interactions/readme"):
         shelf.store.create(name, b"mine")
     for now in (1, 11):
         shelf.collect(now)
     assert not (tmp_path / "interactions" / "landing=n0").exists()
     assert not (tmp_path / "items" / "landing=n0").exists()
     assert (tmp_path / "interactions" / "landing=n1").exists()
-    assert all((tmp_path / name).exists() for name in ("notes.txt", "replays/checkpoints/x", "interactions/readme"))
+    assert all((tmp_path / name).exists() for name in ("notes.txt", "others/checkpoints/x", "interactions/readme"))
     assert date.fromisoformat(day(0)) == shelf.lake.newest_day("interactions")

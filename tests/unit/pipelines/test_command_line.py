@@ -94,6 +94,7 @@ def test_an_unknown_parameter_is_refused_with_the_usage(refused: Callable[[list[
         (["promote_model", "version=3.5"], ["version='3.5' cannot be used: it must be a whole number"]),
         (["promote_model", "version="], ["version='' cannot be used: it must be a whole number"]),
         (["promote_model", 'answer={"chosen'], ["cannot be used", "JSON"]),
+        (["promote_model", "answer=x"], ["answer='x' cannot be used: it must be an object of JSON"]),
     ],
 )
 def test_a_parameter_that_does_not_parse_is_refused_with_what_was_wrong(

@@ -354,8 +354,9 @@ def test_ratings_are_drafted_and_land(door: Door) -> None:
     )
     receipt, shop = door.draft(str(folder))
     assert (shop.events.weights, shop.events.bought) == ({"rating": 1.0}, ())
-    assert len(shop.calendar.closed_days) == 18
+    assert (shop.calendar.empty_days_are_normal, shop.calendar.closed_days) == (True, ())
     told = " ".join(receipt.questions)
+    assert "Nothing happened on 18 of the 28 days from 2026-01-05 to 2026-02-01" in told
     assert "shall the model predict them" in told
     assert "so 1 is added to rating" in told
     landed = door.land(shop, str(folder))

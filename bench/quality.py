@@ -31,11 +31,12 @@ from refit.digests import canonical_json
 from refit.evaluation.evaluate import judge_challenger, trials_beside
 from refit.evaluation.holdout_lists import CHALLENGER
 from refit.evaluation.metrics import METRICS
+from refit.governance.audit_log import AuditLog
 from refit.lake.lake import Lake
 from refit.lake.pseudonyms import PseudonymKey
 from refit.model.item_factors import verified
 from refit.sources import Warehouse
-from refit.testing import FakeRegistry, FakeTracker
+from refit.testing import FakeObjectStore, FakeRegistry, FakeTracker
 from refit.training.model_settings import load_settings
 from refit.training.training_set import load_manifest
 from refit.tuning.folds import mean
@@ -110,6 +111,7 @@ def _judge(title: str, shop: Shop, spark: SparkSession, lake: Lake, places: Addr
         addresses=places,
         tracker=tracker,
         registry=FakeRegistry(),
+        log=AuditLog(FakeObjectStore()),
         factoriser=library,
         proposer=OptunaProposer(),
     )

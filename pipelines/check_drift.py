@@ -25,6 +25,8 @@ from refit.digests import canonical_json
 from refit.drift.check import check_champion
 from refit.drift.policy import first_training, forced_by, forced_training, statistics_of
 from refit.errors import NotEnoughDataError
+from refit.governance.audit_log import AuditLog
+from refit.governance.champions import active_champion
 from refit.governance.experiments import describe_experiment, experiment
 from refit.interfaces import DriftReporter, ModelRegistry, Tracker
 from refit.lake.lake import Lake
@@ -58,12 +60,13 @@ def run(
     addresses: Addresses,
     tracker: Tracker,
     registry: ModelRegistry,
+    log: AuditLog,
     open_reporter: Callable[[], DriftReporter],
 ) -> Receipt:
     """Decide at *as_of*; *force* needs a *reason*, and only a champion to compare with opens Spark."""
     forced = forced_by(force, reason, requested_by)
     as_of = landed_as_of(as_of, lake, shop)
-    champion = registry.champion()
+    champion = active_champion(registry, log)
     pages: dict[str, bytes] = {}
     if champion is None:
         verdict = first_training(forced)
@@ -116,6 +119,7 @@ def main(
         addresses=wiring.addresses(),
         tracker=wiring.tracker(),
         registry=wiring.registry(),
+        log=wiring.audit(),
         open_reporter=wiring.drift_reporter,
     )
     return asdict(receipt)

@@ -27,6 +27,8 @@ from refit.evaluation.dossier_page import DOSSIER_FILE
 from refit.evaluation.evaluate import holdout_of, judge_challenger, trials_beside
 from refit.evaluation.exports import LISTS_FILE, export_lists
 from refit.evaluation.promotion_gate import judge_promotion
+from refit.governance.audit_log import AuditLog
+from refit.governance.champions import active_champion
 from refit.governance.experiments import experiment, refuse_experiment
 from refit.interfaces import Factoriser, ModelRegistry, Tracker
 from refit.lake.lake import Lake
@@ -76,6 +78,7 @@ def run(
     addresses: Addresses,
     tracker: Tracker,
     registry: ModelRegistry,
+    log: AuditLog,
     factoriser: Factoriser,
 ) -> Receipt:
     """
@@ -86,7 +89,7 @@ def run(
     place = addresses.training_set(training_set)
     manifest = load_manifest(lake, place)
     models = {"challenger": verified(tracker.model_files(model_id), digest, f"challenger {model_id}")}
-    champion = registry.champion()
+    champion = active_champion(registry, log)
     if champion is not None:
         models["champion"] = load_verified(tracker, champion)
 
@@ -148,6 +151,7 @@ def main(
         addresses=wiring.addresses(),
         tracker=wiring.tracker(),
         registry=wiring.registry(),
+        log=wiring.audit(),
         factoriser=wiring.factoriser(),
     )
     return asdict(receipt)

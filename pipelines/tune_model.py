@@ -19,6 +19,8 @@ from pipelines import wiring
 from pipelines.addresses import Addresses
 from pipelines.parameters import TrainingSet
 from refit.config import Shop
+from refit.governance.audit_log import AuditLog
+from refit.governance.champions import active_champion
 from refit.interfaces import Factoriser, ModelRegistry, Proposer, Tracker
 from refit.lake.lake import Lake
 from refit.model.item_factors import load_verified
@@ -57,6 +59,7 @@ def run(
     addresses: Addresses,
     tracker: Tracker,
     registry: ModelRegistry,
+    log: AuditLog,
     factoriser: Factoriser,
     proposer: Proposer,
 ) -> Receipt:
@@ -64,7 +67,7 @@ def run(
     place = addresses.training_set(training_set)
     manifest = load_manifest(lake, place)
     recipe = Recipe.from_manifest(manifest)
-    champion = registry.champion()
+    champion = active_champion(registry, log)
     starts = warm_starts(shop, settings_of(load_verified(tracker, champion)) if champion else None)
     study = study_digest(shop, starts, manifest["digest"])
     folder = addresses.tuning(training_set, study)
@@ -108,6 +111,7 @@ def main(training_set: TrainingSet) -> dict[str, Any]:
         addresses=wiring.addresses(),
         tracker=wiring.tracker(),
         registry=wiring.registry(),
+        log=wiring.audit(),
         factoriser=wiring.factoriser(),
         proposer=wiring.proposer(),
     )

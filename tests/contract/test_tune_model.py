@@ -20,7 +20,9 @@ from refit.adapters.mlflow import MlflowRegistry, MlflowTracker
 from refit.adapters.optuna import OptunaProposer
 from refit.config import Models, Range, Shop, Training, Tuning, load_shop
 from refit.digests import canonical_json
+from refit.governance.audit_log import AuditLog
 from refit.lake.lake import Lake, Landed
+from refit.testing import FakeObjectStore
 from refit.training.training_set import Recipe
 
 FIRST, CUTOFF = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 12, tzinfo=UTC)
@@ -99,6 +101,7 @@ def test_every_trial_is_a_child_of_the_run_of_its_study(
             addresses=places,
             tracker=tracker,
             registry=MlflowRegistry(mlflow_address, f"{name}-challengers", name),
+            log=AuditLog(FakeObjectStore()),
             factoriser=ImplicitLibrary(1),
             proposer=OptunaProposer(),
         )

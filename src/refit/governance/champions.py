@@ -58,6 +58,18 @@ def serving_champion(registry: ModelRegistry, log: AuditLog, as_of: datetime) ->
     return active_version(registry, old_enough[-1])
 
 
+def active_champion(registry: ModelRegistry, log: AuditLog) -> ModelVersion | None:
+    """
+    Return the champion that is active now, or None before the first promotion.
+
+    Raises:
+        AliasMovedError: the alias was moved, or the version removed, by somebody else.
+        PromotionInterruptedError: a promotion or a rollback has not been finished.
+    """
+    record = require_reconciled(registry, log).reigning
+    return active_version(registry, record) if record else None
+
+
 def withdrawn(log: AuditLog, version: int) -> str | None:
     """Return why a rollback took champion *version* away; None when it stands, or was merely succeeded."""
     reign = log.standing().reigns.get(version)

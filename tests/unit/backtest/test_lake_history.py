@@ -32,7 +32,9 @@ from refit.backtest.replay import backtest_steps
 from refit.config import Drift, Promotion, Range, Shop, Training, Tuning, load_shop
 from refit.digests import canonical_json, digest_of_files
 from refit.errors import ConfigurationError, NotEnoughDataError
+from refit.governance.audit_log import AuditLog
 from refit.lake.lake import Lake, Landed
+from refit.testing import FakeObjectStore
 from refit.testing.tracking import FakeRegistry, FakeTracker, crown
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -201,7 +203,7 @@ def test_the_gate_says_what_the_step_that_judges_says(spark: SparkSession, lake:
         past.moments[2].as_of, shop=shop, spark=spark, lake=lake, addresses=places
     ).training_set
     for champion, verdict in found.items():
-        tracker, registry = FakeTracker(), FakeRegistry()
+        tracker, registry, log = FakeTracker(), FakeRegistry(), AuditLog(FakeObjectStore())
 
         def keep(step: int, tracker: FakeTracker = tracker) -> dict[str, str]:
             files = past.model(step).to_files()
@@ -212,7 +214,7 @@ def test_the_gate_says_what_the_step_that_judges_says(spark: SparkSession, lake:
         if champion is not None:
             kept = keep(champion)
             tags = {"digest": kept["digest"], "cutoff": past.moments[champion].cutoff.isoformat()}
-            crown(registry, registry.register(model_id=kept["model_id"], run_id=kept["run_id"], tags=tags))
+            crown(registry, registry.register(model_id=kept["model_id"], run_id=kept["run_id"], tags=tags), log)
         receipt = evaluate_model.run(
             built,
             **keep(2),
@@ -222,6 +224,7 @@ def test_the_gate_says_what_the_step_that_judges_says(spark: SparkSession, lake:
             addresses=places,
             tracker=tracker,
             registry=registry,
+            log=log,
             factoriser=ImplicitLibrary(1),
         )
         assert (receipt.proposed, tuple(receipt.reasons)) == (verdict.decision == "propose", verdict.reasons)
@@ -302,12 +305,12 @@ def test_a_check_of_the_past_decides_as_the_step_that_checks(
     """The verdict on the second check equals that of `check_drift` on that day with the same champion."""
     shop, places = past.shop, Addresses(Path(lake.root).name, str(Path(lake.root).parent), "unused")
     built = build_training_set.run(past.moments[0].as_of, shop=shop, spark=spark, lake=lake, addresses=places)
-    tracker, registry = FakeTracker(), FakeRegistry()
+    tracker, registry, log = FakeTracker(), FakeRegistry(), AuditLog(FakeObjectStore())
     model = replace(past.model(0), facts={**past.model(0).facts, "training_set": built.training_set})
     files = {**model.to_files(), PROFILE_FILE: canonical_json(past._profile(0).to_json())}
     model_id = tracker.log_model(tracker.log_run("t", params={}, metrics={}, tags={}, files={}), files, params={})
     tags = {"digest": digest_of_files(files), "cutoff": past.moments[0].cutoff.isoformat()}
-    crown(registry, registry.register(model_id=model_id, run_id="run-1", tags=tags))
+    crown(registry, registry.register(model_id=model_id, run_id="run-1", tags=tags), log)
     receipt = check_drift.run(
         past.moments[1].as_of,
         False,
@@ -319,6 +322,7 @@ def test_a_check_of_the_past_decides_as_the_step_that_checks(
         addresses=places,
         tracker=tracker,
         registry=registry,
+        log=log,
         open_reporter=NoReport,
     )
     verdict = past.verdict(0, 1, shop.drift)

@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,12 @@ from refit.config import Drift, Shop, load_shop
 from refit.digests import canonical_json, digest_of_files
 from refit.drift.collection import reference_profile
 from refit.errors import ConfigurationError, ModelDamagedError, NotEnoughDataError
+from refit.governance.audit_log import AuditLog
+from refit.governance.champions import AliasMovedError
 from refit.lake.as_of import days_before
 from refit.lake.lake import Lake, Landed
 from refit.model.item_factors import ItemFactors
+from refit.testing import FakeObjectStore
 from refit.testing.tracking import FakeRegistry, FakeTracker, crown
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,6 +88,7 @@ class Corner:
     spark: SparkSession
     tracker: FakeTracker = field(default_factory=FakeTracker)
     registry: FakeRegistry = field(default_factory=FakeRegistry)
+    log: AuditLog = field(default_factory=lambda: AuditLog(FakeObjectStore()))
     reporter: DrawnTables = field(default_factory=DrawnTables)
     opened: int = 0
 
@@ -104,6 +108,7 @@ class Corner:
             addresses=PLACES,
             tracker=self.tracker,
             registry=self.registry,
+            log=self.log,
             open_reporter=lambda: self.reporter,
         )
 
@@ -162,7 +167,7 @@ def corner(
         made.tracker.log_run("train", params={}, metrics={}, tags={}, files={}), files, params={}
     )
     tags = {"digest": digest_of_files(files), "cutoff": cutoff.isoformat()}
-    crown(made.registry, made.registry.register(model_id=model_id, run_id="run-1", tags=tags))
+    crown(made.registry, made.registry.register(model_id=model_id, run_id="run-1", tags=tags), made.log)
     return made
 
 
@@ -243,6 +248,16 @@ def test_days_that_are_gone_from_the_lake_are_named_on_the_page(
     )
     shop.check()
     assert "2 of 28 days from 2026-02-05 are not in the lake any more" in shop.last()["drift.html"].decode()
+
+
+def test_a_champion_is_who_the_audit_log_names(
+    spark: SparkSession, tmp_path: Path, champion_files: dict[str, bytes]
+) -> None:
+    """An alias that somebody has set by hand says nothing about drift either."""
+    shop = replace(corner(tmp_path, spark, champion_files), log=AuditLog(FakeObjectStore()))
+    with pytest.raises(AliasMovedError, match="accept it with adopt version=1"):
+        shop.check()
+    assert shop.opened == 0
 
 
 def test_without_a_champion_there_is_no_page_and_no_spark(spark: SparkSession, tmp_path: Path) -> None:

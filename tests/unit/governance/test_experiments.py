@@ -17,10 +17,12 @@ from refit.adapters.folder import FolderObjectStore
 from refit.config import load_shop
 from refit.digests import digest_of_files
 from refit.errors import ConfigurationError
+from refit.governance.audit_log import AuditLog
 from refit.governance.experiments import describe_experiment, experiment, refuse_experiment
 from refit.interfaces import ModelVersion
 from refit.lake.lake import Lake, Landed
 from refit.model.item_factors import ItemFactors
+from refit.testing import FakeObjectStore
 from refit.testing.tracking import FakeRegistry, FakeTracker, crown
 from refit.verdicts import Measure, Verdict
 
@@ -70,7 +72,7 @@ def landed(tmp_path: Path) -> Lake:
 
 
 def _check(lake: Lake, as_of: datetime, *, force: bool) -> check_drift.Receipt:
-    tracker, registry = FakeTracker(), FakeRegistry()
+    tracker, registry, log = FakeTracker(), FakeRegistry(), AuditLog(FakeObjectStore())
     model = ItemFactors(
         items=pa.array(["a"]),
         factors=np.ones((1, 1), dtype=np.float32),
@@ -83,7 +85,7 @@ def _check(lake: Lake, as_of: datetime, *, force: bool) -> check_drift.Receipt:
     run_id = tracker.log_run("train", params={}, metrics={}, tags={}, files={})
     model_id = tracker.log_model(run_id, files, params={})
     tags = {"digest": digest_of_files(files), "cutoff": "2026-03-02T00:00:00+00:00"}
-    crown(registry, registry.register(model_id=model_id, run_id=run_id, tags=tags))
+    crown(registry, registry.register(model_id=model_id, run_id=run_id, tags=tags), log)
 
     def never(*_: object) -> None:
         raise AssertionError("there is nothing to compare")
@@ -99,6 +101,7 @@ def _check(lake: Lake, as_of: datetime, *, force: bool) -> check_drift.Receipt:
         addresses=Addresses("corner", "unused", ""),
         tracker=tracker,
         registry=registry,
+        log=log,
         open_reporter=never,
     )
 

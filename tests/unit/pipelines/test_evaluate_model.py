@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,12 @@ from refit.config import Shop, load_shop
 from refit.digests import canonical_json, digest_of_files
 from refit.errors import ConfigurationError, ModelDamagedError
 from refit.evaluation.evaluate import judge_challenger
+from refit.governance.audit_log import AuditLog
+from refit.governance.champions import AliasMovedError
 from refit.interfaces import ModelVersion
 from refit.model.item_factors import ItemFactors
 from refit.rendering.markdown import plain_text
-from refit.testing import FakeRegistry, FakeTracker, crown
+from refit.testing import FakeObjectStore, FakeRegistry, FakeTracker, crown
 from refit.training.training_set import load_manifest
 
 AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
@@ -93,6 +95,7 @@ class World:
     addresses: Addresses
     tracker: FakeTracker
     registry: FakeRegistry
+    log: AuditLog = field(default_factory=lambda: AuditLog(FakeObjectStore()))
 
     def keep(self, model: ItemFactors) -> dict[str, str]:
         """Log a model and return what names it."""
@@ -105,7 +108,8 @@ class World:
         """Make *model* the champion."""
         kept = self.keep(model)
         tags = {"digest": kept["digest"], "cutoff": cutoff.isoformat()}
-        return crown(self.registry, self.registry.register(model_id=kept["model_id"], run_id=kept["run_id"], tags=tags))
+        challenger = self.registry.register(model_id=kept["model_id"], run_id=kept["run_id"], tags=tags)
+        return crown(self.registry, challenger, self.log)
 
     def judge(self, kept: dict[str, str], **shown: Any) -> evaluate_model.Receipt:
         return evaluate_model.run(
@@ -118,6 +122,7 @@ class World:
             addresses=self.addresses,
             tracker=self.tracker,
             registry=self.registry,
+            log=self.log,
             factoriser=ImplicitLibrary(),
         )
 
@@ -343,6 +348,14 @@ def test_a_champion_that_knows_more_is_kept_and_the_person_reads_why(world: Worl
     assert f"/{kept['run_id']}/artifacts/dossier.html)" in registered.summary
     table = [line.split(" | ")[0] for line in registered.summary.splitlines() if line.startswith("| ")]
     assert table[:3] == ["| model", "| challenger", "| champion"]
+
+
+def test_a_champion_is_who_the_audit_log_names(world: World) -> None:
+    """A challenger is not compared with what somebody has put under the alias."""
+    world.crown(model(knows=True))
+    unrecorded = replace(world, log=AuditLog(FakeObjectStore()))
+    with pytest.raises(AliasMovedError, match="accept it with adopt version=1"):
+        unrecorded.judge(world.keep(model(knows=False)))
 
 
 def test_a_challenger_that_is_older_than_the_champion_is_measured_and_never_proposed(world: World) -> None:

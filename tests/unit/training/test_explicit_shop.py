@@ -15,9 +15,10 @@ from pipelines import build_training_set, evaluate_model, rebuild_training_set, 
 from pipelines.addresses import VERDICT_FILE, Addresses
 from refit.adapters.implicit import ImplicitLibrary
 from refit.config import Shop
+from refit.governance.audit_log import AuditLog
 from refit.lake.lake import Lake
 from refit.model.item_factors import ItemFactors
-from refit.testing import FakeRegistry, FakeTracker
+from refit.testing import FakeObjectStore, FakeRegistry, FakeTracker
 from refit.training.training_set import Recipe, load_manifest
 from refit.tuning.folds import Folds, SpreadFold
 
@@ -131,6 +132,7 @@ def test_ratings_are_learnt_predicted_and_compared(spark: SparkSession, lake: La
         addresses=PLACES,
         tracker=tracker,
         registry=registry,
+        log=AuditLog(FakeObjectStore()),
         factoriser=ImplicitLibrary(1),
     )
     run = tracker.runs[made.run_id]

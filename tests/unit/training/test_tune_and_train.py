@@ -14,9 +14,10 @@ from refit.adapters.implicit import ImplicitLibrary
 from refit.adapters.optuna import OptunaProposer
 from refit.config import Shop
 from refit.errors import ModelDamagedError, NotFoundError
+from refit.governance.audit_log import AuditLog
 from refit.lake.lake import Lake
 from refit.model.item_factors import ItemFactors
-from refit.testing import FakeRegistry, FakeTracker, crown
+from refit.testing import FakeObjectStore, FakeRegistry, FakeTracker, crown
 from refit.training.model_settings import load_settings, pairs_of, read_settings, settings_of, shop_of
 from refit.training.training_set import load_manifest
 
@@ -82,15 +83,15 @@ def test_tuning_finds_settings_that_training_uses_and_the_next_tuning_begins_wit
         corner.write(f"2026-01-{number:02d}", lines)
     corner.land(day(5), day(16), shop=shop, stock=stock)
     built = build_training_set.run(day(16), shop=shop, spark=spark, lake=lake, addresses=PLACES)
-    tracker, registry = FakeTracker(), FakeRegistry()
+    tracker, registry, log = FakeTracker(), FakeRegistry(), AuditLog(FakeObjectStore())
 
-    found = tune(shop, built.training_set, spark, lake, tracker=tracker, registry=registry)
+    found = tune(shop, built.training_set, spark, lake, tracker=tracker, registry=registry, log=log)
     assert found.folds == ["2026-01-10T00:00:00+00:00"]
     assert (found.trials, found.metric) == (4, "ndcg_at_20")
     assert 0 < (found.score or 0) <= 1
     assert list(found.values) == ["confidence.half_life_days"]
     runs = len(tracker.runs)
-    assert tune(shop, built.training_set, spark, lake, tracker=tracker, registry=registry) == found
+    assert tune(shop, built.training_set, spark, lake, tracker=tracker, registry=registry, log=log) == found
     assert len(tracker.runs) == runs
 
     made = train_model.run(
@@ -134,8 +135,8 @@ def test_tuning_finds_settings_that_training_uses_and_the_next_tuning_begins_wit
         assert as_written != sum_of_all
 
     registered = registry.register(model_id=made.model_id, run_id=made.run_id, tags={"digest": made.digest})
-    crown(registry, registered)
-    again = tune(shop, built.training_set, spark, lake, tracker=tracker, registry=registry)
+    crown(registry, registered, log)
+    again = tune(shop, built.training_set, spark, lake, tracker=tracker, registry=registry, log=log)
     first = json.loads(tracker.runs[again.address.rsplit("/", 1)[1]].files["trials.json"])
     starts = {trial["kind"]: trial["values"]["confidence.half_life_days"] for trial in first[:2]}
     loser = "neighbours" if made.kind == "als" else "als"

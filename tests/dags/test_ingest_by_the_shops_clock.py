@@ -71,6 +71,14 @@ def parsed(write: Callable[..., None]) -> Callable[..., Any]:
     return parse
 
 
+@pytest.fixture(scope="module")
+def dagbag() -> Any:
+    """Give timetables of its own: what a run by hand was told stays in the parameters of the DAG that made it."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(str(DAGS))
+
+
 def _intervals(timetable: Any, since: datetime, runs: int) -> list[tuple[datetime, datetime, datetime]]:
     """Return start and end of the data interval of each of the first runs from *since* on, and when it is due."""
     from airflow.serialization.encoders import coerce_to_core_timetable

@@ -28,6 +28,7 @@ SETTINGS = """
 title = "A small shop"
 [calendar]
 first_day = {first}
+look_back_days = 1
 [first_run]
 as_of = {last}
 [sources.events]

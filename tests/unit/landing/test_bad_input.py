@@ -98,7 +98,7 @@ def test_a_bad_day_is_refused_and_nothing_of_it_is_landed(
     lines, sentence = REFUSED[name]
     corner.write("2026-01-05", lines)
     with pytest.raises(DataRefusedError) as refusal:
-        corner.land(day(5), day(6), shop=corner.shop(""))
+        corner.lenient("days").land(day(5), day(6), shop=corner.shop(""))
     assert sentence in str(refusal.value)
     assert nothing_landed()
     tell(name, str(refusal.value).replace(corner.lake.root, "LAKE"))
@@ -108,6 +108,7 @@ def test_a_day_of_which_two_fifths_are_missing_is_refused_and_the_day_before_ser
     corner: Corner, lake: Lake, tell: Tell
 ) -> None:
     """Three Mondays of 100 events, then one of 60, in a shop whose days differ little."""
+    corner = corner.lenient("days")
     shop = corner.shop("\n[validation]\nmin_weekday_ratio = 0.85\n", replace=ONLY_MONDAYS)
     for monday in (5, 12, 19, 26):
         lines = [line.replace("2026-01-05", f"2026-01-{monday:02d}") for line in GOOD]

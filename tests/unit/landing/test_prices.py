@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 from support.corner import GOOD_LINE, STOCK, Corner, day
 
 from refit.landing.catalogue_losses import values_lost
 
 TEXTS = 'sku,name,price\ntea,Green tea,"1.299,00"\nmug,Mug,"$1,299.00"\n'
 PRICED = "sku,name,price\ntea,Green tea,4.5\nmug,Mug,2\ncup,Cup,\n"
+
+
+@pytest.fixture(name="corner")
+def _with_the_suite_of_items(corner: Corner) -> Corner:
+    """Give the corner shop with the suite that prices are judged by."""
+    return corner.lenient("items")
 
 
 def test_prices_that_no_cast_can_read_are_counted_from_the_first_landing_on(corner: Corner) -> None:

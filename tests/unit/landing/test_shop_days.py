@@ -150,6 +150,7 @@ def test_late_orders_are_landed_by_looking_back_and_nothing_moves_without_them(a
 
 def test_a_day_that_may_still_come_is_told_from_one_that_is_wrong(corner: Corner) -> None:
     """Three Mondays from 8 to 20 o'clock; the fourth ends at 15 o'clock, and nothing else is wrong with it."""
+    corner = corner.lenient("days")
 
     def write(monday: int, hours: int) -> None:
         lines = [
@@ -176,6 +177,7 @@ def test_a_day_that_may_still_come_is_told_from_one_that_is_wrong(corner: Corner
 
 def test_a_shop_with_few_events_says_once_that_empty_days_are_normal(corner: Corner) -> None:
     """Mondays of four, one, two and no events: no ratio is judged, and the empty day counts as landed."""
+    corner = corner.lenient("days")
     changes = {**ONLY_MONDAYS, "first_day": "empty_days_are_normal = true\nfirst_day"}
     shop = corner.shop(replace=changes)
     for monday, events in ((5, 4), (12, 1), (19, 2), (26, 0)):

@@ -8,6 +8,7 @@ Re-run: safe; what was begun is finished, and promoting the current champion aga
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from pipelines import wiring
 from pipelines.parameters import Answer, ChallengerVersion, ShownDigest
 from refit.config.approval import Approvals
+from refit.governance import approvals
 from refit.governance.audit_log import AuditLog
 from refit.governance.promotion import Promotions
 from refit.interfaces import ModelRegistry, Tracker
@@ -49,6 +51,7 @@ def run(
     registry: ModelRegistry,
     tracker: Tracker,
     log: AuditLog,
+    read_answer: Callable[[Mapping[str, Any]], approvals.Answer],
 ) -> Receipt:
     """Promote challenger *version* if *answer* approves exactly *digest*, what the person was shown."""
     promotions = Promotions(
@@ -58,6 +61,7 @@ def run(
         policy=policy,
         hours=hours,
         now=now.isoformat(timespec="seconds"),
+        read_answer=read_answer,
     )
     outcome = promotions.promote(version, digest, answer)
     return Receipt(
@@ -85,5 +89,6 @@ def main(version: ChallengerVersion, digest: ShownDigest, answer: Answer) -> dic
         registry=wiring.promoting_registry(),
         tracker=wiring.tracker(),
         log=wiring.audit(),
+        read_answer=wiring.read_answer,
     )
     return asdict(receipt)

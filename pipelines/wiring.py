@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 import refit
 from pipelines.addresses import LAKE_CATALOG, Addresses
 from pipelines.settings import REPOSITORY, Settings, read_settings
+from refit.adapters.airflow_answers import read_answer as read_answer
 from refit.adapters.expectations import GreatExpectations
 from refit.adapters.folder import FolderObjectStore
 from refit.adapters.s3 import S3ObjectStore

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines import promote_model
+from refit.adapters.airflow_answers import read_answer
 from refit.config import Approvals
 from refit.digests import digest_of_files
 from refit.governance.audit_log import AuditLog
@@ -84,6 +85,7 @@ class AuditedShop:
             registry=self.registry,
             tracker=self.tracker,
             log=self.log,
+            read_answer=read_answer,
         )
 
     def approve(self, challenger: ModelVersion, **changed: Any) -> promote_model.Receipt:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from refit.config.approval import Approvals
 from refit.errors import NotApprovedError
@@ -83,32 +81,40 @@ class Objection:
     sentence: str
 
 
-def read_answer(answer: Mapping[str, Any]) -> Answer:
+def read_decision(line: str, noticed_at: str) -> Answer:
     """
-    Return what *answer* says: an answered human-in-the-loop task of Airflow, or a decision that was noticed in MLflow.
-
-    In Airflow only the single option `Approve` chosen by a named person approves; a default taken because nobody
-    answered is a refusal.
+    Return what *line* says, the tag by which somebody has decided in MLflow and which was *noticed_at* (ISO 8601).
 
     Raises:
-        NotApprovedError: the answer has another shape.
+        NotApprovedError: the line is not written as `decision_line` says.
     """
-    try:
-        if "decision" in answer:
-            return _decision(str(answer["decision"]), str(answer["noticed_at"]))
-        options = list(answer["chosen_options"])
-        person = answer.get("responded_by_user") or {}
-        names = [str(person[key]) for key in ("name", "id") if person.get(key)]
-        return Answer(
-            approved=options == [APPROVE] and bool(names),
-            by=names[0] if names else NOBODY,
-            names=frozenset(names),
-            reason=str((answer.get("params_input") or {}).get("reason", "") or "").strip(),
-            at=_moment(str(answer["responded_at"])) if names else str(answer.get("responded_at") or ""),
-            source=AIRFLOW,
+    match = _LINE.fullmatch(line.strip())
+    if not match or _PLACEHOLDER in line:
+        raise NotApprovedError(
+            f"the decision {line[:200]!r} in MLflow cannot be read; write 'approve' or 'reject', the first {DIGITS} "
+            "digits of the digest, your name, a colon and the reason, as in 'approve 0123456789abcdef Lee: looks right'"
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise NotApprovedError(f"{answer!r} is no answer to an approval; nothing is promoted") from error
+    word, digest, name, reason = match.groups()
+    return Answer(
+        approved=word == "approve",
+        by=name.strip(),
+        names=frozenset({name.strip()}),
+        reason=" ".join(reason.split()),
+        at=in_utc(noticed_at),
+        source=MLFLOW,
+        digest=digest,
+    )
+
+
+def in_utc(text: str) -> str:
+    """
+    Return an instant in one spelling, to the second, so that it can be compared; one without a zone is of UTC.
+
+    >>> in_utc("2026-03-02T09:00:00.123+01:00")
+    '2026-03-02T08:00:00+00:00'
+    """
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="seconds")
 
 
 def decision_line(challenger: int, digest: str) -> tuple[str, str]:
@@ -163,31 +169,6 @@ def describe_answer(known: Answered) -> str:
     """Return an answer that was given, in words."""
     where = {AIRFLOW: "Airflow", MLFLOW: "MLflow"}.get(known.source, known.source)
     return f"{'approved' if known.approved else 'rejected'} by {known.by} in {where} at {known.at} ({known.reason})"
-
-
-def _decision(line: str, noticed_at: str) -> Answer:
-    match = _LINE.fullmatch(line.strip())
-    if not match or _PLACEHOLDER in line:
-        raise NotApprovedError(
-            f"the decision {line[:200]!r} in MLflow cannot be read; write 'approve' or 'reject', the first {DIGITS} "
-            "digits of the digest, your name, a colon and the reason, as in 'approve 0123456789abcdef Lee: looks right'"
-        )
-    word, digest, name, reason = match.groups()
-    return Answer(
-        approved=word == "approve",
-        by=name.strip(),
-        names=frozenset({name.strip()}),
-        reason=" ".join(reason.split()),
-        at=_moment(noticed_at),
-        source=MLFLOW,
-        digest=digest,
-    )
-
-
-def _moment(text: str) -> str:
-    """Return an instant in one spelling, so that it can be compared."""
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _not_entitled(answer: Answer, challenger: ModelVersion, policy: Approvals) -> Objection | None:

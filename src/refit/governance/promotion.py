@@ -8,7 +8,7 @@ wins and the other is judged again; whatever was begun is finished by the same c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,6 @@ from refit.governance.approvals import (
     Objection,
     describe_answer,
     object_to,
-    read_answer,
 )
 from refit.governance.audit_log import AuditLog, Record
 from refit.governance.champion_state import (
@@ -73,6 +72,8 @@ class Promotions:
     """Hours after its registration within which a challenger may be approved."""
     now: str
     """When this try began (ISO 8601)."""
+    read_answer: Callable[[Mapping[str, Any]], Answer]
+    """Reads an answer as the system that asked wrote it; NotApprovedError when it cannot."""
 
     def promote(self, version: int, digest: str, answer: Mapping[str, Any]) -> Outcome:
         """
@@ -96,7 +97,7 @@ class Promotions:
         standing = newest.standing if newest else ChampionState()
         known = standing.answers.get(version)
         try:
-            answer = read_answer(raw)
+            answer = self.read_answer(raw)
         except NotApprovedError as error:
             unread = _unread(raw, self.now)
             raise self._refused(newest, challenger, unread, Objection("unreadable", str(error))) from error

@@ -11,9 +11,10 @@ import pytest
 from support.audited_shop import ANSWERED, REGISTERED, AuditedShop, in_airflow
 
 from pipelines.schedule import read_schedule
+from refit.adapters.airflow_answers import read_answer
 from refit.config import Approvals, load_shop
 from refit.errors import ConfigurationError, ModelDamagedError, NotApprovedError
-from refit.governance.approvals import decided_challenger, read_answer
+from refit.governance.approvals import decided_challenger
 from refit.governance.audit_log import Record
 
 Tell = Callable[[str, str], None]

@@ -25,10 +25,10 @@ from pipelines.__main__ import STEPS, main
 from pipelines.instants import Instant, landed_as_of
 from pipelines.settings import REPOSITORY
 from pipelines.usage import parameters_of
+from refit.adapters.airflow_answers import read_answer
 from refit.clocks.shop_clock import ShopClock
 from refit.config import load_shop
 from refit.errors import NotEnoughDataError, TransientError
-from refit.governance.approvals import read_answer
 from refit.lake.lake import Lake, Landed
 from refit.testing import FakeObjectStore
 

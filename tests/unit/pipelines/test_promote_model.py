@@ -9,6 +9,7 @@ import pytest
 from support.audited_shop import ANSWERED, AuditedShop, KilledError, dying, in_airflow
 
 from pipelines import promote_model
+from refit.adapters.airflow_answers import read_answer
 from refit.errors import ConflictError, NotApprovedError, NotFoundError
 from refit.governance.champions import CARRIED_OUT, AliasMovedError
 from refit.interfaces import ModelVersion
@@ -259,5 +260,6 @@ def test_a_challenger_that_does_not_exist(shop: AuditedShop) -> None:
             registry=shop.registry,
             tracker=shop.tracker,
             log=shop.log,
+            read_answer=read_answer,
         )
     assert shop.store.objects == {}

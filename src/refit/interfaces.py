@@ -72,8 +72,9 @@ class Tracker(Protocol):
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         files: Mapping[str, bytes],
+        parent: str = "",
     ) -> str:
-        """Write one finished run and return its id."""
+        """Write one finished run, shown below the run *parent* if that is given, and return its id."""
 
     def add_to_run(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
         """Add metrics and files to a run that exists."""

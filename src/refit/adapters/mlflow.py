@@ -36,6 +36,8 @@ _REFUSED = {"PERMISSION_DENIED", "UNAUTHENTICATED"}
 
 _NAME = re.compile(r"[\w. :/-]{1,250}")
 """What MLflow takes for the name of a parameter or a metric, if it is also a path without detours."""
+_PARENT = "mlflow.parentRunId"
+"""Tag by which MLflow shows a run below another one."""
 _PARAMS_AT_ONCE, _METRICS_AT_ONCE = 100, 1000
 """Largest number of each that MLflow takes in one request."""
 
@@ -102,10 +104,12 @@ class MlflowTracker:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         files: Mapping[str, bytes],
+        parent: str = "",
     ) -> str:
-        """Write one finished run and return its id."""
+        """Write one finished run, shown below the run *parent* if that is given, and return its id."""
         with _answered(self._address):
-            run = self._client.create_run(self._marked_experiment(), run_name=name, tags=dict(tags))
+            below = {_PARENT: parent} if parent else {}
+            run = self._client.create_run(self._marked_experiment(), run_name=name, tags={**tags, **below})
             run_id = str(run.info.run_id)
             for some in _in_parts(params, _PARAMS_AT_ONCE):
                 self._client.log_batch(run_id, params=[Param(_name(key), str(value)) for key, value in some])

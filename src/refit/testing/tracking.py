@@ -22,6 +22,8 @@ class FakeRun:
     metrics: dict[str, float]
     tags: dict[str, str]
     files: dict[str, bytes]
+    parent: str = ""
+    """Id of the run below which it is shown."""
 
 
 class FakeTracker:
@@ -40,8 +42,9 @@ class FakeTracker:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         files: Mapping[str, bytes],
+        parent: str = "",
     ) -> str:
-        """Write one finished run and return its id."""
+        """Write one finished run, shown below the run *parent* if that is given, and return its id."""
         run_id = f"run-{len(self.runs) + 1}"
         self.runs[run_id] = FakeRun(
             name=name,
@@ -49,6 +52,7 @@ class FakeTracker:
             metrics=dict(metrics),
             tags=dict(tags),
             files=dict(files),
+            parent=parent,
         )
         return run_id
 

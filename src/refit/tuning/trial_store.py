@@ -55,8 +55,9 @@ class StoredTrials:
             f"trial {trial.number}: {trial.kind}",
             params={"kind": trial.kind, **trial.values},
             metrics={**folds, **whole},
-            tags={"step": "tune_model", "mlflow.parentRunId": self.run_id, "state": trial.state, **said},
+            tags={"step": "tune_model", "state": trial.state, **said},
             files={},
+            parent=self.run_id,
         )
         shown = replace(trial, run_id=run_id)
         # Five digits keep the order of names that of numbers.

@@ -348,7 +348,7 @@ def test_every_trial_is_a_child_run_and_the_winner_is_kept(shop: Callable[..., S
     again = StoredTrials.open(store, "tuning", tracker, **opened)
     assert again.run_id == book.run_id
     assert again.read() == list(tuned.trials)
-    children = [run for run in tracker.runs.values() if run.tags.get("mlflow.parentRunId") == book.run_id]
+    children = [run for run in tracker.runs.values() if run.parent == book.run_id]
     assert len(children) == 13
     assert {run.tags["state"] for run in children} <= {"done", "pruned", "refused"}
     assert children[0].metrics["ndcg_at_20_fold_0"] == tuned.trials[0].scores[0]

@@ -16,9 +16,8 @@ from pipelines.addresses import LAKE_CATALOG, Addresses
 from pipelines.settings import REPOSITORY, Settings, read_settings
 from refit.adapters.airflow_answers import read_answer as read_answer
 from refit.adapters.expectations import GreatExpectations
-from refit.adapters.folder import FolderObjectStore
-from refit.adapters.s3 import S3ObjectStore
 from refit.adapters.spark import open_session
+from refit.adapters.stores import open_store
 from refit.clocks.time_zones import require_known_zone
 from refit.config import Shop, load_shop
 from refit.errors import ConfigurationError
@@ -82,17 +81,13 @@ def warehouse(session: SparkSession) -> Warehouse:
 def lake() -> Lake:
     """Return the clean data of the shop."""
     root = addresses().lake_root
-    store: ObjectStore
-    if "://" in root:
-        store = S3ObjectStore.connect(root, endpoint=settings().s3_endpoint)
-    else:
-        store = FolderObjectStore(Path(root))
+    store = open_store(root, endpoint=settings().s3_endpoint)
     return Lake(root=root, catalog=LAKE_CATALOG, store=store, clock=shop().calendar.clock)
 
 
 def lists_opener() -> Callable[[], ObjectStore]:
     """Return what opens the store of the published lists, in this process or in a Spark task; it holds no secret."""
-    return partial(S3ObjectStore.connect, addresses().lists, endpoint=settings().s3_endpoint)
+    return partial(open_store, addresses().lists, endpoint=settings().s3_endpoint)
 
 
 def lists() -> ObjectStore:

@@ -21,8 +21,8 @@ from bench.harness.top_k_data import LONGEST, RANK
 from infra.host.class_archive import class_archive
 from infra.stack.services import FAST_START
 from pipelines.settings import REPOSITORY
-from refit.adapters.s3 import S3ObjectStore
 from refit.adapters.spark import open_session
+from refit.adapters.stores import open_store
 from refit.candidates.candidate_set import CandidateSet
 from refit.config import Lists
 from refit.lists.gate import sum_counts
@@ -54,7 +54,7 @@ def ours(folder: Path, k: int, endpoint: str, *, reasons: int = 0) -> None:
         CandidateSet.plain(model.items),
         Lists(k=k, reasons=reasons),
         Batch("batches/run_date=2026-01-05/batch=bench", 1, "2026-01-05"),
-        open_store=partial(S3ObjectStore.connect, f"s3://refit/{folder.name}", endpoint=endpoint),
+        open_store=partial(open_store, f"s3://refit/{folder.name}", endpoint=endpoint),
         parts=max(2, count // 50_000),
     )
     counts = sum_counts([record["counts"] for record in records])

@@ -28,8 +28,7 @@ from infra.stack.settings import StackSettings, is_address, read_stack_settings
 from infra.stack.state import Stack
 from pipelines.addresses import LAKE_CATALOG, Addresses
 from pipelines.settings import REPOSITORY, read_settings
-from refit.adapters.folder import FolderObjectStore
-from refit.adapters.s3 import S3ObjectStore
+from refit.adapters.stores import open_store
 from refit.config import Shop, load_shop
 from refit.errors import ConfigurationError, NothingPublishedError, RefitError
 from refit.lake.lake import Lake
@@ -126,7 +125,7 @@ class Loop:
         calendar = self._shop.calendar
         first, until = calendar.clock.span(calendar.first_day, self._as_of)
         root = Addresses(self._shop.name, stack.own_environment["REFIT_LAKE"], "").lake_root
-        lake = Lake(root=root, catalog=LAKE_CATALOG, store=FolderObjectStore(Path(root)), clock=calendar.clock)
+        lake = Lake(root=root, catalog=LAKE_CATALOG, store=open_store(root), clock=calendar.clock)
         landed = {day.day for day in lake.days("interactions", first, until)}
         missing = [day for day in calendar.open_days(calendar.first_day, self._as_of) if str(day) not in landed]
         if not missing:
@@ -200,7 +199,7 @@ def _champion(stack: Stack, shop: str) -> int | None:
 def _live_version(stack: Stack, shop: str) -> int | None:
     address = Addresses(shop, "", stack.own_environment["REFIT_BUCKET"]).lists
     try:
-        return int(read_manifest(S3ObjectStore.connect(address, endpoint=stack.s3))["model"]["version"])
+        return int(read_manifest(open_store(address, endpoint=stack.s3))["model"]["version"])
     except NothingPublishedError:
         return None
 

@@ -15,8 +15,7 @@ from infra.airflow.api import AirflowApi
 from infra.demo.progress import Progress
 from infra.stack.state import Stack
 from pipelines.addresses import LAKE_CATALOG, Addresses
-from refit.adapters.folder import FolderObjectStore
-from refit.adapters.s3 import S3ObjectStore
+from refit.adapters.stores import open_store
 from refit.columns import Columns
 from refit.config import Shop
 from refit.lake.lake import Lake
@@ -34,7 +33,7 @@ def show_summary(stack: Stack, shop: Shop, api: AirflowApi, progress: Progress) 
     places = Addresses(shop.name, stack.own_environment["REFIT_LAKE"], stack.own_environment["REFIT_BUCKET"])
     _show_metrics(console, api, shop)
     _show_people(console, stack, shop, places)
-    store = S3ObjectStore.connect(places.lists, endpoint=stack.s3)
+    store = open_store(places.lists, endpoint=stack.s3)
     manifest = read_manifest(store)
     console.print(f"\nAirflow  {stack.airflow}  (user admin or approver, passwords in {stack.root / 'secrets.json'})")
     console.print(f"MLflow   {stack.mlflow}  (user admin or approver, passwords in the same file)")
@@ -71,7 +70,7 @@ def _show_metrics(console: Console, api: AirflowApi, shop: Shop) -> None:
 def _show_people(console: Console, stack: Stack, shop: Shop, places: Addresses) -> None:
     """Show the busiest of the last days: people whose list can be judged by eye."""
     clock = shop.calendar.clock
-    lake = Lake(places.lake_root, LAKE_CATALOG, FolderObjectStore(Path(places.lake_root)), clock)
+    lake = Lake(places.lake_root, LAKE_CATALOG, open_store(places.lake_root), clock)
     first, until = clock.span(shop.calendar.first_day, shop.first_run.as_of)
     days = [lake.path(day.path) for day in lake.days("interactions", first, until)]
     catalogue = lake.snapshot("items", until)
@@ -82,7 +81,7 @@ def _show_people(console: Console, stack: Stack, shop: Shop, places: Addresses) 
     wanted = pc.field(Columns.EVENT_TYPE).isin(list(shop.events.relevant))
     files = [str(file) for day in days for file in sorted(Path(day).glob("*.parquet"))]
     events = ds.dataset(files).to_table(columns=[Columns.USER, Columns.ITEM, Columns.EVENT_TIME], filter=wanted)
-    lists = read_live_batch(S3ObjectStore.connect(places.lists, endpoint=stack.s3))
+    lists = read_live_batch(open_store(places.lists, endpoint=stack.s3))
     table = Table(box=box.SIMPLE_HEAD, title="Three people", show_lines=True)
     table.add_column("person", no_wrap=True)
     table.add_column("last purchases", no_wrap=True, max_width=38)

@@ -25,10 +25,10 @@ def read_live(address: str, *, endpoint: str | None = None, run_date: date | str
         NothingPublishedError: no batch has ever been published under *address*, or for that date.
         DamagedBatchError: a file differs from what its manifest promises.
     """
-    from refit.adapters.s3 import S3ObjectStore
+    from refit.adapters.stores import open_store
     from refit.publication.read import read_live_batch
 
-    return read_live_batch(S3ObjectStore.connect(address, endpoint=endpoint), run_date)
+    return read_live_batch(open_store(address, endpoint=endpoint), run_date)
 
 
 def read_person(
@@ -45,10 +45,10 @@ def read_person(
         NothingPublishedError: no batch has ever been published under *address*, or for that date.
         DamagedBatchError: bytes differ from what was promised.
     """
-    from refit.adapters.s3 import S3ObjectStore
+    from refit.adapters.stores import open_store
     from refit.publication.read import read_live_person
 
-    return read_live_person(S3ObjectStore.connect(address, endpoint=endpoint), user_id, run_date)
+    return read_live_person(open_store(address, endpoint=endpoint), user_id, run_date)
 
 
 def read_batch(address: str, run_date: date | str, batch: str, *, endpoint: str | None = None) -> pa.Table:
@@ -62,10 +62,10 @@ def read_batch(address: str, run_date: date | str, batch: str, *, endpoint: str 
         NotFoundError: there is no such batch, it was never judged, or it has been collected.
         DamagedBatchError: a file differs from what its manifest promises.
     """
-    from refit.adapters.s3 import S3ObjectStore
+    from refit.adapters.stores import open_store
     from refit.publication.read import read_staged_batch
 
-    return read_staged_batch(S3ObjectStore.connect(address, endpoint=endpoint), run_date, batch)
+    return read_staged_batch(open_store(address, endpoint=endpoint), run_date, batch)
 
 
 def copy_live(
@@ -89,7 +89,7 @@ def copy_live(
     """
     from pathlib import Path
 
-    from refit.adapters.s3 import S3ObjectStore
+    from refit.adapters.stores import open_store
     from refit.publication.local_copy import copy_live as copy
 
-    return copy(S3ObjectStore.connect(address, endpoint=endpoint), Path(folder), run_date)
+    return copy(open_store(address, endpoint=endpoint), Path(folder), run_date)

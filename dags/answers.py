@@ -15,8 +15,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, AssetWatcher, ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
+from airflow.sdk import Asset, AssetWatcher, dag, task
 
+from dags.common.tasks import task_defaults
 from dags.triggers.registry import DecisionTrigger
 
 
@@ -39,17 +40,7 @@ _DECISIONS, _CHAMPION, _SCHEDULE = _assets()
     dagrun_timeout=timedelta(hours=2),
     tags=["refit", "model"],
     doc_md=__doc__,
-    default_args={
-        "owner": "data-science",
-        "retries": 5,
-        "retry_delay": timedelta(seconds=15),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=10),
-        "execution_timeout": timedelta(minutes=30),
-        "retry_policy": ExceptionRetryPolicy(
-            [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
-        ),
-    },
+    default_args=task_defaults("data-science", timedelta(minutes=30), retries=5, first_delay=timedelta(seconds=15)),
 )
 def answers() -> None:
     @task

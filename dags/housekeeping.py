@@ -17,7 +17,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, dag, task
+from airflow.sdk import dag, task
+
+from dags.common.tasks import task_defaults
 
 
 def _schedule() -> Any:
@@ -38,17 +40,7 @@ _SCHEDULE = _schedule()
     dagrun_timeout=timedelta(hours=12),
     tags=["refit", "lists"],
     doc_md=__doc__,
-    default_args={
-        "owner": "data-engineering",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=10),
-        "execution_timeout": timedelta(hours=2),
-        "retry_policy": ExceptionRetryPolicy(
-            [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
-        ),
-    },
+    default_args=task_defaults("data-engineering", timedelta(hours=2)),
 )
 def housekeeping() -> None:
     @task

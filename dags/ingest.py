@@ -19,18 +19,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import (
-    Asset,
-    CronDataIntervalTimetable,
-    ExceptionRetryPolicy,
-    Param,
-    PokeReturnValue,
-    RetryAction,
-    RetryRule,
-    dag,
-    result,
-    task,
-)
+from airflow.sdk import Asset, CronDataIntervalTimetable, Param, PokeReturnValue, dag, result, task
+
+from dags.common.tasks import LANDING, task_defaults
 
 
 def _schedule() -> Any:
@@ -53,20 +44,7 @@ _EVERY = timedelta(minutes=10)
     dagrun_timeout=timedelta(hours=12),
     tags=["refit", "data"],
     doc_md=__doc__,
-    default_args={
-        "owner": "data-engineering",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=10),
-        "priority_weight": 2,  # where slots are few: lists, then landing, then training
-        "weight_rule": "absolute",
-        "execution_timeout": timedelta(minutes=10),
-        # A refusal is an answer; only accidents are tried again.
-        "retry_policy": ExceptionRetryPolicy(
-            [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
-        ),
-    },
+    default_args=task_defaults("data-engineering", timedelta(minutes=10), priority=LANDING),
     user_defined_filters=_SCHEDULE.filters,
     params={
         "since": Param(None, type=["null", "string"], format="date", description="First day to land, with `until`."),

@@ -19,18 +19,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import (
-    Asset,
-    AssetOrTimeSchedule,
-    CronDataIntervalTimetable,
-    ExceptionRetryPolicy,
-    Param,
-    RetryAction,
-    RetryRule,
-    dag,
-    result,
-    task,
-)
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronDataIntervalTimetable, Param, dag, result, task
+
+from dags.common.tasks import LISTS, task_defaults
 
 
 def _schedule() -> Any:
@@ -54,19 +45,7 @@ _DAILY = CronDataIntervalTimetable(_SCHEDULE.daily, timezone=_SCHEDULE.clock.zon
     dagrun_timeout=timedelta(hours=12),
     tags=["refit", "lists"],
     doc_md=__doc__,
-    default_args={
-        "owner": "data-science",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=10),
-        "priority_weight": 3,  # where slots are few: lists, then landing, then training
-        "weight_rule": "absolute",
-        "execution_timeout": timedelta(minutes=30),
-        "retry_policy": ExceptionRetryPolicy(
-            [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
-        ),
-    },
+    default_args=task_defaults("data-science", timedelta(minutes=30), priority=LISTS),
     user_defined_filters=_SCHEDULE.filters,
     params={
         "as_of": Param(None, type=["null", "string"], format="date", description="Nothing from this day on is read."),

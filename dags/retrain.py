@@ -19,7 +19,9 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import Asset, CronDataIntervalTimetable, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
+from airflow.sdk import Asset, CronDataIntervalTimetable, Param, dag, task
+
+from dags.common.tasks import TRAINING, task_defaults
 
 
 def _schedule() -> Any:
@@ -29,7 +31,6 @@ def _schedule() -> Any:
 
 
 _SCHEDULE = _schedule()
-_REFUSED = RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)
 _MODEL = ("training_set", "run_id", "model_id", "digest")
 """What the steps that judge a model need of the receipt of the one that trained it."""
 
@@ -44,17 +45,7 @@ _MODEL = ("training_set", "run_id", "model_id", "digest")
     dagrun_timeout=_SCHEDULE.approval + timedelta(days=1),
     tags=["refit", "model"],
     doc_md=__doc__,
-    default_args={
-        "owner": "data-science",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=10),
-        "priority_weight": 1,  # where slots are few: lists, then landing, then training
-        "weight_rule": "absolute",
-        "execution_timeout": timedelta(minutes=30),
-        "retry_policy": ExceptionRetryPolicy([_REFUSED]),
-    },
+    default_args=task_defaults("data-science", timedelta(minutes=30), priority=TRAINING),
     user_defined_filters=_SCHEDULE.filters,
     params={
         "as_of": Param(None, type=["null", "string"], format="date", description="Nothing from this day on is read."),

@@ -16,7 +16,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
+from airflow.sdk import Asset, Param, dag, task
+
+from dags.common.tasks import task_defaults
 
 
 def _asset() -> Asset:
@@ -33,17 +35,7 @@ def _asset() -> Asset:
     dagrun_timeout=timedelta(hours=2),
     tags=["refit", "model", "lists"],
     doc_md=__doc__,
-    default_args={
-        "owner": "data-science",
-        "retries": 5,
-        "retry_delay": timedelta(seconds=10),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=10),
-        "execution_timeout": timedelta(minutes=10),
-        "retry_policy": ExceptionRetryPolicy(
-            [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
-        ),
-    },
+    default_args=task_defaults("data-science", timedelta(minutes=10), retries=5, first_delay=timedelta(seconds=10)),
     params={
         "reason": Param(type="string", minLength=1, maxLength=500, description="Why; kept in the audit log for good."),
         "to": Param(

@@ -16,7 +16,9 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
+from airflow.sdk import Asset, Param, dag, task
+
+from dags.common.tasks import TRAINING, task_defaults
 
 
 def _schedule() -> Any:
@@ -37,19 +39,7 @@ _TRIGGER, _SCHEDULE = _schedule()
     dagrun_timeout=timedelta(hours=12),
     tags=["refit", "model"],
     doc_md=__doc__,
-    default_args={
-        "owner": "data-science",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=10),
-        "priority_weight": 1,  # where slots are few: lists, then landing, then training
-        "weight_rule": "absolute",
-        "execution_timeout": timedelta(minutes=10),
-        "retry_policy": ExceptionRetryPolicy(
-            [RetryRule(exception="pipelines.process.StepRefusedError", action=RetryAction.FAIL)]
-        ),
-    },
+    default_args=task_defaults("data-science", timedelta(minutes=10), priority=TRAINING),
     params={
         "as_of": Param(None, type=["null", "string"], format="date", description="Nothing from this day on is read."),
     },

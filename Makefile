@@ -71,6 +71,10 @@ lint: $(STAMP) ## Format, style, types and import rules; changes nothing
 	@$(PYTHON) -m mypy
 	@PYTHONPATH=src:. .venv/bin/lint-imports
 
+.PHONY: hooks
+hooks: $(STAMP) ## Let git look at format and style before each commit of this checkout
+	@git config core.hooksPath infra/hooks
+
 .PHONY: format
 format: $(STAMP) ## Rewrite the code as lint wants it
 	@$(PYTHON) -m ruff check --fix-only .

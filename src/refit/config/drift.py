@@ -57,7 +57,7 @@ class Drift(Section):
     """Feature -> limits of its own."""
     min_age_days: Annotated[int, Field(ge=0)] = 0
     """A champion whose training cutoff is younger than this is not retrained because of drift."""
-    max_age_days: Count = 60
+    max_age_days: Count = 42
     """Retrain when the champion's training cutoff is older than this."""
     numbers: tuple[str, ...] = ("value", "price", "hour")
     """Numeric features of events: `value`, `price`, `hour`, or any numeric context column."""

@@ -357,7 +357,7 @@ def test_steps_lie_evenly_and_their_training_ends_where_the_holdout_begins() -> 
 
 
 def test_alternatives_differ_from_the_configured_policy_and_are_valid() -> None:
-    for known in (Drift(), Drift(share_limit=0.15, max_age_days=42)):
+    for known in (Drift(), Drift(share_limit=0.2, max_age_days=60)):
         made = alternatives(known)
         assert known not in made.values()
         for policy in made.values():

@@ -243,7 +243,7 @@ def test_each_window_is_measured_on_its_own_days() -> None:
     ("settings", "said"),
     [
         ({"windows": 1, "moved_windows": 2}, "moved_windows 2 is more than drift.windows 1"),
-        ({"min_age_days": 61}, "min_age_days 61 is more than max_age_days 60"),
+        ({"min_age_days": 43}, "min_age_days 43 is more than max_age_days 42"),
         ({"limits": {"colour": {"psi": 0.1}}}, r"drift.limits names \['colour'\], which are no features"),
         ({"limits": {"value": {"kss": 0.1}}}, "Extra inputs are not permitted"),
         ({"numbers": ("value", "hour", "value")}, r"\['value'\] are listed twice"),

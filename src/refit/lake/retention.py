@@ -27,7 +27,7 @@ from refit.storage.store_clock import read_clock, require_past
 _MONTH = len("2026-01")
 _SETS = "training_sets"
 REPLAYS = "replays"
-"""Folder of what `replay_drift` works with and deletes at its end, if nobody kills it."""
+"""Scratch folder of `replay_drift`, which deletes its part at the end unless it is killed."""
 _WHOLE = ("intake", *SNAPSHOTS, "reports", REPLAYS)
 """Folders with one folder a landing, or a replay, which is kept or deleted whole."""
 _KINDS = {
@@ -56,7 +56,7 @@ class CollectedLake:
     summaries_deleted: int
     """Parts of summaries of days before the training window: rows, manifest."""
     replays_deleted: int
-    """What replays of drift left that were killed."""
+    """Scratch folders left behind by replays of drift that were killed."""
     catalogue_deleted: int
     """Replaced objects of the catalogue."""
     objects_deleted: int

@@ -16,7 +16,7 @@ _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
 _FEWEST_WEEKS = 3
 """With fewer of them nothing is said about a weekday."""
 _MOST_GAPS = 0.05
-"""From this share of days without an event on it is a shop in which such days are usual: 18 in a year."""
+"""Above this share of days without an event, such days count as usual: 18 in a year."""
 _ID = r"^[^\s\p{C}]+\z"
 _LONGEST_ID = 200
 
@@ -70,7 +70,7 @@ class Measures:
 
     @property
     def has_usual_gaps(self) -> bool:
-        """Whether days without an event are so many that nobody would list them one by one."""
+        """Whether there are too many days without an event to list them one by one."""
         return len(self.closed_days) > _MOST_GAPS * len(self._every)
 
     @property

@@ -47,6 +47,7 @@ class _OneStack(LoadFileScheduling):
         return "tests/e2e" if file.startswith("tests/e2e/") else file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
     """Distribute as `_OneStack` does, whatever `--dist` says."""
     return _OneStack(config, log)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import numpy as np
+from markupsafe import Markup
 
 from refit.config import Drift
 from refit.drift.features import WEEKDAY
@@ -14,7 +15,7 @@ from refit.drift.policy import Window, judged, rows_needed
 from refit.drift.profiles import MISSING, DailyCounts, Profile
 from refit.drift.statistics import DECILES, Sides, deciles, newcomers, sides
 from refit.rendering.charts import paired_bars
-from refit.rendering.document import Kind, Markup, Section, badge, join, number, page, table, tag
+from refit.rendering.document import Kind, Section, badge, join, number, page, table, tag
 from refit.verdicts import Measure, Verdict
 
 _EPOCH = date(1970, 1, 1)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 
 from refit.evaluation.beyond_accuracy import shown
 from refit.evaluation.comparison import Comparison
 from refit.evaluation.holdout_lists import CHALLENGER, CHAMPION, Judged
 from refit.evaluation.list_examples import Example, ListedItem
 from refit.rendering.charts import paired_bars
-from refit.rendering.document import Markup, join, shorten, table, tag
+from refit.rendering.document import join, shorten, table, tag
 
 _GROUPS = (
     (0.01, "top 1%"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from refit.config import Promotion
 from refit.evaluation.comparison import Cohort, Comparison
@@ -17,7 +18,7 @@ from refit.evaluation.list_examples import Example
 from refit.evaluation.metrics import METRICS
 from refit.evaluation.promotion_gate import Standing, comparison_verdict
 from refit.rendering.charts import line_chart
-from refit.rendering.document import Kind, Markup, Section, badge, join, number, page, shorten, table, tag
+from refit.rendering.document import Kind, Section, badge, join, number, page, shorten, table, tag
 from refit.rendering.interval_chart import Line, interval_chart
 from refit.training.holdout_coverage import describe_coverage
 from refit.verdicts import Verdict

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from markupsafe import Markup
+
 from refit.interfaces import Check
 from refit.landing.day_ledger import DayLedger, Example
 from refit.rendering.charts import line_chart, stacked_bar, swatch
-from refit.rendering.document import Markup, Section, badge, join, number, page, percent, shorten, table, tag
+from refit.rendering.document import Section, badge, join, number, page, percent, shorten, table, tag
 
 _DAYS = 60
 """Days of history that the chart of volumes goes back."""

@@ -11,8 +11,10 @@ import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
+from markupsafe import Markup
+
 from refit.errors import RefitError
-from refit.rendering.document import Markup, escape, number, percent, shorten, tag
+from refit.rendering.document import escape, number, percent, shorten, tag
 
 _WIDTH = 720
 """The page's column in pixels, so that the letters of a chart are those of the page."""

@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from refit.rendering.charts import NotDrawableError
-from refit.rendering.document import Kind, Markup, number, shorten, tag
+from refit.rendering.document import Kind, number, shorten, tag
 
 _ROW = 26
 _COLOURS: dict[Kind, str] = {"good": "in-good", "warning": "in-warning", "refused": "in-refused", "neutral": "in-muted"}

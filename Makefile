@@ -81,9 +81,9 @@ format: $(STAMP) ## Rewrite the code as lint wants it
 	@$(PYTHON) -m ruff format .
 
 .PHONY: test
-test: $(STAMP) ## Every test but the long ones; those marked e2e share a whole stack
+test: $(STAMP) ## Every test but the long ones, and the branches of src/refit that they cover; those marked e2e share a stack
 	@$(BRING_PACKAGES)
-	@$(PYTHON) -m pytest -m "not long and not release" -n 3 --dist loadfile --no-loadscope-reorder
+	@$(PYTHON) -m pytest -m "not long and not release" -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 .PHONY: test-long
 test-long: $(STAMP) ## Backfills; every step killed, disks full, servers gone: before a release, it takes long

@@ -6,6 +6,7 @@
   fold_in      folded-in vectors against MLlib's own, on pairs of a simulated shop
   gate         false alarms and misses of the drift gate on small shops (BENCH_GATE=calm,drifting)
   large_loop   each step of the loop on ten million events of 500,000 people: time and memory (BENCH_ROWS=)
+  growth       what an old lake costs: its catalogue, and what a scoring reads (BENCH_ROWS=)
   landing      landing ten million events beside one hand-written aggregation and write (BENCH_ROWS=)
   promotion    what the promotion gate says of planted challengers (BENCH_RUNS=)
   publication  requests and seconds of publishing, reading, rolling back and collecting (BENCH_FILES=, BENCH_BYTES=)
@@ -24,6 +25,7 @@ from bench import (
     engines,
     fold_in,
     gate,
+    growth,
     landing,
     large_loop,
     promotion,
@@ -40,6 +42,7 @@ BENCHES = {
     "engines": engines.measure,
     "fold_in": fold_in.measure,
     "gate": gate.measure,
+    "growth": growth.measure,
     "landing": landing.measure,
     "large_loop": large_loop.measure,
     "promotion": promotion.measure,

@@ -16,8 +16,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: CHAPTERS.index(item.path.stem) if item.path.stem in CHAPTERS else len(CHAPTERS))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """Give the shop that the chapters share; it and its stack end with the tests."""
+    """Give the shop that the chapters share; it and its stack end with the last of them."""
     with open_shop(tmp_path_factory.mktemp("e2e")) as shop:
         yield shop

@@ -10,6 +10,7 @@
   landing      landing ten million events beside one hand-written aggregation and write (BENCH_ROWS=)
   promotion    what the promotion gate says of planted challengers (BENCH_RUNS=)
   publication  requests and seconds of publishing, reading, rolling back and collecting (BENCH_FILES=, BENCH_BYTES=)
+  published_quality  the lists that `make run SHOP=online_retail` publishes, judged from raw files alone (BENCH_STATE=)
   quality      every model and baseline on 28 real days of online_retail, tuned before them (DATA=folder)
   read_person  one person of a live batch on S3 beside the whole batch (BENCH_PEOPLE=)
   top_k        lists for 100,000 people beside MLlib's, the search beside the bare product (BENCH_TOPK=peer,floor,slope)
@@ -30,6 +31,7 @@ from bench import (
     large_loop,
     promotion,
     publication,
+    published_quality,
     quality,
     read_person,
     top_k,
@@ -47,6 +49,7 @@ BENCHES = {
     "large_loop": large_loop.measure,
     "promotion": promotion.measure,
     "publication": publication.measure,
+    "published_quality": published_quality.measure,
     "quality": quality.measure,
     "read_person": read_person.measure,
     "top_k": top_k.measure,

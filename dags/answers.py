@@ -1,13 +1,13 @@
 """
-Promote what people have decided in MLflow.
+Carry out decisions that people make in MLflow.
 
-**When.** Within seconds after somebody has set a tag `decision-N` of the model that serves; a trigger looks for it and
-holds no worker slot. Never by hand: a decision is answered where it was made.
+**When.** Within seconds after a person has set a tag `decision-N` of the model that serves; a trigger watches for it
+and holds no worker slot. Never by hand: a decision belongs where it was asked for.
 
-**If this fails.** A red `promote_model` means that the decision was a rejection, or one that does not count: the log
-names the person, the challenger and what to do, and the audit log keeps it. The champion has not moved.
+**If this fails.** A red `promote_model` means that the decision was a rejection, or is not valid: the log names the
+person, the challenger and what to do, and the audit log records it. The champion has not changed.
 
-**Safe to re-run.** Always: an answer that was carried out, or refused, is not carried out or recorded again.
+**Safe to re-run.** Always: an answer that was carried out or refused is not carried out or recorded again.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def answers() -> None:
     def new_decisions(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
         return [event.extra["payload"] for events in triggering_asset_events.values() for event in events]
 
-    # One after the other: of two challengers that were judged against the same champion only one can follow it.
+    # One run at a time: of two challengers judged against the same champion only one can follow it.
     @task(outlets=[_CHAMPION], max_active_tis_per_dagrun=1)
     def promote_model(decision: dict[str, Any]) -> dict[str, Any]:
         from pipelines.process import run_step
 
-        # The decision itself names the digest that it is about.
+        # The decision itself contains the digest.
         return run_step("promote_model", version=decision["version"], digest="", answer=decision["answer"])
 
     promote_model.expand(decision=new_decisions())

@@ -1,15 +1,14 @@
 """
-Delete published lists that nobody can need any more, and what the lake need not keep.
+Delete published lists that are no longer needed, and lake data past their retention.
 
-**When.** Daily, also after the last day of the shop's calendar, and by hand at any time. What stays is said by
-`[retention]` of shop.toml: the live batch, the newest that were live before it, the batch of each date for some days,
-and what is young; of the lake all that is current, what young training sets and champions were made from, and what was
-replaced or left for some days.
+**When.** Daily, also after the last day of the shop's calendar, and by hand at any time. `[retention]` of shop.toml
+says what stays: the live batch, the newest ones before it, the batch of each date for some days, and young batches; in
+the lake all current data, the inputs of young training sets and of champions, and replaced data for some days.
 
-**If this fails.** Nothing that a pointer or the catalogue names is ever deleted, so readers and rollback go on as
-before; storage grows until a later run. The last line of the log says what the store answered.
+**If this fails.** Nothing that a pointer or the catalogue names is ever deleted, so readers and rollbacks work as
+before; storage grows until a later run. The last line of the log gives the store's answer.
 
-**Safe to re-run.** Always: a collection that was interrupted is finished by the next one.
+**Safe to re-run.** Always: the next collection finishes an interrupted one.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def housekeeping() -> None:
 
         return run_step("collect_lake", now=now)
 
-    # When the run was due by Airflow's clock: whoever clears an old run deletes no more than that run did.
+    # The time at which the run was due: clearing an old run deletes no more than that run did.
     collect_garbage(now="{{ dag_run.run_after | ts }}")
     collect_lake(now="{{ dag_run.run_after | ts }}")
 

@@ -1,13 +1,13 @@
 """
-Land one day of the shop's data: read, pseudonymise, validate, show.
+Land one day of the shop's data: read, pseudonymise, validate, commit.
 
-**When.** Daily at `[calendar] lands_after` by the shop's clock, one day of that clock a run. A day that is not there
-yet, or not whole, is tried again every ten minutes for `wait_hours`. The `look_back_days` before it are read again and
-landed again where they have changed. By hand with `since` and `until` for any range of past days; without them a run
-with a logical date lands the day before it. Neither waits nor looks back, and a backfill does not either.
+**When.** Daily at `[calendar] lands_after` by the shop's clock, one day per run. A missing or incomplete day is retried
+every ten minutes for `wait_hours`. The `look_back_days` before it are read again, and landed again if they changed. By
+hand with `since` and `until` for any range of past days; without them a run with a logical date lands the day before
+it. Manual runs and backfills neither wait nor look back.
 
 **If this fails.** Nothing of the interval became visible; yesterday's data still serve. The last line of the log says
-which rule was broken, by how many rows, and what to mend. A slow run is normal when a long history is landed at once.
+which rule was broken, by how many rows, and what to fix. A slow run is normal when a long history is landed at once.
 A skipped `tell_late_days` is a result: nothing has changed in the days before.
 
 **Safe to re-run.** Always: landing an interval again replaces exactly its days. A backfill lands each day by a run of
@@ -54,7 +54,7 @@ _EVERY = timedelta(minutes=10)
 def ingest() -> None:
     from pipelines.schedule import INTERACTIONS
 
-    # Waiting is no failure: it holds no slot and costs none of the tries that are kept for accidents.
+    # Waiting is not a failure: it holds no slot and uses none of the retries for failures.
     @result
     @task.sensor(
         outlets=[Asset(INTERACTIONS)],
@@ -87,7 +87,7 @@ def ingest() -> None:
     land_interactions(
         since="{{ params.since or (data_interval_start | shop_day if data_interval_start else '') }}",
         until="{{ params.until or (data_interval_end | shop_day if data_interval_end else '') }}",
-        # Who asks by hand, or fills in the past, wants to be told at once.
+        # Manual runs and backfills should fail at once instead of waiting.
         give_up="{{ data_interval_end | give_up if dag_run.run_type == 'scheduled' else '' }}",
     )
     late = land_late_days(before="{{ data_interval_start | shop_day if dag_run.run_type == 'scheduled' else '' }}")

@@ -2,15 +2,15 @@
 Make everyone's lists with the champion and publish them in one atomic batch.
 
 **When.** After each landing and whenever the champion changes, and once a day in case one of these was missed; all as
-of the end of the newest landed day. A run that nobody asked for ends at once when the live lists are already made from
-all that. By hand with `as_of` for any landed day. By `airflow backfill create` for a range of past days: each run makes
-the lists of the end of its day, by the newest champion that knew nothing after it, and leaves `live.json` alone.
+of the end of the newest landed day. An automatic run ends at once if the live lists already have the same inputs. By
+hand with `as_of` for any landed day. By `airflow backfill create` for a range of past days: each run makes the lists as
+of the end of its day, with the newest champion trained on nothing after it, and leaves `live.json` alone.
 
 **If this fails.** The last good batch is still live. A red `publish_recommendations` means that the lists broke the
 shop's policy; the log names each number and its limit, and the refused batch stays readable by its id.
 A skipped `publish_recommendations` is a result: no champion yet, or nothing new; the log of `score_users` says which.
 
-**Safe to re-run.** Always; each try writes a batch of its own and the pointer moves last. Clearing `score_users` makes
+**Safe to re-run.** Always; each attempt writes its own batch, and the pointer moves last. Clearing `score_users` makes
 new lists; clearing `publish_recommendations` alone publishes nothing twice.
 """
 
@@ -31,7 +31,7 @@ def _schedule() -> Any:
 
 
 _TRIGGERS, _SCHEDULE = _schedule()
-# Only a DAG with a calendar can be backfilled; events alone name no days.
+# Only a DAG with a timetable can be backfilled; asset events have no days.
 _DAILY = CronDataIntervalTimetable(_SCHEDULE.daily, timezone=_SCHEDULE.clock.zone)
 
 
@@ -73,11 +73,11 @@ def recommend() -> None:
 
     scored = score_users(
         as_of="{{ params.as_of or (data_interval_end | shop_day if dag_run.run_type == 'backfill' else '') }}",
-        # Nobody waits for a run that the calendar or an event has started, so it does nothing twice.
+        # Runs started by the timetable or an asset event skip work that is already live.
         unless_live="{{ dag_run.run_type in ('scheduled', 'asset_triggered') }}",
-        # The same for every try of a run; who clears it asks for new lists.
+        # The same for every attempt of a run; clearing a run requests new lists.
         logical_run="{{ dag_run.dag_id }}/{{ dag_run.run_id }}/{{ '%03d' % dag_run.clear_number }}",
-        # Not `run_after`: that of a backfill lies in the past, and what it makes anew would never count as newer.
+        # Not `run_after`: for a backfill it lies in the past, so its new lists would never count as newer.
         ordered_at="{{ dag_run.start_date | ts }}",
     )
     anything_scored(scored) >> publish_recommendations(scored, backfill="{{ dag_run.run_type == 'backfill' }}")

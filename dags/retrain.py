@@ -3,12 +3,12 @@ Retrain when the data have moved, ask a person, promote.
 
 **When.** Weekly, on Monday three hours after `[calendar] lands_after`, by the shop's clock. By hand with `as_of`
 (default: the end of the newest landed day) and, to retrain although nothing has drifted, `force` with a `reason`; both
-are recorded. With an `as_of` that the champion is younger than it is an experiment: trained, judged and registered, and
-never put before a person. A backfill is one, too.
+are recorded. With an `as_of` earlier than the champion's the run is an experiment: trained, judged and registered, but
+never submitted for approval. So is a backfill.
 
-**If this fails.** The champion has not moved and lists go on being made with it. A red `promote_model` after an answer
-means a rejection, no answer in time, or an answer that does not count; the log says who, why and what to do. A skipped
-tail is a result: no drift, or a challenger that is not good enough. The question may be answered in MLflow, too.
+**If this fails.** The champion has not changed, and lists are still made with it. A red `promote_model` after an answer
+means a rejection, no answer in time, or an invalid answer; the log says who, why and what to do. Skipped tasks at the
+end are a result: no drift, or a challenger that is not good enough. The question may be answered in MLflow, too.
 
 **Safe to re-run.** Always; clearing `approve` asks again.
 """
@@ -32,7 +32,7 @@ def _schedule() -> Any:
 
 _SCHEDULE = _schedule()
 _MODEL = ("training_set", "run_id", "model_id", "digest")
-"""What the steps that judge a model need of the receipt of the one that trained it."""
+"""Entries of the training receipt that the judging steps need."""
 
 
 @dag(
@@ -99,7 +99,7 @@ def retrain() -> None:
 
     @task.short_circuit
     def worth_asking(challenger: dict[str, Any], run_type: str) -> bool:
-        # What is made for the past is compared and kept, and changes nothing that people see.
+        # Models of backfills are judged and kept, but change nothing that people see.
         return challenger["proposed"] and run_type != "backfill"
 
     @task(outlets=[Asset(CHAMPION)])
@@ -117,7 +117,7 @@ def retrain() -> None:
     )
     data = build_training_set(drift)
     model = train_model(tune_model(data))
-    # A run that nobody has started names what has: four eyes are counted between people.
+    # Automatic runs are attributed to their trigger, because the four-eyes rule applies to people only.
     started_by = "{{ dag_run.triggering_user_name or dag_run.run_type }}"
     challenger = register_model(model, evaluate_model(model, drift), started_by)
     approve = HITLOperator(
@@ -131,7 +131,7 @@ def retrain() -> None:
         assigned_users=_SCHEDULE.assigned_users,
         response_timeout=_SCHEDULE.approval,
         params={"reason": Param("", type="string", description="Kept with the model version.")},
-        # Silence ends in the default, a refusal; only an accident is tried again, and asks again.
+        # No answer leads to the default, a refusal; only a failure is retried, and asks again.
         execution_timeout=None,
     )
 

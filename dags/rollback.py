@@ -1,14 +1,14 @@
 """
 Go back to an earlier champion, model and lists together.
 
-**When.** By hand only, with a `reason`; `to` names a version of the model that serves (default: the champion before
-this one). Readers see its lists again within seconds; fresh ones by it follow, because the champion has changed.
+**When.** By hand only, with a `reason`; `to` names a version of the model that serves (default: the previous champion).
+Readers see its lists again within seconds; new ones by it follow, because the champion has changed.
 
-**If this fails.** Before anything has moved everything is checked: a refusal says what is missing and has changed
-nothing. After an accident clear the task, or let it retry: what was begun is finished, and nobody goes back twice.
+**If this fails.** Everything is checked before anything moves: a refusal says what is missing and has changed nothing.
+After a failure clear the task, or let it retry: the rollback is finished and is not done twice.
 
-**Safe to re-run.** Always; clearing a run does not go back once more. To bring back what was rolled back, give its
-version as `to`.
+**Safe to re-run.** Always; clearing a run does not roll back once more. To undo a rollback, give the version that was
+rolled back as `to`.
 """
 
 from __future__ import annotations

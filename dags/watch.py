@@ -4,10 +4,10 @@ Ask after each landing whether the data have moved away from the champion, and s
 **When.** After each landing. By hand with `as_of` for any landed day.
 
 **If this fails.** Nothing has changed: the champion stays, lists go on being made, and the weekly `retrain` asks again.
-A red `check_drift` says in its log what is missing to tell. A skipped tail is a result: no drift, no champion yet, or
-this champion has been asked about before.
+A red `check_drift` says in its log which data are missing. Skipped tasks at the end are a result: no drift, no champion
+yet, or a retraining of this champion was requested before.
 
-**Safe to re-run.** Always: drift asks once for each champion, whatever became of the answer.
+**Safe to re-run.** Always: drift requests one retraining per champion, whatever the answer was.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def watch() -> None:
 
     @task.short_circuit
     def worth_retraining(drift: dict[str, Any]) -> bool:
-        # A shop's first model is started by a person or by the calendar.
+        # A shop's first training is started by a person or by the timetable.
         return drift["retrain"] and drift["champion"] is not None
 
     drift = check_drift(as_of="{{ params.as_of or '' }}")
     retrain = TriggerDagRunOperator(
         task_id="retrain",
         trigger_dag_id="retrain",
-        # One run for each champion: a question that waits for its answer is not asked again tomorrow.
+        # One run per champion, so that an open question is not asked again tomorrow.
         trigger_run_id="drift_from_version_{{ ti.xcom_pull(task_ids='check_drift')['champion'] }}",
         conf={"as_of": "{{ ti.xcom_pull(task_ids='check_drift')['as_of'][:10] }}"},
         skip_when_already_exists=True,

@@ -1,1 +1,1 @@
-"""Steps: *what* is done to which data, one command each. They know addresses and no schedule."""
+"""Steps: *what* is done to which data, one command each. They know addresses but no schedule."""

@@ -1,10 +1,10 @@
 """
 The command line: `python -m pipelines STEP name=value ...` runs one step, with the code that Airflow runs.
 
-With `--help` anywhere behind its name a step is not run; what it does and what its parameters mean is printed instead.
-The receipt is printed as JSON, or written to the file named by `--out`. Exit code 0: done; 2: refused, with one
-sentence on standard error that says what to do, and trying again changes nothing; 3: refused for want of data that may
-still be on their way; 1: an accident, worth another try.
+With `--help` anywhere after its name a step is not run; a description of it and its parameters is printed instead. The
+receipt is printed as JSON, or written to the file named by `--out`. Exit code 0: done; 2: refused, with one sentence on
+standard error that says what to do, and a retry changes nothing; 3: refused because data are missing that may still
+arrive; 1: a failure that a retry may fix.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ def main(arguments: list[str]) -> int:
     asked = not _HELP.isdisjoint(arguments)
     out = None
     if "--out" in arguments:
-        place = arguments.index("--out")
-        out = Path(*arguments[place + 1 : place + 2])
-        arguments = arguments[:place] + arguments[place + 2 :]
+        position = arguments.index("--out")
+        out = Path(*arguments[position + 1 : position + 2])
+        arguments = arguments[:position] + arguments[position + 2 :]
     try:
         if out == Path() and not asked:
             raise ConfigurationError("--out needs a file name; the receipt is written there")
@@ -83,25 +83,25 @@ def main(arguments: list[str]) -> int:
             return 0
         receipt = step(**_values(arguments[0], step, arguments[1:]))
     except RefitError as error:
-        return _tell(arguments, error)
+        return _report(arguments, error)
     except Exception as error:
         happened = accident(error)
         if happened is None:
             raise
         traceback.print_exc()
-        return _tell(arguments, happened)
+        return _report(arguments, happened)
     text = json.dumps(receipt, indent=2, ensure_ascii=False)
     if out is None:
         print(text)
     else:
-        # The reader must never see half a receipt.
+        # Readers must never see half a receipt.
         part = out.with_suffix(".part")
         part.write_text(text, encoding="utf-8")
         os.replace(part, out)
     return 0
 
 
-def _tell(arguments: list[str], error: RefitError) -> int:
+def _report(arguments: list[str], error: RefitError) -> int:
     print(f"{arguments[0] if arguments else 'pipelines'}: {error}", file=sys.stderr)
     if isinstance(error, NotThereYetError):
         return 3
@@ -124,7 +124,7 @@ def _values(name: str, step: Callable[..., Any], arguments: list[str]) -> dict[s
         if not equals or key not in parameters:
             raise ConfigurationError(f"{argument!r} is no parameter; {usage(name, step)}")
         if not text and parameters[key].default is not inspect.Parameter.empty:
-            continue  # an empty template of a DAG means that nobody gave the parameter
+            continue  # an empty template of a DAG means that the parameter was not given
         adapter = TypeAdapter[Any](hints[key])
         structured = text.startswith("{") and not takes_text(hints[key])
         try:
@@ -143,13 +143,13 @@ def _values(name: str, step: Callable[..., Any], arguments: list[str]) -> dict[s
 
 
 def _asked(problem: Mapping[str, Any]) -> str:
-    # A file of a shop would say it in TOML.
+    # `must_be` describes objects in TOML; the command line takes JSON.
     return 'must be an object of JSON, as {"name": "value"}' if problem["type"] == "dict_type" else must_be(problem)
 
 
 def _shop_clock() -> ShopClock:
-    """Return the clock by which a plain date is meant; only who gives one needs a shop."""
-    from pipelines import wiring  # noqa: PLC0415  what the help says needs none of its imports
+    """Return the clock for plain dates; a shop is needed only if one is given."""
+    from pipelines import wiring  # noqa: PLC0415  --help needs none of its imports
 
     return wiring.shop().calendar.clock
 

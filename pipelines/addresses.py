@@ -1,11 +1,11 @@
-"""Every name and path that a step may use; when the warehouse or the bucket is rearranged, only this file changes."""
+"""Every name and path that steps use; if the warehouse or the bucket is rearranged, only this file changes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 LAKE_CATALOG = "catalog.json"
-"""Which landed version of each day is current: the head, which names shards below `catalog/`."""
+"""Head of the catalogue of current landed versions, which names shards below `catalog/`."""
 PROFILE_FILE = "profile.json"
 """The drift profile, one of the files of a model."""
 VERDICT_FILE = "promotion_verdict.json"
@@ -14,7 +14,7 @@ VERDICT_FILE = "promotion_verdict.json"
 
 @dataclass(frozen=True)
 class Addresses:
-    """The places of one shop."""
+    """The addresses of one shop."""
 
     shop: str
     lake: str
@@ -35,12 +35,12 @@ class Addresses:
 
     @property
     def lists(self) -> str:
-        """Where readers find the published lists."""
+        """Address of the published lists."""
         return f"s3://{self.bucket}/{self.shop}"
 
     @property
     def mlflow_artifacts(self) -> str:
-        """Where MLflow keeps the files of this shop's runs and models."""
+        """Address of the files of this shop's MLflow runs and models."""
         return f"s3://{self.bucket}/mlflow/{self.shop}"
 
     @property

@@ -1,9 +1,9 @@
 """
-Step: settle which version is champion after somebody has moved the alias by hand.
+Step: decide which version is champion after a person has moved the alias by hand.
 
 Reads:  the alias, the audit log, the version and its files.
-Writes: an audit record, and the `champion` alias where it is put back.
-Re-run: safe; where alias and audit log agree nothing is written.
+Writes: an audit record, and the `champion` alias if it is moved back.
+Re-run: safe; if alias and audit log agree, nothing is written.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Receipt:
     champion: int
     """The version that serves now."""
     adopted: bool
-    """False when alias and audit log agreed already."""
+    """False if alias and audit log already agreed."""
     older: bool
-    """Whether it was trained on older data than the champion before it."""
+    """Whether it was trained on older data than the previous champion."""
     record: int
     """Number of the newest audit record."""
 
@@ -46,7 +46,7 @@ def run(
     tracker: Tracker,
     log: AuditLog,
 ) -> Receipt:
-    """Make *version*, the one of the alias or the one of the audit log, the champion in both."""
+    """Make *version*, which the alias or the audit log names, the champion in both."""
     if not reason.strip() or not requested_by.strip():
         raise ConfigurationError("an adoption is recorded: give reason=... and requested_by=...")
     newest = log.newest()
@@ -84,7 +84,7 @@ def run(
 
 
 def main(version: AdoptedVersion, reason: Reason, requested_by: RequestedBy) -> dict[str, Any]:
-    """Adopt with the real collaborators; the clock dates the record and chooses nothing."""
+    """Adopt with the real collaborators; the clock only dates the record."""
     receipt = run(
         version,
         reason,

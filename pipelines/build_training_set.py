@@ -1,10 +1,10 @@
 """
-Step: build the training set and the holdout that judges it.
+Step: build the training set and its holdout.
 
-Reads:  every landed day before `as_of`; the newest snapshot of the people not after it, for their consent.
+Reads:  every landed day before `as_of`; the newest users snapshot not after it, for consent.
 Writes: person-item pairs before the cutoff, the drift profile of their days, the holdout after the cutoff, and a
         manifest that names each landed version used.
-Re-run: safe; the same landed days and settings give the same digest, and a set that exists is not built again.
+Re-run: safe; the same landed days and settings give the same digest, and an existing set is not built again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Receipt:
     """What this step did."""
 
     training_set: str
-    """Digest of everything that went in; the name of the set."""
+    """Digest of all inputs, which names the set."""
     as_of: str
     cutoff: str
     days: int
@@ -43,9 +43,9 @@ class Receipt:
     judges: int
     """People in the holdout."""
     asked: dict[str, int]
-    """Who came to want something, and who and what of it is left out of the holdout; empty for a set of before."""
+    """Counts of people and items in the holdout period and of those left out; empty for sets in the old format."""
     built: bool
-    """False when the set existed."""
+    """False if the set already existed."""
 
 
 def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, addresses: Addresses) -> Receipt:
@@ -54,15 +54,15 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
     days = days_before(lake, as_of)
     recipe = Recipe.of(shop, as_of, days, lake.snapshot("users", as_of))
     digest = recipe.digest
-    place = addresses.training_set(digest)
-    built = lake.store.get(f"{place}/manifest.json") is None
+    set_folder = addresses.training_set(digest)
+    built = lake.store.get(f"{set_folder}/manifest.json") is None
     if built:
-        written = recipe.write(spark, lake, place)
+        written = recipe.write(spark, lake, set_folder)
         require_enough(written.counts, shop.training)
-        stored_profile(lambda: spark, lake, shop, recipe, place)
-        # The manifest is written last: a set without one was never finished and is built again.
-        lake.store.create(f"{place}/manifest.json", canonical_json(recipe.manifest(written)))
-    made = load_manifest(lake, place)
+        stored_profile(lambda: spark, lake, shop, recipe, set_folder)
+        # The manifest is written last: a set without one is unfinished and is built again.
+        lake.store.create(f"{set_folder}/manifest.json", canonical_json(recipe.manifest(written)))
+    made = load_manifest(lake, set_folder)
     landed = {day.day for day in days}
     calendar = shop.calendar
     expected = calendar.open_days(max(calendar.day_of(recipe.since), calendar.first_day), calendar.day_of(as_of))

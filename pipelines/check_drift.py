@@ -39,13 +39,13 @@ class Receipt:
 
     as_of: str
     decision: str
-    """retrain or skip; `refuse` is an error and gives no receipt."""
+    """`retrain` or `skip`; `refuse` raises and gives no receipt."""
     retrain: bool
     reasons: list[str]
     champion: int | None
     statistics: dict[str, float | None]
     address: str
-    """Page of the verdict."""
+    """URL of the verdict's page."""
 
 
 def run(
@@ -63,7 +63,7 @@ def run(
     log: AuditLog,
     open_reporter: Callable[[], DriftReporter],
 ) -> Receipt:
-    """Decide at *as_of*; *force* needs a *reason*, and only a champion to compare with opens Spark."""
+    """Decide as of *as_of*; *force* needs a *reason*. Spark is opened only if there is a champion to compare with."""
     forced = forced_by(force, reason, requested_by)
     as_of = landed_as_of(as_of, lake, shop)
     champion = active_champion(registry, log)
@@ -75,8 +75,8 @@ def run(
     else:
         files = tracker.model_files(champion.model_id)
         model = verified(files, champion.digest, f"champion version {champion.version}")
-        place = addresses.training_set(model.facts["training_set"])
-        check = check_champion(open_spark, lake, shop, champion, model, files[PROFILE_FILE], place, as_of)
+        set_folder = addresses.training_set(model.facts["training_set"])
+        check = check_champion(open_spark, lake, shop, champion, model, files[PROFILE_FILE], set_folder, as_of)
         verdict = check.judge(forced)
         pages = check.pages(verdict, open_reporter)
     if verdict.decision == "retrain":

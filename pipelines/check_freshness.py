@@ -1,5 +1,5 @@
 """
-Step: say whether the live lists are fresh, for cron and for monitors that do not live in Airflow.
+Step: report whether the live lists are fresh, for cron and for monitors outside Airflow.
 
 Reads:  `live.json`.
 Writes: nothing.
@@ -20,23 +20,23 @@ from refit.storage.object_store import ObjectStore
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What this step saw; lists that are stale, or none at all, are a refusal."""
+    """The live lists; stale or missing lists are a refusal."""
 
     generation: int
     batch: str
     run_date: str
     as_of: str
     age_hours: float
-    """Hours from `as_of` to the moment of the question."""
+    """Hours from `as_of` to the time of the check."""
     good_until: str
     model: dict[str, Any]
 
 
 def run(now: datetime, *, store: ObjectStore) -> Receipt:
-    """Look at what is live as seen at *now*."""
+    """Check the live lists at *now*."""
     return Receipt(**asdict(require_fresh(store, now)))
 
 
 def main(now: AskedAt = None) -> dict[str, Any]:
-    """Look with the real collaborators."""
+    """Check with the real collaborators."""
     return asdict(run(now or datetime.now(UTC), store=wiring.lists()))

@@ -1,10 +1,10 @@
 """
-Step: delete published lists that nobody can need any more.
+Step: delete published lists that are no longer needed.
 
 Reads:  `[retention]` of the shop, the pointers, the keys of every batch.
-Writes: the horizon in the pointers, by compare-and-swap; then it deletes batches: those that no pointer names, refused
-        and unfinished ones among them, and those that only the pointer of a date has named for too long.
-Re-run: safe; an interrupted collection is finished by the next one.
+Writes: the horizon in the pointers, by compare-and-swap; then it deletes batches that no pointer names, including
+        refused and unfinished ones, and old batches that only the pointer of a date names.
+Re-run: safe; the next collection finishes an interrupted one.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Receipt:
     """What this step did."""
 
     horizon: str
-    """Stamp: no batch that was begun before it goes live any more."""
+    """Stamp: batches begun before it can no longer go live."""
     batches_deleted: int
     batches_kept: int
     objects_deleted: int
     uploads_aborted: int
-    """Uploads in parts that somebody had begun and not finished."""
+    """Unfinished multipart uploads that were aborted."""
 
 
 def run(now: datetime, *, shop: Shop, store: ObjectStore) -> Receipt:

@@ -1,11 +1,11 @@
 """
-Step: delete what the lake need not keep any more.
+Step: delete what the lake no longer needs to keep.
 
 Reads:  `[retention.lake]` of the shop, the catalogue, the manifests of training sets, every key of the lake; the audit
         log and the registry, for the training sets of champions.
-Writes: since when nothing names what will be deleted; then it takes old snapshots and quarantined intakes out of the
-        catalogue and deletes replaced versions, training sets, summaries and what else was noticed long enough ago.
-Re-run: safe; nothing current is ever deleted, and an interrupted collection is finished by the next one.
+Writes: since when each object has been unnamed; then it removes old snapshots and the raw events of old quarantines
+        from the catalogue and deletes replaced versions, training sets, summaries and other long unnamed objects.
+Re-run: safe; nothing current is ever deleted, and the next collection finishes an interrupted one.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ def main(now: CollectedAt = None) -> dict[str, Any]:
 
 
 def _champions(log: AuditLog, open_registry: Callable[[], ModelRegistry]) -> dict[str, bool]:
-    """Return the training set of each version that became champion, true for the champion and the one before it."""
+    """Return training set -> whether it is the champion's or its predecessor's, for all former champions too."""
     newest = log.newest()
     if newest is None or not newest.standing.reigns:
         return {}
-    registry, standing = open_registry(), newest.standing
+    registry, state = open_registry(), newest.standing
     found: dict[str, bool] = {}
-    for version in standing.reigns:
+    for version in state.reigns:
         try:
             named = registry.champion_version(version).tags.get("training_set", "")
         except NotFoundError:
             continue
-        found[named] = found.get(named, False) or version in {standing.champion, standing.previous}
+        found[named] = found.get(named, False) or version in {state.champion, state.previous}
     return found

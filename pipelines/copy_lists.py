@@ -1,9 +1,9 @@
 """
-Step: copy the live lists, checked, into a local folder for loaders.
+Step: copy the live lists, verified, into a local folder for loaders.
 
 Reads:  the pointer, the manifest and every part file of the live batch, or of the batch of `run_date`.
 Writes: one folder for the batch and the link `current` below `folder`.
-Re-run: safe; a whole copy is left alone, and a killed one leaves nothing that a loader could see.
+Re-run: safe; a complete copy is left unchanged, and a killed one leaves nothing that a loader could see.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Receipt:
     """What this step did."""
 
     folder: str
-    """Where the files of the batch lie."""
+    """Folder with the files of the batch."""
     copied: bool
-    """False when a whole copy of this batch was there already."""
+    """False if a complete copy of this batch already existed."""
     generation: int
     run_date: str
     batch: str
@@ -35,7 +35,7 @@ class Receipt:
 
 
 def run(folder: str, run_date: str = "", *, store: ObjectStore) -> Receipt:
-    """Copy what is live, or what is current for *run_date*, to *folder*."""
+    """Copy the live batch, or the current batch of *run_date*, to *folder*."""
     copied = copy_live(store, Path(folder), run_date or None)
     return Receipt(**{**asdict(copied), "folder": str(copied.folder)})
 

@@ -1,9 +1,9 @@
 """
-Step: look at data that nobody has described yet and write a first shop.toml with its mappings.
+Step: inspect undescribed data and write a first shop.toml with its mappings.
 
 Reads:  every table below the folder `source`, or of the database that it names (jdbc:...#TABLE,TABLE).
 Writes: shops/NAME/shop.toml and shops/NAME/sources/*.sql, with a question wherever a guess may be wrong.
-Re-run: refused while shops/NAME exists; nothing that somebody has written is overwritten.
+Re-run: refused while shops/NAME exists, so that no edits are overwritten.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ class Receipt:
     """What this step did."""
 
     folder: str
-    """Where the shop is described now."""
+    """Folder of the drafted shop."""
     files: list[str]
     first_day: str
     last_day: str
     events: int
     """Events that would be landed."""
     questions: list[str]
-    """What a person should answer; each stands as a comment in the files."""
+    """Questions that a person should answer; the files contain them as comments."""
     next: str
-    """The command that tries it."""
+    """The next command to run."""
 
 
 def run(
     name: str, source: str, time_zone: str, *, shops: Path, spark: SparkSession, login: Mapping[str, str]
 ) -> Receipt:
-    """Draft shop *name* for the data at *source*; *login* opens a database, by the names of Spark's options."""
+    """Draft shop *name* for the data at *source*; *login* holds database credentials, by Spark's option names."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ConfigurationError(
             f"{name!r} cannot name a shop; use small letters, digits and underscores, a letter first"
@@ -88,7 +88,7 @@ def _require_zone(name: str) -> None:
 
 
 def _tables(source: str) -> tuple[str, list[Table]]:
-    """Return what DATA will be, and the tables there."""
+    """Return the value of DATA and the tables found there."""
     if source.startswith("jdbc:"):
         refuse_secrets(source)
         data, _, names = source.partition("#")
@@ -106,9 +106,9 @@ def _tables(source: str) -> tuple[str, list[Table]]:
 def _write(folder: Path, written: Mapping[str, str]) -> None:
     part = folder.with_name(f".{folder.name}.unfinished")
     for path, text in written.items():
-        place = part / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
+        target = part / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
     part.rename(folder)
 
 

@@ -2,8 +2,8 @@
 Step: compare challenger, champion and baselines on the holdout.
 
 Reads:  the training set with its holdout; the events and the catalogue before its cutoff; both models' files.
-Writes: metrics, the promotion verdict with all intervals, and the dossier, into the challenger's MLflow run; asked by
-        `export=true`, every judged list, too.
+Writes: metrics, the promotion verdict with all intervals, and the dossier, into the challenger's MLflow run; with
+        `export=true` every judged list, too.
 Re-run: safe; the same models on the same holdout give the same numbers.
 """
 
@@ -43,7 +43,7 @@ class Receipt:
     """What this step did."""
 
     proposed: bool
-    """Whether the challenger may be put before a person."""
+    """Whether the challenger may be submitted for approval."""
     reasons: list[str]
     metrics: dict[str, dict[str, float]]
     """Model -> metric -> mean over the judged people."""
@@ -54,13 +54,13 @@ class Receipt:
     dossier: str
     """Name of the page among the files of the run."""
     anchor: str
-    """Settings that losses are counted from once this is the champion, as JSON."""
+    """Settings of the anchor, as JSON, against which later losses count once this is the champion."""
     left_out: str
-    """Who came to want something and cannot judge, in a sentence; empty for a training set that does not count them."""
+    """Sentence on people in the holdout period who cannot be judged; empty if the training set does not count them."""
     everybody: dict[str, dict[str, float]]
-    """Model -> metric -> mean over everybody who came to want something; what no model knows counts as missed."""
+    """Model -> metric -> mean over all people of the holdout period; items that no model knows count as missed."""
     exported: str
-    """Name of the file with the judged lists among the files of the run; empty where nobody asked for it."""
+    """Name of the file with the judged lists among the files of the run; empty unless requested."""
 
 
 def run(
@@ -82,22 +82,22 @@ def run(
     factoriser: Factoriser,
 ) -> Receipt:
     """
-    Judge a model; the trials beside *settings*, a file of tuning, and *drift*, a receipt, are only shown.
+    Judge a model; the trials beside *settings* (a tuning file) and *drift* (a receipt) are only displayed.
 
-    With *export* every judged list is kept beside the verdict, for a judge of one's own.
+    With *export* every judged list is stored beside the verdict, for evaluations outside Refit.
     """
-    place = addresses.training_set(training_set)
-    manifest = load_manifest(lake, place)
+    set_folder = addresses.training_set(training_set)
+    manifest = load_manifest(lake, set_folder)
     models = {"challenger": verified(tracker.model_files(model_id), digest, f"challenger {model_id}")}
     champion = active_champion(registry, log)
     if champion is not None:
         models["champion"] = load_verified(tracker, champion)
 
     def train(settings: ModelSettings) -> ItemFactors:
-        return train_on_set(settings, lambda: spark, lake, shop, place, manifest, factoriser=factoriser)
+        return train_on_set(settings, lambda: spark, lake, shop, set_folder, manifest, factoriser=factoriser)
 
     anchor = find_anchor(champion, models, train)
-    found = judge_challenger(spark, lake, shop, place, manifest, models | anchor.contender)
+    found = judge_challenger(spark, lake, shop, set_folder, manifest, models | anchor.contender)
     past = experiment(champion, datetime.fromisoformat(str(models["challenger"].facts["cutoff"])))
     verdict = refuse_experiment(judge_promotion(found.compared, shop.promotion), past)
     verdict = replace(verdict, reasons=(*verdict.reasons, *anchor.notes))
@@ -109,7 +109,7 @@ def run(
         DOSSIER_FILE: page_of(verdict, found, models, shop, **shown),
     }
     if export:
-        files[LISTS_FILE] = export_lists(found.judged, holdout_of(spark, lake, place))
+        files[LISTS_FILE] = export_lists(found.judged, holdout_of(spark, lake, set_folder))
     tracker.add_to_run(run_id, metrics=metrics_of(found.compared), files=files)
     everybody = found.compared.everybody
     return Receipt(

@@ -1,4 +1,4 @@
-"""Points in time as a person or Airflow writes them."""
+"""Parses points in time as written by people and Airflow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from refit.clocks.shop_clock import ShopClock
 from refit.errors import ConfigurationError, NotEnoughDataError
 
 if TYPE_CHECKING:
-    # Both bring Spark, which is too much for whoever asks only what a parameter means.
+    # Both import Spark, which `--help` does not need.
     from refit.config import Shop
     from refit.lake.lake import Lake
 
@@ -30,14 +30,14 @@ def _parse(value: object, info: ValidationInfo) -> object:
 
 Instant = Annotated[datetime, BeforeValidator(_parse)]
 """
-An instant; a plain date is its first moment by the shop's clock, a time without a zone is one on that clock.
+An instant; a plain date means its first moment by the shop's clock, a time without a zone is local to that clock.
 
-The command line gives what returns that clock as `clock` in the context of the validation; without one it is in UTC.
+The command line passes a function that returns the clock as `clock` in the validation context; the default is UTC.
 """
 
 
 def whole_days(since: datetime, until: datetime, shop: Shop) -> tuple[datetime, datetime]:
-    """Return both on the shop's clock; ConfigurationError unless [since, until) is one or more whole days of it."""
+    """Return both by the shop's clock; ConfigurationError unless [since, until) is one or more of its whole days."""
     clock = shop.calendar.clock
     if since >= until or not clock.is_midnight(since) or not clock.is_midnight(until):
         raise ConfigurationError(
@@ -49,13 +49,13 @@ def whole_days(since: datetime, until: datetime, shop: Shop) -> tuple[datetime, 
 
 def landed_as_of(as_of: datetime | None, lake: Lake, shop: Shop, *, live: bool = False) -> datetime:
     """
-    Return *as_of* on the shop's clock, or the end of the newest landed day when nobody gave one: the data choose.
+    Return *as_of* by the shop's clock, or by default the end of the newest landed day.
 
-    Whoever makes lists that may go *live* reads no further than the data go: lists of a later day would hide those of
+    For lists that may go *live*, no open day before *as_of* may be missing: lists of a later day would hide those of
     the days between.
 
     Raises:
-        NotEnoughDataError: nothing is landed, or more open days before *as_of* are missing than are tolerated.
+        NotEnoughDataError: nothing is landed, or more open days before *as_of* are missing than allowed.
     """
     calendar = shop.calendar
     newest = lake.newest_day("interactions")

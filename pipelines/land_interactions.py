@@ -3,8 +3,8 @@ Step: land one interval of the shop's data.
 
 Reads:  the shop's sources for [since, until).
 Writes: clean interactions by event date, their quarantine and reports, the catalogue and the people as of `until`.
-Re-run: safe; landing an interval again replaces exactly its days, and a refused or killed landing shows nothing. What
-        is known of items and people is filed under `until` only if nothing younger is: an old day keeps its catalogue.
+Re-run: safe; landing an interval again replaces exactly its days, and a refused or killed landing has no effect.
+        Snapshots of items and people are stored only if no younger one is landed, so an old day keeps its catalogue.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ class Receipt(Totals):
 
     since: str
     until: str
-    open_days: int  # on which the shop's calendar expects events
+    open_days: int  # days on which the shop's calendar expects events
     landing: str = ""
     items: int = 0
     people: int | None = None
-    """Who consent; None for a shop without a table of people."""
+    """Number of people who consent; None for a shop without a users table."""
     withheld: int = 0
     """Events of people who have not given consent; never written anywhere."""
     digest: str = ""
     not_filed: list[str] = field(default_factory=list)
-    """Snapshots (items, users) that were read and left out, because younger ones are landed: the past keeps its own."""
+    """Snapshots (items, users) that were read but not stored, because younger ones are landed."""
     checks: int = 0
-    report: str = ""  # page of the last day
+    report: str = ""  # address of the last day's page
     warnings: list[str]
 
 

@@ -1,9 +1,9 @@
 """
-Step: read the last days again, and land those that have changed since they were landed.
+Step: read the last days again, and land those that have changed.
 
-Reads:  the shop's sources for each of the `calendar.look_back_days` days before `before`, and what is landed of them.
-Writes: a day whose rows are others, as `land_interactions` does; the rest is left as it is.
-Re-run: safe; a day that is landed as the sources have it is not landed again.
+Reads:  the shop's sources for each of the `calendar.look_back_days` days before `before`, and their landed versions.
+Writes: days whose rows differ, as `land_interactions` does; the other days are left unchanged.
+Re-run: safe; a day that matches the sources is not landed again.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def run(
     lake: Lake,
     validator: Validator,
 ) -> Receipt:
-    """Read the days before *before* again; without it there is nothing to look back on, and Spark is not opened."""
+    """Read the days before *before* again; without it nothing is read, and Spark is not opened."""
     if before is None or not shop.calendar.look_back_days:
         return Receipt(days=[], landed=False)
     spark = open_spark()

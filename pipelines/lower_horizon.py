@@ -3,7 +3,7 @@ Step: lower a horizon that lies in the future, so that lists can go live again.
 
 Reads:  every pointer, the clock of the object store.
 Writes: an audit record, then the horizon of each such pointer, by compare-and-swap; no other part of a pointer.
-Re-run: safe; where no horizon is ahead nothing is written; a killed one is finished with a record of its own.
+Re-run: safe; if no horizon is ahead, nothing is written; after a kill the next run finishes with its own record.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Receipt:
     """What this step did."""
 
     lowered: dict[str, str]
-    """Pointer -> the horizon that it had."""
+    """Pointer -> its previous horizon."""
     horizon: str
-    """Stamp: what the clock of the store said; batches that were begun before it are scored again."""
+    """Stamp of the store's clock; batches begun before it must be scored again."""
     record: int | None
-    """Number of the audit record; None when there was nothing to lower."""
+    """Number of the audit record; None if there was nothing to lower."""
 
 
 def run(reason: str, requested_by: str, *, log: AuditLog, store: ObjectStore) -> Receipt:

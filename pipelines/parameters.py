@@ -1,4 +1,4 @@
-"""What the parameters of the steps mean, said once: `python -m pipelines STEP --help` shows it."""
+"""The parameters of the steps, described once; `python -m pipelines STEP --help` shows this."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.instants import Instant
 
 
 def _meaning(sentence: str, example: str) -> Any:
-    """Return what a person must know of a parameter: one *sentence*, and an *example* as the command line takes it."""
+    """Return a field that describes a parameter by one *sentence* and an *example* for the command line."""
     return Field(description=sentence, examples=[example])
 
 

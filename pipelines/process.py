@@ -1,8 +1,8 @@
 """
-Running a step as a process of its own: the same command that a person types.
+Runs a step as a separate process, with the same command that a person types.
 
-The process imports no Airflow, gives its memory back when it ends, and dies with the task that started it, taking the
-JVM along, however that task ends.
+The process imports no Airflow, frees its memory when it ends, and dies, together with its JVM, with the task that
+started it, however that task ends.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _PR_SET_PDEATHSIG = 1
 _REFUSED, _NOT_YET = 2, 3
 _SECONDS_TO_DIE = 15
 NOISE = ("WARNING: Using incubator modules", "netlib-blas:", "netlib-lapack:")
-"""What the JVM says on every start and nobody can act on."""
+"""Beginnings of log lines that the JVM prints on every start and that need no action."""
 
 
 class StepFailedError(Exception):
-    """A step ended with an unexpected error; it may be tried again."""
+    """A step ended with an unexpected error and may be retried."""
 
 
 class StepRefusedError(Exception):
-    """A step refused with a sentence; trying again changes nothing."""
+    """A step refused with a sentence; a retry changes nothing."""
 
 
 class StepNotYetError(Exception):
-    """A step refused for want of data that may still be on their way."""
+    """A step refused because data are missing that may still arrive."""
 
 
 def run_step(name: str, **values: Any) -> dict[str, Any]:
@@ -45,13 +45,13 @@ def run_step(name: str, **values: Any) -> dict[str, Any]:
 
     Raises:
         StepRefusedError: the step refused; the message is its sentence.
-        StepNotYetError: the step refused for want of data that may still come; the message is its sentence.
+        StepNotYetError: the step refused because data are missing that may still arrive; the message is its sentence.
         StepFailedError: the step ended in any other way.
     """
     _die_with_parent(signal.SIGKILL)
     with tempfile.TemporaryDirectory(prefix="refit-step-") as folder:
         out = Path(folder) / "receipt.json"
-        # Airflow hands over instants as objects; text is what the command line takes.
+        # Airflow passes instants as objects; the command line takes text.
         words = [
             f"{key}={value if isinstance(value, str) else json.dumps(value, default=str)}"
             for key, value in values.items()
@@ -67,13 +67,13 @@ def run_step(name: str, **values: Any) -> dict[str, Any]:
             bufsize=1,
             preexec_fn=_die_with_parent,
         )
-        last = said = ""
+        last = refusal = ""
         try:
             for line in process.stdout or ():
                 if not line.startswith(NOISE):
                     last = line.strip() or last
-                    # Spark may go on talking while it ends; the sentence of the step is what counts.
-                    said = last if line.startswith(f"{name}: ") else said
+                    # Spark may keep logging while it ends, so remember the step's own sentence.
+                    refusal = last if line.startswith(f"{name}: ") else refusal
                     _LOG.info(line.rstrip())
             code = process.wait()
         except BaseException:  # Airflow's time limit is a BaseException, and the step must not outlive it
@@ -84,11 +84,11 @@ def run_step(name: str, **values: Any) -> dict[str, Any]:
                 process.kill()
             raise
         if code == _REFUSED:
-            raise StepRefusedError(said or last)
+            raise StepRefusedError(refusal or last)
         if code == _NOT_YET:
-            raise StepNotYetError(said or last)
+            raise StepNotYetError(refusal or last)
         if code:
-            raise StepFailedError(f"{name} {_end(code)}: {said or last}")
+            raise StepFailedError(f"{name} {_end(code)}: {refusal or last}")
         receipt: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
         for key, value in receipt.items():
             _LOG.info("%s: %s", key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
@@ -97,10 +97,10 @@ def run_step(name: str, **values: Any) -> dict[str, Any]:
 
 def run_step_when_there(name: str, *, give_up: str, **values: Any) -> dict[str, Any] | None:
     """
-    Run a step like `run_step`, and return None while its data are not there; *give_up* is an ISO 8601 instant.
+    Run a step like `run_step`, but return None while its data are missing; *give_up* is an ISO 8601 instant.
 
     Raises:
-        StepRefusedError: the step refused, or its data are not there although *give_up* is over; empty: at once.
+        StepRefusedError: the step refused, or its data are missing after *give_up*, or at once if that is empty.
         StepFailedError: the step ended in any other way.
     """
     try:
@@ -114,7 +114,7 @@ def run_step_when_there(name: str, *, give_up: str, **values: Any) -> dict[str, 
 
 
 def _end(code: int) -> str:
-    """Return how a process ended, in words; a negative *code* is the signal that ended it."""
+    """Describe how a process ended; a negative *code* is the signal that ended it."""
     if code >= 0:
         return f"ended with code {code}"
     memory = " (as the system does when memory runs out)" if -code == signal.SIGKILL else ""
@@ -122,6 +122,6 @@ def _end(code: int) -> str:
 
 
 def _die_with_parent(number: int = signal.SIGTERM) -> None:
-    """Ask Linux to send *number* to this process when its parent dies; elsewhere the process group must do."""
+    """Ask Linux to send signal *number* to this process when its parent dies; elsewhere the process group must do."""
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, number)

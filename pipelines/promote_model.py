@@ -1,9 +1,9 @@
 """
 Step: make an approved challenger the champion.
 
-Reads:  the challenger's version and files, the answer of the person who was asked, the audit log.
+Reads:  the challenger's version and files, the answer of the approver, the audit log.
 Writes: audit records of the approval and the promotion, or of the refusal; a copy among the champions and their alias.
-Re-run: safe; what was begun is finished, and promoting the current champion again changes nothing.
+Re-run: safe; an interrupted promotion is finished, and promoting the current champion again changes nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Receipt:
     cutoff: str
     approved_by: str
     promoted: bool
-    """Whether the challenger is the champion now; False when there was nothing left to answer."""
+    """Whether the challenger is the champion now; False if there was nothing left to decide."""
     said: str
     record: int
     """Number of the newest audit record."""
@@ -53,7 +53,7 @@ def run(
     log: AuditLog,
     read_answer: Callable[[Mapping[str, Any]], approvals.Answer],
 ) -> Receipt:
-    """Promote challenger *version* if *answer* approves exactly *digest*, what the person was shown."""
+    """Promote challenger *version* if *answer* approves exactly *digest*, which the approver was shown."""
     promotions = Promotions(
         registry=registry,
         tracker=tracker,
@@ -78,7 +78,7 @@ def run(
 
 
 def main(version: ChallengerVersion, digest: ShownDigest, answer: Answer) -> dict[str, Any]:
-    """Promote with the real collaborators; the clock dates records and chooses nothing."""
+    """Promote with the real collaborators; the clock only dates records."""
     receipt = run(
         version,
         digest,

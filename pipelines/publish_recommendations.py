@@ -2,8 +2,8 @@
 Step: judge a scored batch and make it live.
 
 Reads:  the index of the batch, the pointers, the audit log.
-Writes: the manifest; if the verdict is good, two pointers by compare-and-swap, and what follows them.
-Re-run: safe; a run is published once whatever fails, and an older date never replaces a newer one.
+Writes: the manifest; if the batch passes, two pointers by compare-and-swap, and the objects that follow them.
+Re-run: safe; a run is published once, whatever fails, and an older date never replaces a newer one.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ class Receipt:
     """What this step did."""
 
     live: bool
-    """Whether this batch is live now; False when a later one is."""
+    """Whether this batch is live now; False if a later one is."""
     generation: int
     run_date: str
-    """Of the batch that is live now."""
+    """Run date of the live batch."""
     batch: str
-    """That batch; another try of the same run may have published before this one."""
+    """The live batch; another attempt of the same run may have published it before this one."""
     outcomes: dict[str, str]
-    """What became of it at `live` and at `date`, the pointer of its own date: published, superseded or left_alone."""
+    """Outcome at `live` and at `date`, the pointer of its own date: published, superseded or left_alone."""
     content_sha256: str
-    """Of the batch that was to be published; equal for equal lists."""
+    """Content digest of the batch to publish; equal for equal lists."""
     good_until: str
     address: str
     people: int
     warnings: list[str]
-    """What the list gate saw and did not refuse."""
+    """Warnings of the list gate."""
 
 
 def run(
@@ -61,8 +61,8 @@ def run(
     """
     Publish the scored *batch* (its prefix); a *backfill* moves the pointer of its date only.
 
-    *approved* tells the digest with which a version became champion, None when it never did. *withdrawn* tells why a
-    version of the champion may serve no more, or None. *at* is the moment of the move, for the history of a pointer.
+    *approved* returns the digest with which a version became champion, or None if it never did. *withdrawn* returns why
+    a version of the champion may no longer serve, or None. *at* is the time of the move, for the pointer's history.
     """
     commit = read_commit(store, batch)
     verdict = judge_lists(

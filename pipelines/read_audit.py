@@ -1,9 +1,9 @@
 """
-Step: read the audit log, every record checked.
+Step: read the audit log and verify every record.
 
 Reads:  every record, and what the registry remembers of the newest ones.
 Writes: nothing.
-Re-run: safe; a record that was changed, removed or slipped in is an error that names it.
+Re-run: safe; a record that was changed, removed or inserted raises an error that names it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from refit.interfaces import ModelRegistry
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What the log says."""
+    """The contents of the log."""
 
     champion: int | None
     count: int
     head: str
-    """SHA-256 of the newest record; whoever keeps it elsewhere can tell that nothing before it was ever changed."""
+    """SHA-256 of the newest record; a copy kept elsewhere proves that no earlier record was changed."""
     remembered: int
-    """Up to this record the registry vouches for the log too."""
+    """Number of the newest record that the registry confirms too."""
     records: list[dict[str, Any]]
-    """The newest ones, oldest first."""
+    """The newest records, oldest first."""
 
 
 def run(last: int, *, log: AuditLog, registry: ModelRegistry) -> Receipt:

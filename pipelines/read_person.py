@@ -1,5 +1,5 @@
 """
-Step: show what is recommended to one person now.
+Step: show the current recommendations of one person.
 
 Reads:  the key of the shop's pseudonyms, the fingerprint of the one with which the lake was landed; `live.json`, the
         index of the live batch and one range of one part file.
@@ -26,11 +26,11 @@ class Receipt:
     id: str
     pseudonym: str
     live: dict[str, Any] | None
-    """The row of the live batch; null when it holds no such person."""
+    """The row of the live batch; null if it holds no such person."""
 
 
 def run(id: str, *, key: PseudonymKey, store: ObjectStore) -> Receipt:
-    """Return the live list of the person whom the shop calls *id*."""
+    """Return the live list of the person with the shop's id *id*."""
     pseudonym = key.pseudonym(id)
     return Receipt(id=id, pseudonym=pseudonym, live=read_live_person(store, pseudonym))
 

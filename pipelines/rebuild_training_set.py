@@ -1,9 +1,9 @@
 """
-Step: build a training set of the past again, from exactly the landed versions that its manifest names.
+Step: rebuild an old training set from exactly the landed versions that its manifest names.
 
 Reads:  the manifest of the set, the landed versions in it.
 Writes: the rows of the set, if they are gone; otherwise nothing.
-Re-run: safe; what comes out is compared with the manifest before anything is replaced.
+Re-run: safe; the result is compared with the manifest before anything is replaced.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class Receipt:
     training_set: str
     days: int
     changed: list[str]
-    """Days of which the lake holds other content now; the set was built from what they were."""
+    """Days whose current content in the lake differs; the set was built from their earlier versions."""
     restored: bool
-    """True when the rows were gone and are there again; they are equal to the last bit either way."""
+    """True if the rows were missing and have been restored; they are bit-identical either way."""
 
 
 def run(training_set: str, *, spark: SparkSession, lake: Lake, addresses: Addresses) -> Receipt:
-    """Build the set with digest *training_set* again."""
-    place = addresses.training_set(training_set)
-    manifest = load_manifest(lake, place)
+    """Rebuild the set with digest *training_set*."""
+    set_folder = addresses.training_set(training_set)
+    manifest = load_manifest(lake, set_folder)
     recipe = Recipe.from_manifest(manifest)
     changed = changed_days(lake, recipe.days)
     used = [*recipe.days, *([recipe.users] if recipe.users else [])]
@@ -48,19 +48,19 @@ def run(training_set: str, *, spark: SparkSession, lake: Lake, addresses: Addres
             f"training set {training_set[:16]} was made from versions of {', '.join(gone[:5])} "
             f"({len(gone)} in all) that the lake does not hold any more; it cannot be built again"
         )
-    again = f"{place}/again-{uuid4().hex[:12]}"
+    again = f"{set_folder}/again-{uuid4().hex[:12]}"
     try:
         written = recipe.write(spark, lake, again).content
-        # A set of before tells nothing of what its holdout leaves out.
+        # A set in the old format does not record what its holdout leaves out.
         content = {part: written[part] for part in manifest["content"]}
         if content != manifest["content"]:
             raise DataRefusedError(
                 f"training set {training_set[:16]} came out different: {content}, the manifest says "
                 f"{manifest['content']}; the landed files were changed, or Refit makes sets in another way now"
             )
-        missing = [part for part in content if not filesystem.exists(spark, lake.path(f"{place}/{part}"))]
+        missing = [part for part in content if not filesystem.exists(spark, lake.path(f"{set_folder}/{part}"))]
         for part in missing:
-            filesystem.move(spark, lake.path(f"{again}/{part}"), lake.path(f"{place}/{part}"))
+            filesystem.move(spark, lake.path(f"{again}/{part}"), lake.path(f"{set_folder}/{part}"))
     finally:
         filesystem.delete(spark, lake.path(again))
     return Receipt(

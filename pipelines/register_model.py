@@ -3,7 +3,7 @@ Step: register a challenger, with its evidence, for a person to judge.
 
 Reads:  the files of the model, the promotion verdict.
 Writes: a version of the challengers' registered model, tagged with its evidence, `approval=pending` and how to answer.
-Re-run: safe; a model that is registered keeps its version, and one that was judged again is asked about again.
+Re-run: safe; a registered model keeps its version, and one that was judged again needs a new answer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Receipt:
     name: str
     proposed: bool
     summary: str
-    """What the person who approves reads first."""
+    """The text that the approver reads first."""
 
 
 def run(
@@ -44,7 +44,7 @@ def run(
     registry: ModelRegistry,
     tracker: Tracker,
 ) -> Receipt:
-    """Register *model_id*, which *requested_by* had trained, with the receipt of its *evaluation*."""
+    """Register *model_id*, whose training *requested_by* asked for, with the receipt of its *evaluation*."""
     facts = verified(tracker.model_files(model_id), digest, f"challenger {model_id}").facts
     address = tracker.run_address(run_id)
     dossier = f"{address}/artifacts/{evaluation['dossier']}"
@@ -64,13 +64,13 @@ def run(
     made = {"code": code, **({"requested_by": requested_by} if requested_by else {})}
     version = registry.register(model_id=model_id, run_id=run_id, tags={**evidence, **asked, **made})
     tag, line = decision_line(version.version, digest)
-    told = {"how_to_answer": f"in Airflow, or by the tag {tag} of the model that serves: {line}"}
+    changes = {"how_to_answer": f"in Airflow, or by the tag {tag} of the model that serves: {line}"}
     if {name: version.tags.get(name) for name in evidence} != evidence:
-        told |= {
+        changes |= {
             **evidence,
             **asked,
-        }  # judged again, e.g. against another champion: an answer to the old evidence is none
-    registry.tag(version, told)
+        }  # judged again, e.g. against another champion: answers to the old evidence are void
+    registry.tag(version, changes)
     cutoff = str(facts["cutoff"])[:10]
     return Receipt(
         version=version.version,
@@ -78,7 +78,7 @@ def run(
         proposed=bool(evaluation["proposed"]),
         summary="\n".join(
             [
-                # Reasons name cohorts, and their names come from data.
+                # Reasons contain cohort names, which come from data.
                 *[f"- {markdown_text(reason)}" for reason in evaluation["reasons"]],
                 "",
                 f"**[Dossier]({dossier})**, to be read in two minutes ([the page alone]({alone}), as a file). "
@@ -95,12 +95,12 @@ def run(
 
 
 def _of_everybody(evaluation: dict[str, Any]) -> str:
-    told = evaluation.get("left_out", "")
-    return f" ({markdown_text(told)})" if told else ""
+    left_out = evaluation.get("left_out", "")
+    return f" ({markdown_text(left_out)})" if left_out else ""
 
 
 def _table(evaluation: dict[str, Any]) -> list[str]:
-    """Return the metrics as a table, over those who can be judged and, where that was counted, over everybody."""
+    """Return the metrics as a table, over the judged people and, if counted, over all people."""
     k, everybody = evaluation["k"], evaluation.get("everybody") or {}
     ours, *others = sorted(evaluation["metrics"].items(), key=lambda row: (row[0] != "challenger", -row[1]["ndcg"]))
     heads = ["model", *(f"{_SPELT[name]}@{k}" for name in _SHOWN)]
@@ -126,7 +126,7 @@ def main(
     evaluation: Evaluation,
     requested_by: RequestedBy = "",
 ) -> dict[str, Any]:
-    """Register with the real collaborators; the clock only says until when it may be approved."""
+    """Register with the real collaborators; the clock only sets the deadline of the approval."""
     receipt = run(
         training_set,
         run_id,

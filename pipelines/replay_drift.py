@@ -1,5 +1,5 @@
 """
-Step: replay past weeks under the drift policy and say what its decisions were worth.
+Step: replay past weeks under the drift policy and report the value of its decisions.
 
 Reads:  every landed day, at each check only what was landed before it.
 Writes: an MLflow run with a table of policies, the choices of the configured one, and a page; training sets below
@@ -40,17 +40,17 @@ class Receipt:
     since: str
     until: str
     policies: list[dict[str, Any]]
-    """One score per policy: the configured one, alternatives if asked for, retraining always, and never."""
+    """One score per policy: the configured one, alternatives if requested, always retraining, and never."""
     first_half: list[dict[str, Any]]
-    """The same on the weeks by which a policy is chosen; empty when there are too few."""
+    """Scores on the first half of the weeks, by which a policy is chosen; empty if there are too few."""
     second_half: list[dict[str, Any]]
-    """The same on the weeks after them."""
+    """Scores on the second half of the weeks."""
     chosen: str | None
-    """The policy that the first half of the weeks chooses."""
+    """The best policy on the first half of the weeks."""
     said: str
-    """That choice and what it does on the second half, as a sentence."""
+    """Sentence on that choice and its result on the second half."""
     address: str
-    """Page of the run."""
+    """URL of the run's page."""
 
 
 def run(
@@ -71,8 +71,8 @@ def run(
     """
     Check every *every_days* days from *since* to *until*; *others* adds alternatives to the configured policy.
 
-    With *tuned* the settings of each model are searched for, as the loop does, from those of shop.toml on; without it
-    all models have these settings, and what one search takes is counted for each retraining.
+    With *tuned* the settings of each model are searched, as in retraining, starting from those of shop.toml; without it
+    all models have the settings of shop.toml, and each retraining is charged with the cost of one search.
     """
     since, until = shop.calendar.clock.local(since), landed_as_of(until, lake, shop)
     if every_days < 1 or judged_days < 1 or since + timedelta(days=every_days) > until:
@@ -81,7 +81,7 @@ def run(
             "nothing to replay; give at least two checks and one day to judge"
         )
     steps = backtest_steps(since, until, timedelta(days=every_days), shop)
-    scratch = f"{REPLAYS}/{uuid4()}"  # two replays at once do not meet
+    scratch = f"{REPLAYS}/{uuid4()}"  # concurrent replays use separate folders
     past = LakeHistory(spark, lake, shop, steps, scratch, factoriser, proposer, tuned)
     replay = Replay(past, judged_days, shop.promotion.margin, _LOG.info)
     try:

@@ -1,9 +1,9 @@
 """
-Step: judge again what was set apart in [since, until), and land what has been mended.
+Step: judge the quarantined events of [since, until) again, and land those that pass now.
 
-Reads:  the intake of the days with a quarantine, today's rules, the newest catalogue and consent.
-Writes: new versions of the days in which something has been mended, with the rest in a new quarantine.
-Re-run: safe; what was landed is not in the new quarantine, so it is landed exactly once.
+Reads:  the raw events of the days with a quarantine, today's rules, the newest catalogue and consent.
+Writes: new versions of the days in which events pass now, with the rest in a new quarantine.
+Re-run: safe; landed events are not in the new quarantine, so they are landed exactly once.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from refit.landing.suites import Inspection
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt(Totals):
-    """What this step did; the sums are of the days that it landed again."""
+    """What this step did; totals cover the days that it landed again."""
 
     since: str
     until: str
     days: list[str]
     """Days with a new version."""
     replayed: int = 0
-    """Events that are not set apart any more."""
+    """Events that are no longer quarantined."""
     landing: str = ""
     report: str = ""
-    """Page of the last day."""
+    """Address of the last day's page."""
     warnings: list[str]
 
 
@@ -56,14 +56,14 @@ def run(
     since, until = whole_days(since, until, shop)
     span: dict[str, Any] = {"since": str(since.date()), "until": str(until.date())}
     apart = {entry.day: entry.rows for entry in lake.days("quarantine", since, until) if entry.rows}
-    intakes = [entry for entry in lake.days("intake", since, until) if entry.day in apart]
+    raw_events = [entry for entry in lake.days("intake", since, until) if entry.day in apart]
     catalogue, people = lake.newest_snapshot("items"), lake.newest_snapshot("users")
-    if not intakes or catalogue is None:
+    if not raw_events or catalogue is None:
         return Receipt(**span, days=[], warnings=["nothing is set apart in the interval"])
-    if len(intakes) != len(apart):
+    if len(raw_events) != len(apart):
         raise NotFoundError(f"the intake of some of {', '.join(apart)} is gone; land these days again from the source")
     replacing = [entry for entry in lake.days("interactions", since, until) if entry.day in apart]
-    before = lake.read(spark, "intake", {entry.path: entry for entry in intakes}.values())
+    before = lake.read(spark, "intake", {entry.path: entry for entry in raw_events}.values())
     before = before.where(F.col(Columns.EVENT_DATE).isin([date.fromisoformat(day) for day in apart]))
     if people is not None:
         before = keep_consenting(before, consenting(with_segment(lake.read(spark, "users", [people]), None)))

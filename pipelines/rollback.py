@@ -2,7 +2,7 @@
 Step: go back to an earlier champion, model and lists together.
 
 Reads:  the audit log, the version to go back to and its files, the history of `live.json`.
-Writes: an audit record, the `champion` alias, then `live.json`; nothing is deleted, and histories go on.
+Writes: an audit record, the `champion` alias, then `live.json`; nothing is deleted, and histories are extended.
 Re-run: safe; the same logical run goes back once, and one that was killed is finished.
 """
 
@@ -29,9 +29,9 @@ class Receipt:
     """The version that serves now."""
     rolled_back_from: int
     withdrawn: list[int]
-    """Versions that serve no more: batches by them are not published."""
+    """Withdrawn versions, whose batches are no longer published."""
     batch: str
-    """That readers see now; empty where the lists were left as they are."""
+    """The batch that readers see now; empty if the lists were left unchanged."""
     run_date: str
     generation: int
     record: int
@@ -51,8 +51,8 @@ def run(
     log: AuditLog,
     store: ObjectStore,
 ) -> Receipt:
-    """Go back to version *to*, or to the champion before; *lists* is `stay` to leave the lists as they are."""
-    wish = RollbackRequest(
+    """Go back to version *to*, or to the previous champion; with *lists* `stay` the lists stay unchanged."""
+    request = RollbackRequest(
         to=to,
         reason=reason.strip(),
         by=requested_by.strip(),
@@ -60,7 +60,7 @@ def run(
         logical_run=logical_run,
         lists=lists,
     )
-    done = Rollbacks(registry=registry, tracker=tracker, log=log, store=store).roll_back(wish)
+    done = Rollbacks(registry=registry, tracker=tracker, log=log, store=store).roll_back(request)
     facts = done.record.facts
     live = done.published.live if done.published else None
     return Receipt(
@@ -81,7 +81,7 @@ def main(
     logical_run: LogicalRun = "",
     lists: ListsToo = "back",
 ) -> dict[str, Any]:
-    """Go back with the real collaborators; the clock dates the record and chooses nothing."""
+    """Roll back with the real collaborators; the clock only dates the record."""
     store, followers = wiring.lists(), wiring.followers()
     receipt = run(
         to,

@@ -1,4 +1,4 @@
-"""What DAG files need to know about a shop while they are parsed; light enough to be imported every few seconds."""
+"""The schedule of a shop for DAG files; light enough to be imported on every parse."""
 
 from __future__ import annotations
 
@@ -17,58 +17,58 @@ INTERACTIONS = "refit_interactions"
 CHAMPION = "refit_champion"
 """Asset: the champion has changed."""
 DECISIONS = "refit_decisions"
-"""Asset: somebody has answered for a challenger in MLflow."""
+"""Asset: a person has decided on a challenger in MLflow."""
 
 _LATER = 3
-"""Hours from the end of a day's data to the weekly retraining, which is not to meet the landing."""
+"""Hours from the end of a day's data to the weekly retraining, so that it does not overlap the landing."""
 _WAIT_HOURS = 6.0
-"""As `refit.config` has it, whose import would cost every parse of a DAG more than the rest of it."""
+"""Same default as in `refit.config`, whose import would dominate the time to parse a DAG."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When runs are scheduled, by the shop's clock, and how long a person may think."""
+    """The times of runs, by the shop's clock, and the time for an approval."""
 
     shop: str
     clock: ShopClock
     lands_after: time
-    """When the day before is complete."""
+    """Time at which the data of the day before are complete."""
     wait: timedelta
-    """So long after that `ingest` waits for a day that is not there."""
+    """How long after that `ingest` waits for a missing day."""
     first: datetime
-    """The first day of the shop: a run for an earlier day would end green without having done anything."""
+    """Start of the shop's first day: runs for earlier days would succeed without doing anything."""
     start: datetime
     end: datetime | None
     approval: timedelta
     approvers: tuple[str, ...]
-    """Who may answer; empty: whoever Airflow lets."""
+    """Approvers; empty: any user whom Airflow permits."""
 
     @property
     def daily(self) -> str:
-        """The end of each data interval, in the words of cron: when a day is complete."""
+        """Cron expression for the end of each data interval, when a day is complete."""
         return f"{self.lands_after.minute} {self.lands_after.hour} * * *"
 
     @property
     def weekly(self) -> str:
-        """The same three hours later on Mondays, when Sunday has been landed."""
+        """Cron expression three hours later on Mondays, when Sunday has been landed."""
         return f"{self.lands_after.minute} {self.lands_after.hour + _LATER} * * 1"
 
     def day_of(self, instant: datetime) -> str:
-        """Return the day of *instant* by the shop's clock, as a step takes it."""
+        """Return the day of *instant* by the shop's clock, as a step parameter."""
         return self.clock.day_of(instant).isoformat()
 
     def give_up(self, instant: datetime) -> str:
-        """Return when a run that is due at *instant* waits no longer for its day."""
+        """Return when a run that is due at *instant* stops waiting for its day."""
         return (instant + self.wait).isoformat()
 
     @property
     def filters(self) -> dict[str, Callable[[datetime], str]]:
-        """What templates of DAGs call: `shop_day` and `give_up`."""
+        """Template filters for DAGs: `shop_day` and `give_up`."""
         return {"shop_day": self.day_of, "give_up": self.give_up}
 
     @property
     def assigned_users(self) -> list[dict[str, str]] | None:
-        """The approvers as Airflow's questions name them; None for everybody."""
+        """The approvers in the format of Airflow's HITL tasks; None for all users."""
         return [{"id": name, "name": name} for name in self.approvers] or None
 
 
@@ -90,7 +90,7 @@ def read_schedule() -> Schedule:
         wait=timedelta(hours=calendar.get("wait_hours", _WAIT_HOURS)),
         first=clock.start_of(min(first, calendar["first_day"])),
         start=clock.start_of(first),
-        # The run that lands the last day has that day as the beginning of its data interval.
+        # The data interval of the run that lands the last day begins on that day.
         end=clock.at(last, moment) if last else None,
         approval=timedelta(hours=settings.approval_hours),
         approvers=tuple(shop.get("approval", {}).get("approvers", ())),

@@ -1,10 +1,10 @@
 """
-Step: rank for everybody with the champion, as of a date.
+Step: rank items for all people with the champion, as of a date.
 
 Reads:  the audit log; the champion for that date, verified; histories, catalogue and people as of `as_of`.
-Writes: part files under a batch prefix of their own, not yet visible, and the commit that names them; where it is not
-        there yet, the summary of the landed days before the training window, below `summaries/` of the lake.
-Re-run: safe; each try writes a batch of its own, and a killed one leaves files that nothing points to.
+Writes: part files under a new batch prefix, not yet visible, and the commit that names them; if it does not exist
+        yet, the summary of the landed days before the training window, below `summaries/` of the lake.
+Re-run: safe; each attempt writes its own batch, and a killed one leaves files that nothing points to.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ class Receipt:
 
     scored: bool
     why: str = ""
-    """Why there is nothing to publish, if nothing was scored."""
+    """Why nothing was scored; empty if there is a batch to publish."""
     batch: str = ""
-    """Prefix of the batch below the shop's lists."""
+    """Prefix of the batch below the address of the lists."""
     content_sha256: str = ""
-    """Equal for equal lists, whatever the batch and its files are called."""
+    """Content digest; equal for equal lists, independent of batch and file names."""
     as_of: str = ""
     champion: int | None = None
     counts: dict[str, float] = field(default_factory=dict)
     shelf: dict[str, Any] = field(default_factory=dict)
-    """How many items may be recommended, and how many each rule keeps off."""
+    """Number of eligible items, and number of items that each rule excludes."""
     warnings: list[str] = field(default_factory=list)
-    """Rules of the lists that change nothing."""
+    """Warnings on list rules that have no effect."""
 
 
 def run(
@@ -68,7 +68,7 @@ def run(
     open_store: Callable[[], ObjectStore],
     made_by: Attempt,
 ) -> Receipt:
-    """Score everybody as of *as_of*; with *unless_live* only if the live lists are made from something else."""
+    """Score all people as of *as_of*; with *unless_live* only if the live lists have other inputs."""
     champion = None
     if log.newest() or registry.champion():
         as_of = landed_as_of(as_of, lake, shop, live=True)
@@ -108,7 +108,7 @@ def main(
     logical_run: LogicalRun = "",
     ordered_at: OrderedAt = None,
 ) -> dict[str, Any]:
-    """Score with the real collaborators; Airflow names and orders the run, by hand each is one of its own."""
+    """Score with the real collaborators; Airflow names and orders the run, while each manual call is its own run."""
     receipt = run(
         as_of,
         unless_live,

@@ -1,4 +1,4 @@
-"""The one place that reads the environment; `infra/env.example` explains every setting to the person who runs Refit."""
+"""The only module that reads the environment; `infra/env.example` explains every setting to operators."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
-    """What differs between two deployments of the same shop. Behaviour lives in `shop.toml` instead."""
+    """Settings that differ between deployments of the same shop. Behaviour belongs in `shop.toml`."""
 
     model_config = SettingsConfigDict(env_prefix="REFIT_", frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -28,9 +28,9 @@ class Settings(BaseSettings):
     expectations: Path = REPOSITORY / "expectations"
     """Folder of the validation suites."""
     data: str = ""
-    """Where the shop's raw tables are, a folder or a JDBC address; the sources of `shop.toml` call it {DATA}."""
+    """Folder or JDBC address of the shop's raw tables; `{DATA}` in the sources of `shop.toml`."""
     source_user: str = ""
-    """Who reads the shop's databases."""
+    """User of the shop's databases."""
     source_password: SecretStr | None = None
     """Password of that user; it is never part of an address and never logged."""
     lake: str = str(REPOSITORY / ".refit" / "lake")
@@ -44,15 +44,15 @@ class Settings(BaseSettings):
     mlflow: str = ""
     """Address of the MLflow server."""
     mlflow_user: str = ""
-    """As whom steps train, register and read; empty: the server asks nobody for a name."""
+    """MLflow user for training, registering and reading; empty: the server requires no login."""
     mlflow_password: SecretStr | None = None
     """Password of that user."""
     promoter_user: str = ""
-    """As whom the few steps that may move the champion speak to MLflow; empty: as every other step."""
+    """MLflow user of the few steps that may move the champion; empty: the same as for the other steps."""
     promoter_password: SecretStr | None = None
     """Password of that user."""
     spark_master: str = "local[2,4]"
-    """Spark master; the 4 lets a task be tried again when a Python worker dies."""
+    """Spark master; the 4 allows retries of a task whose Python worker died."""
     spark_memory: str = "2g"
     """Memory of the Spark driver."""
     spark_java_options: str = ""
@@ -60,11 +60,11 @@ class Settings(BaseSettings):
     spark_jars: str = ""
     """Libraries that Spark loads, separated by commas: the JDBC drivers of the shop's databases."""
     spark_class_archive: str = ""
-    """A class archive with which the JVM of the Spark driver starts in half the time."""
+    """A class archive (CDS) with which the JVM of the Spark driver starts in half the time."""
     pseudonym_key: SecretStr | None = None
     """Key of the keyed hash that replaces user ids."""
     pseudonym_key_version: str = "k1"
-    """Written in front of each pseudonym, so that a rotated key is told from the old one."""
+    """Prefix of each pseudonym, which distinguishes a rotated key from the old one."""
     schedule_from: str = ""
     """First day of the weekly retraining (YYYY-MM-DD); empty: the first day of the shop's calendar."""
     schedule_until: str = ""
@@ -74,16 +74,16 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Return the settings of this process; a value that does not parse is one sentence."""
+    """Return the settings of this process; an invalid value raises an error of one sentence."""
     return read_environment(Settings)
 
 
 _PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
-"""Somebody may have put a password into an address; a message must not repeat it."""
+"""Matches a password in an address, which a message must not repeat."""
 
 
 def read_environment(kind: type[Kind]) -> Kind:
-    """Return settings of any *kind* from the environment; ConfigurationError names the first that cannot be used."""
+    """Return settings of any *kind* from the environment; ConfigurationError names the first invalid one."""
     try:
         return kind()
     except ValidationError as error:

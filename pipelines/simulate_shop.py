@@ -3,7 +3,7 @@ Step: generate the warehouse of a simulated shop.
 
 Reads:  the `[simulation]` table of shop.toml.
 Writes: events, products and customers, as Parquet in the folder of the raw data or as tables of its database.
-Re-run: safe; a finished warehouse with the same parameters is left as it is, other parameters are refused.
+Re-run: safe; a finished warehouse with the same parameters is left unchanged, other parameters are refused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 Step: train a challenger.
 
-Reads:  a training set with its drift profile, the settings that tuning found; landed days where those ask for others.
+Reads:  a training set with its drift profile, the settings that tuning found; landed days if these need other pairs.
 Writes: an MLflow run with the item factors and the profile as one model of plain data.
 Re-run: safe; the same training set and settings give the same model digest in a new run.
 """
@@ -35,21 +35,21 @@ class Receipt:
     run_id: str
     model_id: str
     digest: str
-    """Over every file of the model."""
+    """Digest of all files of the model."""
     training_set: str
     changed: list[str]
-    """Days that were landed with other content since the set was built; it was trained on what they were."""
+    """Days that were landed with other content since the set was built; training used their earlier versions."""
     cutoff: str
     kind: str
     settings: str
-    """What it was trained with: a file, relative to the lake root; empty for those of shop.toml."""
+    """File with the settings, relative to the lake root; empty for those of shop.toml."""
     engine: str
     why: str
-    """Why this engine."""
+    """Why this engine was chosen."""
     items: int
     rank: int
     address: str
-    """Page of the run."""
+    """URL of the run's page."""
 
 
 def run(
@@ -64,16 +64,16 @@ def run(
     factoriser: Factoriser,
 ) -> Receipt:
     """
-    Train on the set with digest *training_set*; without *settings* the shop's first candidate as it stands.
+    Train on the set with digest *training_set*; without *settings* train the shop's first candidate unchanged.
 
-    Spark is opened only for a set that must be spread, and for confidences or a profile that the set was not made with.
+    Spark is opened only for a set that needs the cluster engine, and for confidences or a profile that are not stored.
     """
-    place = addresses.training_set(training_set)
-    manifest = load_manifest(lake, place)
+    set_folder = addresses.training_set(training_set)
+    manifest = load_manifest(lake, set_folder)
     recipe = Recipe.from_manifest(manifest)
     chosen = load_settings(lake, settings) if settings else shop.model_settings(shop.models.candidates[0])
-    model = train_on_set(chosen, open_spark, lake, shop, place, manifest, factoriser=factoriser)
-    files = {**model.to_files(), PROFILE_FILE: stored_profile(open_spark, lake, shop, recipe, place)}
+    model = train_on_set(chosen, open_spark, lake, shop, set_folder, manifest, factoriser=factoriser)
+    files = {**model.to_files(), PROFILE_FILE: stored_profile(open_spark, lake, shop, recipe, set_folder)}
     digest = digest_of_files(files)
     shown = chosen.parameters()
     run_id = tracker.log_run(

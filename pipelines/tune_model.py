@@ -2,8 +2,8 @@
 Step: find the settings of the challenger.
 
 Reads:  the landed days that a training set names, before its cutoff; the champion's settings.
-Writes: each trial, as it ends, and the settings that won, beside the training set; a run with a child per trial.
-Re-run: safe; a study that was killed goes on after its last trial, and one that is finished is only read.
+Writes: each trial, as it ends, and the best settings, beside the training set; a run with a child run per trial.
+Re-run: safe; a killed study continues after its last trial, and a finished one is only read.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class Receipt:
 
     training_set: str
     settings: str
-    """The settings that won: a file, relative to the lake root."""
+    """File with the best settings, relative to the lake root."""
     kind: str
     values: dict[str, Any]
     """The searched settings of the winner."""
     metric: str
     score: float | None
-    """Its mean over the folds; null where there was nothing to choose from."""
+    """Mean score of the winner over the folds; null if there was nothing to choose from."""
     trials: int
     pruned: int
     folds: list[str]
     """Cut-offs of the folds."""
     address: str
-    """Page of the run."""
+    """URL of the run's page."""
 
 
 def run(
@@ -63,16 +63,16 @@ def run(
     factoriser: Factoriser,
     proposer: Proposer,
 ) -> Receipt:
-    """Tune on the set with digest *training_set*; only a trial that must be made opens Spark."""
-    place = addresses.training_set(training_set)
-    manifest = load_manifest(lake, place)
+    """Tune on the set with digest *training_set*; Spark is opened only if a trial must be run."""
+    set_folder = addresses.training_set(training_set)
+    manifest = load_manifest(lake, set_folder)
     recipe = Recipe.from_manifest(manifest)
     champion = active_champion(registry, log)
-    starts = warm_starts(shop, settings_of(load_verified(tracker, champion)) if champion else None)
-    study = study_digest(shop, starts, manifest["digest"])
+    initial = warm_starts(shop, settings_of(load_verified(tracker, champion)) if champion else None)
+    study = study_digest(shop, initial, manifest["digest"])
     folder = addresses.tuning(training_set, study)
     folds = Folds(shop, recipe.cutoff, factoriser, lake.path(f"{folder}/checkpoints"))
-    book = StoredTrials.open(
+    stored_trials = StoredTrials.open(
         lake.store,
         folder,
         tracker,
@@ -81,23 +81,23 @@ def run(
         metric=f"{shop.promotion.metric}_at_{shop.evaluation.k}",
     )
     tuned = Study(
-        starts=starts,
+        starts=initial,
         tuning=shop.tuning,
         folds=lambda: folds.make(recipe.told(open_spark(), lake, recipe.cutoff)),
         proposer=proposer,
-    ).run(book)
-    found = book.keep(tuned)
+    ).run(stored_trials)
+    found = stored_trials.keep(tuned)
     return Receipt(
         training_set=manifest["digest"],
         settings=found,
         kind=tuned.settings.kind,
         values={name: tuned.settings.value_of(name) for name in tuned.searched},
-        metric=book.metric,
+        metric=stored_trials.metric,
         score=tuned.score,
         trials=len(tuned.trials),
         pruned=sum(trial.state == "pruned" for trial in tuned.trials),
         folds=[cutoff.isoformat() for cutoff in folds.cutoffs()],
-        address=tracker.run_address(book.run_id),
+        address=tracker.run_address(stored_trials.run_id),
     )
 
 

@@ -1,4 +1,4 @@
-"""What `python -m pipelines STEP --help` prints: what the step does, and what each of its parameters means."""
+"""Builds the output of `python -m pipelines STEP --help`: the step and each of its parameters."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a step, as a person needs to know it."""
+    """One parameter of a step, as described to a person."""
 
     name: str
     kind: str
-    """What may be written, in words."""
+    """Accepted values, in words."""
     given: str
-    """`required`, `optional`, or the default; what leaving an optional one out means is said in the description."""
+    """`required`, `optional`, or the default; the description says what omitting an optional one means."""
     description: str
     example: str
-    """A value, as the command line takes it."""
+    """An example value for the command line."""
 
 
 def parameters_of(step: Callable[..., Any]) -> list[Parameter]:
@@ -44,14 +44,14 @@ def parameters_of(step: Callable[..., Any]) -> list[Parameter]:
     Return the parameters of *step* in their order.
 
     Raises:
-        TypeError: the type of one has no `pydantic.Field` with a description and an example.
+        TypeError: the type of a parameter has no `pydantic.Field` with a description and an example.
     """
     hints = typing.get_type_hints(step, include_extras=True)
     return [_parameter(name, given, hints[name]) for name, given in inspect.signature(step).parameters.items()]
 
 
 def usage(name: str, step: Callable[..., Any]) -> str:
-    """Return the one line that shows which parameters the *step* called *name* takes."""
+    """Return the usage line with the parameters of the *step* called *name*."""
     words = [
         f"{key}=..." if given.default is inspect.Parameter.empty else f"[{key}=...]"
         for key, given in inspect.signature(step).parameters.items()
@@ -60,7 +60,7 @@ def usage(name: str, step: Callable[..., Any]) -> str:
 
 
 def help_of(name: str, step: Callable[..., Any]) -> str:
-    """Return what a person reads who asks what the *step* called *name* is for."""
+    """Return the help text of the *step* called *name*."""
     lines = [usage(name, step), "", inspect.cleandoc(sys.modules[step.__module__].__doc__ or "")]
     for one in parameters_of(step):
         lines += ["", f"{one.name}: {one.kind}, {one.given}"]
@@ -70,14 +70,14 @@ def help_of(name: str, step: Callable[..., Any]) -> str:
 
 
 def takes_text(hint: Any) -> bool:
-    """Return whether a parameter of the type *hint* is any text, also one that looks like JSON."""
+    """Return whether a parameter of the type *hint* takes any text, even text that looks like JSON."""
     return _bare(hint) is str
 
 
 def _parameter(name: str, given: inspect.Parameter, hint: Any) -> Parameter:
-    for told in getattr(hint, "__metadata__", ()):
-        if isinstance(told, FieldInfo) and told.description and told.examples:
-            return Parameter(name, _kind(hint), _given(given.default), told.description, told.examples[0])
+    for field in getattr(hint, "__metadata__", ()):
+        if isinstance(field, FieldInfo) and field.description and field.examples:
+            return Parameter(name, _kind(hint), _given(given.default), field.description, field.examples[0])
     raise TypeError(f"the type of {name} says neither what it means nor gives an example")
 
 

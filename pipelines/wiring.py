@@ -1,4 +1,4 @@
-"""The composition root: the only place that decides which real collaborator a step gets."""
+"""The composition root: the only module that decides which real collaborators a step gets."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ def shop() -> Shop:
 
 
 def addresses() -> Addresses:
-    """Return the places of the shop."""
+    """Return the addresses of the shop."""
     chosen = settings()
     return Addresses(shop=chosen.shop, lake=chosen.lake.rstrip("/"), bucket=chosen.bucket)
 
 
 def spark(step: str) -> SparkSession:
-    """Return the Spark session of this process; ConfigurationError when it cannot tell the time of the shop."""
+    """Return the Spark session of this process; ConfigurationError if it does not know the shop's time zone."""
     session = spark_without_shop(step)
     require_known_zone(session, shop().calendar.time_zone)
     return session
 
 
 def spark_without_shop(step: str) -> SparkSession:
-    """Return the Spark session of a process that serves no shop yet."""
+    """Return the Spark session of a process without a shop."""
     chosen = settings()
     return open_session(
         f"refit {chosen.shop} {step}",
@@ -86,7 +86,7 @@ def lake() -> Lake:
 
 
 def lists_opener() -> Callable[[], ObjectStore]:
-    """Return what opens the store of the published lists, in this process or in a Spark task; it holds no secret."""
+    """Return a function that opens the store of the published lists, here or in a Spark task; it holds no secret."""
     return partial(open_store, addresses().lists, endpoint=settings().s3_endpoint)
 
 
@@ -96,18 +96,18 @@ def lists() -> ObjectStore:
 
 
 def audit() -> AuditLog:
-    """Return the audit log of the shop, which lies beside its lists."""
+    """Return the audit log of the shop, which is stored beside its lists."""
     return AuditLog(lists())
 
 
 def this_try(logical_run: str, ordered_at: datetime | None) -> Attempt:
     """
-    Return the try of *logical_run* that this process is; a run that nobody named or ordered is one of its own.
+    Return the attempt of *logical_run* that this process makes; an unnamed or unordered run is a new run.
 
     Raises:
         AheadOfClockError: *ordered_at* is after the clock of the store.
     """
-    now = read_clock(lists(), LIVE)  # it names and orders batches and chooses no data
+    now = read_clock(lists(), LIVE)  # it names and orders batches and selects no data
     if ordered_at is not None:
         require_past("ordered_at", ordered_at, now)
     named = logical_run or f"by-hand/{uuid4()}"
@@ -116,22 +116,22 @@ def this_try(logical_run: str, ordered_at: datetime | None) -> Attempt:
 
 def code(commit: str | None = None) -> str:
     """
-    Return which code this process runs, with the *commit* of the checkout unless another one, or none, is given.
+    Return the version of the running code, with *commit*, by default that of the checkout.
 
-    Lists are made from sources and not from a commit: one that changes a page of the docs must not make them anew.
+    Lists depend on source files, not on the commit: a commit that changes only documentation must not cause new lists.
     """
     folders = {"refit": Path(refit.__file__).parent, "pipelines": Path(__file__).parent}
     return code_version(installed_version(), git_commit(REPOSITORY) if commit is None else commit, folders)
 
 
 def followers() -> tuple[Callable[[ObjectStore, str], object], ...]:
-    """Return what shows the lists to readers that follow no pointer; called with a date after a pointer has moved."""
+    """Return functions (store, date) that update readers without pointers, called after a pointer has moved."""
     chosen, configured = settings(), shop()
     found: list[Callable[[ObjectStore, str], object]] = []
     if configured.lists.symlink_manifest:
         found.append(lambda store, _: write_symlinks(store))
     if chosen.iceberg_catalog is not None:
-        from refit.adapters.iceberg import IcebergLists  # noqa: PLC0415  its import takes a second and few shops have one
+        from refit.adapters.iceberg import IcebergLists  # noqa: PLC0415  a slow import that few shops need
 
         table = IcebergLists.connect(
             chosen.iceberg_catalog.get_secret_value(),
@@ -145,7 +145,7 @@ def followers() -> tuple[Callable[[ObjectStore, str], object], ...]:
 
 
 def validator() -> Validator:
-    """Return what checks frames against suites."""
+    """Return the validator of frames against suites."""
     return GreatExpectations()
 
 
@@ -158,28 +158,28 @@ def pseudonym_key() -> PseudonymKey:
 
 
 def drift_reporter() -> DriftReporter:
-    """Return what draws a second opinion on drift."""
+    """Return the reporter for a second opinion on drift."""
     from refit.adapters.evidently import EvidentlyReporter  # noqa: PLC0415  its import takes seconds
 
     return EvidentlyReporter()
 
 
 def factoriser() -> Factoriser:
-    """Return what factorises matrices that fit this machine."""
-    from refit.adapters.implicit import ImplicitLibrary  # noqa: PLC0415  steps that do not train need not pay its import
+    """Return the factoriser for matrices that fit this machine."""
+    from refit.adapters.implicit import ImplicitLibrary  # noqa: PLC0415  a slow import that only training needs
 
     return ImplicitLibrary()
 
 
 def proposer() -> Proposer:
-    """Return what chooses the settings to try."""
+    """Return the proposer of settings to try."""
     from refit.adapters.optuna import OptunaProposer  # noqa: PLC0415  as above
 
     return OptunaProposer()
 
 
 def tracker() -> Tracker:
-    """Return where runs are recorded."""
+    """Return the tracker of runs."""
     from refit.adapters.mlflow import MlflowTracker  # noqa: PLC0415  steps without MLflow need not pay its import
 
     places = addresses()
@@ -195,7 +195,7 @@ def registry() -> ModelRegistry:
 
 
 def promoting_registry() -> ModelRegistry:
-    """Return the registered models for a step that may move the champion: its process acts as the promoter."""
+    """Return the registered models for a step that may move the champion; the process then acts as the promoter."""
     from refit.adapters.mlflow_identity import act_as  # noqa: PLC0415  as above
 
     chosen = settings()
@@ -205,7 +205,7 @@ def promoting_registry() -> ModelRegistry:
 
 
 def _mlflow() -> str:
-    """Return the address of the MLflow server; this process acts as the trainer, unless it acts as somebody already."""
+    """Return the MLflow address; this process acts as the trainer unless it already has another identity."""
     from refit.adapters.mlflow_identity import act_as, acts_as  # noqa: PLC0415  as above
 
     chosen = settings()

@@ -1,4 +1,4 @@
-"""What the tasks of every DAG have in common: who owns them, how often and after how long they are tried again."""
+"""Defaults for the tasks of every DAG: owner, retries and delays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 LISTS, LANDING, TRAINING = 3, 2, 1
-"""Who comes first where slots are few."""
+"""Priority weights for scarce slots."""
 
 
 def task_defaults(
@@ -20,10 +20,10 @@ def task_defaults(
     first_delay: timedelta = timedelta(seconds=30),
 ) -> dict[str, Any]:
     """
-    Return `default_args` for a DAG whose tasks may take *longest* in each try.
+    Return `default_args` for a DAG whose tasks may take up to *longest* per attempt.
 
-    The delay between tries begins with *first_delay* and doubles up to ten minutes. A refusal is an answer: only
-    accidents are tried again.
+    The delay between attempts begins with *first_delay* and doubles up to ten minutes. Refusals are final: only
+    failures are retried.
     """
     ordered = {"priority_weight": priority, "weight_rule": "absolute"} if priority is not None else {}
     return {

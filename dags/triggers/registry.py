@@ -1,8 +1,8 @@
 """
-Notice what people decide in MLflow: a trigger that waits in the triggerer and holds no worker slot.
+Watches for decisions in MLflow: a trigger that waits in the triggerer and holds no worker slot.
 
-It asks MLflow's REST interface every few seconds for the tags of the model that serves, and tells each decision once.
-What it has told is kept by Airflow and outlives a restart; were it lost, a decision that is told again changes nothing.
+It polls MLflow's REST API every few seconds for the tags of the model that serves, and fires once for each decision.
+Airflow stores the fired decisions across restarts; if they were lost, firing again for a decision would change nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-_TOLD = "told"
+_FIRED = "told"
 
 
 class DecisionTrigger(BaseEventTrigger):
@@ -27,11 +27,11 @@ class DecisionTrigger(BaseEventTrigger):
         self._silent = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return how Airflow makes this trigger again; it holds no address and no secret."""
+        """Return how Airflow recreates this trigger; it contains no address and no secret."""
         return "dags.triggers.registry.DecisionTrigger", {"poll_seconds": self.poll_seconds}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Ask for ever; a server that does not answer is asked again."""
+        """Poll forever; if the server does not answer, poll again."""
         from pipelines.addresses import Addresses
         from pipelines.settings import read_settings
         from refit.governance.approvals import decided_challenger
@@ -39,7 +39,7 @@ class DecisionTrigger(BaseEventTrigger):
         settings = read_settings()
         model = Addresses(settings.shop, lake="", bucket="").champions
         password = settings.mlflow_password.get_secret_value() if settings.mlflow_password else ""
-        told: dict[str, str] = await self._told()
+        fired: dict[str, str] = await self._fired()
         client = httpx.AsyncClient(
             base_url=settings.mlflow,
             auth=(settings.mlflow_user, password) if settings.mlflow_user else None,
@@ -50,23 +50,23 @@ class DecisionTrigger(BaseEventTrigger):
                 tags = await self._tags(client, model)
                 for tag, line in (tags or {}).items():
                     challenger = decided_challenger(tag)
-                    if challenger is not None and told.get(tag) != line:
+                    if challenger is not None and fired.get(tag) != line:
                         noticed = datetime.now(UTC).isoformat(timespec="seconds")
                         yield TriggerEvent({"version": challenger, "answer": {"decision": line, "noticed_at": noticed}})
-                        told = {**told, tag: line}
-                        await self._keep(told)
-                if tags is not None and told.keys() - tags.keys():
-                    # Who deletes a decision and sets it again wants it to be looked at again.
-                    told = {tag: line for tag, line in told.items() if tag in tags}
-                    await self._keep(told)
+                        fired = {**fired, tag: line}
+                        await self._keep(fired)
+                if tags is not None and fired.keys() - tags.keys():
+                    # A decision that is deleted and set again must fire again.
+                    fired = {tag: line for tag, line in fired.items() if tag in tags}
+                    await self._keep(fired)
                 await asyncio.sleep(self.poll_seconds)
 
     async def _tags(self, client: httpx.AsyncClient, model: str) -> dict[str, str] | None:
-        """Return the tags of *model*, or None when the server does not tell."""
+        """Return the tags of *model*, or None if the server gives no answer."""
         try:
             answer = await client.get("/api/2.0/mlflow/registered-models/get", params={"name": model})
             if answer.status_code == httpx.codes.NOT_FOUND:
-                return {}  # nothing was ever promoted, and nobody has made the model to decide on
+                return {}  # nothing was ever promoted, so the registered model does not exist yet
             answer.raise_for_status()
             tags = {tag["key"]: tag["value"] for tag in answer.json()["registered_model"].get("tags", [])}
         except (httpx.HTTPError, ValueError, KeyError) as error:
@@ -78,10 +78,10 @@ class DecisionTrigger(BaseEventTrigger):
         self._silent = False
         return tags
 
-    async def _told(self) -> dict[str, str]:
-        kept = await self.asset_state_store.aget(_TOLD) if self.asset_state_store else None
+    async def _fired(self) -> dict[str, str]:
+        kept = await self.asset_state_store.aget(_FIRED) if self.asset_state_store else None
         return dict(kept) if isinstance(kept, dict) else {}
 
-    async def _keep(self, told: dict[str, str]) -> None:
+    async def _keep(self, fired: dict[str, str]) -> None:
         if self.asset_state_store:
-            await self.asset_state_store.aset(_TOLD, told)
+            await self.asset_state_store.aset(_FIRED, fired)

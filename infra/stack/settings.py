@@ -38,8 +38,11 @@ class StackSettings(BaseSettings):
     """Address of Airflow's own database, postgresql+psycopg2://USER@HOST:PORT/NAME; empty: a file of SQLite."""
     mlflow_database: str = ""
     """The same of MLflow."""
-    parallelism: int = Field(default=1, ge=1)
-    """Tasks that may run at the same time; of those that start Spark only as many as the pool `spark` has slots."""
+    parallelism: int = Field(default=2, ge=1)
+    """Tasks that may run at the same time; of those that start Spark only as many as the pool `spark` has slots.
+
+    Two, so that what needs no Spark does not wait for what does.
+    """
 
     @field_validator("airflow_database", "mlflow_database")
     @classmethod

@@ -1,4 +1,4 @@
-"""Refit keeps a recommender fresh and safe to run. This package is *how*: it knows no table, date or schedule."""
+"""Refit keeps a recommender fresh and safe to run. This package is the *how*: it knows no table, date or schedule."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def read_live(address: str, *, endpoint: str | None = None, run_date: date | str
     """
     Return the live lists published under *address* (``s3://bucket/prefix``), one row per person.
 
-    Follows the pointer to the manifest to the part files and checks every SHA-256 on the way, so the table is one whole
-    batch or an error. With *run_date* (a date or YYYY-MM-DD) it is the batch of that date instead of the live one.
+    Follows the pointer to the manifest to the part files and checks every SHA-256 on the way, so the result is one
+    whole batch or an error. With *run_date* (a date or YYYY-MM-DD) it is the batch of that date, not the live one.
     *endpoint* names an S3-compatible server; credentials come from the usual AWS places.
 
     Raises:
@@ -35,7 +35,7 @@ def read_person(
     address: str, user_id: str, *, endpoint: str | None = None, run_date: date | str | None = None
 ) -> dict[str, Any] | None:
     """
-    Return the live row of one person under *address* (``s3://bucket/prefix``), or None when there is no such person.
+    Return the live row of one person under *address* (``s3://bucket/prefix``), or None if there is no such person.
 
     *user_id* is the pseudonym under which the person appears in the lists; ``python -m pipelines pseudonym id=...``
     gives it. Two small requests and one range of one part file, each checked against its SHA-256; never the whole
@@ -43,7 +43,7 @@ def read_person(
 
     Raises:
         NothingPublishedError: no batch has ever been published under *address*, or for that date.
-        DamagedBatchError: bytes differ from what was promised.
+        DamagedBatchError: bytes differ from their digest.
     """
     from refit.adapters.stores import open_store
     from refit.publication.read import read_live_person
@@ -55,11 +55,11 @@ def read_batch(address: str, run_date: date | str, batch: str, *, endpoint: str 
     """
     Return the lists of one batch under *address* by its id, whether it went live or was refused, one row per person.
 
-    For whoever investigates; a batch can be read until it is collected. Every part file is checked against the
-    manifest, and the manifest against nothing: no pointer names a batch that was refused.
+    For investigations; a batch can be read until it is collected. Every part file is checked against the manifest, but
+    the manifest itself is not, because no pointer names a refused batch.
 
     Raises:
-        NotFoundError: there is no such batch, it was never judged, or it has been collected.
+        NotFoundError: there is no such batch, it was never judged, or it was collected.
         DamagedBatchError: a file differs from what its manifest promises.
     """
     from refit.adapters.stores import open_store
@@ -76,16 +76,16 @@ def copy_live(
     run_date: date | str | None = None,
 ) -> Copied:
     """
-    Copy the live lists under *address*, checked, below a local *folder*, and return where they lie.
+    Copy the live lists under *address*, verified, below a local *folder*, and return their location.
 
-    The part files and the manifest lie in a folder of their own, ``batch=ID``, which appears whole or not at all; the
-    link ``current`` in *folder* moves to it last. A whole copy that is there already is left alone, and the answer says
-    so. *run_date* as in `read_live`; give each date a folder of its own.
+    The part files and the manifest go to a separate folder, ``batch=ID``, which appears whole or not at all; the link
+    ``current`` in *folder* moves to it last. An existing complete copy is left unchanged, and the result says so.
+    *run_date* as in `read_live`; use a separate folder for each date.
 
     Raises:
         NothingPublishedError: no batch has ever been published under *address*, or for that date.
         DamagedBatchError: a file differs from what its manifest promises.
-        CopyFailedError: the folder could not take the files.
+        CopyFailedError: the folder could not hold the files.
     """
     from pathlib import Path
 

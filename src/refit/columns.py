@@ -1,4 +1,4 @@
-"""Each column is named once, so that a typo is an AttributeError at import and not a null column at midnight."""
+"""Names each column once, so that a typo is an AttributeError at import and not a null column at midnight."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ class Columns:
     EVENT_DATE = "event_date"
     VALUE = "value"
     LOCAL_TIME = "local_time"
-    """The time as the shop's clock said it, where the mapping gives no zone; read and checked, never landed."""
+    """Local time by the shop's clock, if the mapping gives no zone; read and checked, never landed."""
     SOURCE_DAY = "source_day"
-    """Day of the file that an event was read from, where there is one file a day; read and checked, never landed."""
+    """Day of the file that an event was read from, if there is one file per day; read and checked, never landed."""
 
     ITEM_KNOWN = "item_known"
     """Whether the catalogue has the item; checked, never landed."""
     BROKEN = "broken"
-    """Names of the row rules that an event breaks; null for none."""
+    """Names of the row rules that an event breaks; null if none."""
     FATE = "fate"
-    """What became of an event: kept, quarantined, or the kind of cleaning that left it out."""
+    """Status of an event: kept, quarantined, or the kind of cleaning that removed it."""
     CHANGED = "changed"
-    """Kinds of cleaning that altered a kept event; null for none."""
+    """Kinds of cleaning that altered a kept event; null if none."""
 
     TITLE = "title"
     CATEGORY = "category"
@@ -34,15 +34,15 @@ class Columns:
 
     CONSENT = "consent"
     SEGMENT = "segment"
-    """The value of the shop's segment column: people without a history get what is popular among their like."""
+    """Value of the shop's segment column: people without a history get what is popular in their segment."""
 
     CONFIDENCE = "confidence"
     """MLlib's rating r, from which the confidence c = 1 + alpha * r is made."""
     BOUGHT = "bought"
-    """Whether the shop's lists must leave this item out for this person: bought, and lists do not repeat that."""
+    """Whether the item is excluded from this person's lists because it was bought and lists do not repeat it."""
     ITEMS = "items"
     CONFIDENCES = "confidences"
     RELEVANT = "relevant"
     RATING = "rating"
     RATINGS = "ratings"
-    """Of the relevant items, in their order; only a shop of explicit preferences has them."""
+    """Ratings of the relevant items, in the same order; only for shops with explicit preferences."""

@@ -1,4 +1,4 @@
-"""Digests: the same content always has the same name."""
+"""Digests: equal content has equal digests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 ROW_SUMS = 2**256
-"""Sums of the SHA-256 of rows are taken modulo this number, so that the order of rows decides nothing."""
+"""Modulus of sums of row SHA-256 values; sums do not depend on the order of rows."""
 
 
 def canonical_json(value: Any) -> bytes:

@@ -16,27 +16,27 @@ class SourceError(RefitError):
 
 
 class DataRefusedError(RefitError):
-    """Data broke a critical rule; nothing of it has become visible."""
+    """Data broke a critical rule; nothing of it became visible."""
 
 
 class NotThereYetError(RefitError):
-    """Data are missing that may still be on their way; the same call may succeed later."""
+    """Missing data may still arrive; the same call may succeed later."""
 
 
 class DayNotThereError(DataRefusedError, NotThereYetError):
-    """A day has no events, or not yet all of them; nothing of it has become visible."""
+    """A day has no events, or not all of them yet; nothing of it became visible."""
 
 
 class FileNotThereError(SourceError, NotThereYetError):
-    """A source has no file for the asked days."""
+    """A source has no file for the requested days."""
 
 
 class NotEnoughDataError(RefitError):
-    """A sample is too small for what was asked of it."""
+    """A sample is too small for the requested analysis."""
 
 
 class NotFoundError(RefitError):
-    """Something that a step needs does not exist (yet)."""
+    """Something that a step needs does not exist, or does not exist yet."""
 
 
 class NotApprovedError(RefitError):
@@ -60,8 +60,8 @@ class DamagedBatchError(RefitError):
 
 
 class ConflictError(RefitError):
-    """Somebody else wrote first."""
+    """Another writer was first."""
 
 
 class TransientError(RefitError):
-    """Something outside did not answer; the same call may succeed later."""
+    """An external system did not answer; the same call may succeed later."""

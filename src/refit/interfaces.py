@@ -1,4 +1,4 @@
-"""What steps ask of the outside world, in our words; `refit.adapters` and `refit.testing` both answer."""
+"""Interfaces of steps to the outside world, implemented by `refit.adapters` and `refit.testing`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelVersion:
-    """One registered version: where its files are and everything that was said about it."""
+    """One registered version: the location of its files and its tags."""
 
     name: str
     version: int
@@ -26,7 +26,7 @@ class ModelVersion:
     run_id: str
     digest: str
     cutoff: str
-    """Training cutoff (ISO 8601): nothing at or after it was seen."""
+    """Training cutoff (ISO 8601): the model has seen no data at or after it."""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -34,31 +34,31 @@ class ModelRegistry(Protocol):
     """Registered models of one shop: challengers that training writes, champions that only promotion writes."""
 
     def champion(self) -> ModelVersion | None:
-        """Return the version that the alias names, or None where there is no alias."""
+        """Return the version that the alias names, or None if there is no alias."""
 
     def champion_version(self, version: int) -> ModelVersion:
-        """Return one version of the champions' model, alias or not; NotFoundError when there is none."""
+        """Return one version of the champions' model; NotFoundError if there is none."""
 
     def challenger(self, version: int) -> ModelVersion:
-        """Return one challenger; NotFoundError when there is none."""
+        """Return one challenger; NotFoundError if there is none."""
 
     def register(self, *, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
-        """Register a model as challenger; the same model again returns the version that exists, with its own tags."""
+        """Register a model as challenger, or return its existing version with its own tags."""
 
     def tag(self, challenger: ModelVersion, tags: Mapping[str, str]) -> ModelVersion:
-        """Add tags to a challenger and return it as it is now."""
+        """Add tags to a challenger and return the updated version."""
 
     def copy(self, challenger: ModelVersion) -> ModelVersion:
-        """Copy the challenger to the champions, with its tags; again returns the copy that exists. Moves no alias."""
+        """Copy the challenger with its tags to the champions, or return the existing copy. Moves no alias."""
 
     def point(self, version: int) -> None:
-        """Point the alias at a version of the champions' model; NotFoundError when there is none."""
+        """Point the alias at a version of the champions' model; NotFoundError if there is none."""
 
     def notes(self) -> Mapping[str, str]:
-        """Return the tags of the champions' model as a whole; none where there is no such model."""
+        """Return the tags of the champions' registered model; empty if it does not exist."""
 
     def note(self, name: str, value: str) -> None:
-        """Set one tag of the champions' model as a whole."""
+        """Set one tag of the champions' registered model."""
 
 
 class Tracker(Protocol):
@@ -83,13 +83,13 @@ class Tracker(Protocol):
         """Store *files* as one model of the run and return the model's id."""
 
     def model_files(self, model_id: str) -> dict[str, bytes]:
-        """Return name and bytes of every file of a model; NotFoundError when there is none."""
+        """Return name -> bytes for every file of a model; NotFoundError if there is no such model."""
 
     def run_address(self, run_id: str) -> str:
-        """Return the page of a run, for people."""
+        """Return the URL of the run's page."""
 
     def file_address(self, run_id: str, name: str) -> str:
-        """Return where a browser gets one file of a run and nothing around it."""
+        """Return the URL of one file of a run, without the page around it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,38 +97,38 @@ class Check:
     """The outcome of one rule of a suite."""
 
     suite: str
-    """Name of the suite, that of the table it is about."""
+    """Name of the suite, which is the name of its table."""
     name: str
-    """As the suite calls the rule."""
+    """Name of the rule in the suite."""
     column: str | None
     severity: str
     passed: bool
     unexpected: int
-    """Rows that broke the rule; 0 for rules about the whole table."""
+    """Rows that break the rule; 0 for rules about the whole table."""
     rows: int
     observed: str
-    """What was seen, in a few words."""
+    """Short description of the observed values."""
     why: str
-    """Why the rule stands, from the suite."""
+    """Why the rule exists, from the suite."""
     allowed: int = 0
-    """Rows that might break the rule, where it asks for a share of them only."""
+    """Rows that may break the rule, if it applies to a share of rows only."""
 
 
 class Validator(Protocol):
     """Checks a frame against a suite."""
 
     def require_known(self, suite: Mapping[str, Any]) -> None:
-        """Raise ConfigurationError when *suite* has an expectation type that does not exist or misses an argument."""
+        """Raise ConfigurationError if *suite* has an unknown expectation type or lacks an argument."""
 
     def validate(self, frame: DataFrame, suite: Mapping[str, Any]) -> tuple[Check, ...]:
-        """Return one check per expectation of *suite*, in its order; a rule that cannot run raises."""
+        """Return one check per expectation of *suite*, in its order; raise if a rule cannot run."""
 
 
 class DriftReporter(Protocol):
-    """Draws a second opinion on drift from samples, for people; it decides nothing."""
+    """Makes a second opinion on drift from samples, for information only."""
 
     def report(self, reference: Table, current: Table, *, numbers: Sequence[str], categories: Sequence[str]) -> bytes:
-        """Return one HTML page that needs nothing outside it; both tables have the columns that are named."""
+        """Return one self-contained HTML page; both tables have the columns *numbers* and *categories*."""
 
 
 class Factoriser(Protocol):
@@ -140,14 +140,14 @@ class Factoriser(Protocol):
         """
         Return the item factors, items x rank, of the people x items matrix *confidences* of r > 0.
 
-        Both sides are regularised by lambda * n ** frequency_exponent, and a pair counts 1 + alpha * r. The same matrix
-        and settings give the same bytes. *watch* is told after each iteration what is left of the objective: 1 is that
-        of factors of 0, and smaller is better.
+        Both sides are regularised by lambda * n ** frequency_exponent, and a pair has confidence 1 + alpha * r. Equal
+        inputs give equal bytes. *watch* is called after each iteration with the objective relative to that of zero
+        factors; smaller is better.
         """
 
 
 class Proposer(Protocol):
-    """Chooses settings to try; every answer depends on its arguments alone."""
+    """Chooses settings to try; results depend on the arguments alone."""
 
     def propose(
         self,
@@ -158,7 +158,7 @@ class Proposer(Protocol):
         number: int,
         seed: int,
     ) -> dict[str, Any]:
-        """Return a value for each name of *space* after *seen*, values with what they were worth (more is better)."""
+        """Return a value for each name of *space*, given the earlier values and scores *seen* (higher is better)."""
 
     def is_hopeless(self, scores: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
-        """Return whether a trial with *scores* on the folds so far should be given up, as the *others* went on."""
+        """Return whether a trial with *scores* on the folds so far should be pruned, given the scores of *others*."""

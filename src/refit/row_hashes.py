@@ -1,4 +1,4 @@
-"""Hashes of rows: equal rows have equal hashes in any order, and rows that differ in one value have others."""
+"""Hashes of rows and order-independent sums of them; rows that differ in one value have different hashes."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pyspark.sql.types import ArrayType, DataType, StructType
 from refit.digests import digest_of
 
 _BITS = 21
-"""A hash of 64 bits is summed in three parts; the sum of a part fits a long for up to 2^41 rows."""
-WEIGHTS = tuple(2 ** (place * _BITS) for place in range(3))
-"""What one is worth in each part of a hash, lowest first."""
+"""Bits per part: a 64-bit hash is summed in three parts, and the sum of a part fits a long for up to 2^41 rows."""
+WEIGHTS = tuple(2 ** (position * _BITS) for position in range(3))
+"""Weight of each part of a hash, lowest first."""
 
 
 def content_digest(rows: int, total: int | None, schema: StructType) -> str:
-    """Return the digest of a set of rows from their number, their `hash_sum` and their columns."""
+    """Return the digest of a set of rows from their count, their `hash_sum` and their columns."""
     return digest_of({"rows": rows, "sum": str(total or 0), "columns": sorted(schema.names)})
 
 
 def row_hash(schema: StructType) -> Column:
     """
-    Return a 64-bit hash of a row with the columns of *schema*, whose order is irrelevant; none of them is a map.
+    Return a 64-bit hash of a row with the columns of *schema* in any order; none of them may be a map.
 
-    Spark's hash functions pass over nulls and over the ends of arrays, so these are hashed as marks after the values. A
-    row without nulls, and with at most one array, has no marks: its hash is what it was before there were any.
+    Spark's hash functions skip nulls and array ends, so these are hashed as marks after the values. A row without nulls
+    and with at most one array has no marks, so its hash is the same as before marks were introduced.
     """
     return row_hashes(schema)[0]
 
 
 def row_hashes(schema: StructType) -> tuple[Column, Column]:
-    """Return two hashes of a row that have nothing to do with each other, of 64 (that of `row_hash`) and of 32 bits."""
+    """Return two independent hashes of a row: the 64 bits of `row_hash`, and 32 bits."""
     fields = sorted(schema.fields, key=lambda field: field.name)
     values = [F.col(f"`{field.name}`") for field in fields]
     sizes = _arrays(schema) > 1
@@ -58,7 +58,7 @@ def parts_of(number: Column) -> list[Column]:
 
 
 def joined(*parts: Column) -> Column:
-    """Return the number of which *parts* are the parts, or sums of parts, as a decimal."""
+    """Return the number with the given *parts*, or sums of parts, as a decimal."""
     low, middle, high = (
         part.cast("decimal(38,0)") * F.lit(weight).cast("decimal(13,0)")
         for part, weight in zip(parts, WEIGHTS, strict=True)
@@ -67,7 +67,7 @@ def joined(*parts: Column) -> Column:
 
 
 def _marks(value: Column, kind: DataType, name: Column, sizes: bool) -> Iterator[Column]:
-    """Yield what tells where *value*, which is called *name*, holds nulls, and with *sizes* how long its arrays are."""
+    """Yield marks for the nulls in *value*, called *name*, and with *sizes* for the lengths of its arrays."""
     yield F.when(value.isNull(), name)
     if isinstance(kind, StructType):
         for field in kind.fields:
@@ -78,14 +78,14 @@ def _marks(value: Column, kind: DataType, name: Column, sizes: bool) -> Iterator
             yield F.size(value)
         yield F.transform(
             value,
-            lambda entry, place: F.struct(
-                *_marks(entry, kind.elementType, F.concat(name, F.lit("."), place.cast("string")), sizes)
+            lambda entry, position: F.struct(
+                *_marks(entry, kind.elementType, F.concat(name, F.lit("."), position.cast("string")), sizes)
             ),
         )
 
 
 def _arrays(kind: DataType) -> int:
-    """Return how many arrays there are in *kind*, those in arrays included."""
+    """Return the number of arrays in *kind*, including nested ones."""
     if isinstance(kind, StructType):
         return sum(_arrays(field.dataType) for field in kind.fields)
     return 1 + _arrays(kind.elementType) if isinstance(kind, ArrayType) else 0

@@ -8,7 +8,7 @@ from refit.errors import ConfigurationError
 
 
 def read_text(path: Path) -> str:
-    """Return the text of the file at *path*; ConfigurationError, with the line, when it is not UTF-8."""
+    """Return the text of the file at *path*; ConfigurationError, with the line, if it is not UTF-8."""
     content = path.read_bytes()
     try:
         return content.decode("utf-8-sig")

@@ -1,4 +1,4 @@
-"""What is wrong with a value that somebody wrote, and what to write instead, in place of the words of the validator."""
+"""Explains what is wrong with a value in a file and what to write instead, in place of pydantic's messages."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _MUST = {
     "string": "must be text in quotes",
     "tuple": "must be a list, written in square brackets",
 }
-"""First word of the kind of an error -> what is asked of the value."""
+"""First word of the error type -> requirement on the value."""
 _ALTERNATIVES = ("int", "float", "str", "bool")
-"""What pydantic adds to a path when a value may be of several types."""
+"""Names that pydantic adds to a path if a value may have several types."""
 _NOT_WRITTEN = {"name", "folder"}
-"""What a shop has and its file does not say."""
+"""Fields of a shop that are not in its file."""
 _LONGEST = 80
-"""Characters of a given value that are repeated."""
+"""Number of characters quoted from a given value."""
 
 
 def must_be(problem: Mapping[str, Any]) -> str:
-    """Return what is asked of the value of *problem*, an error as pydantic lists it: `must be a whole number`."""
+    """Return the requirement behind *problem*, an error as pydantic lists it: `must be a whole number`."""
     kind, context = str(problem["type"]), problem.get("ctx") or {}
     match kind:
         case "missing" | "value_error.missing":
@@ -65,7 +65,7 @@ def must_be(problem: Mapping[str, Any]) -> str:
 
 
 def with_given(problem: Mapping[str, Any]) -> str:
-    """Return `= 0 must be 1 or more`, with the value that was given where it helps; never what may be a secret."""
+    """Return `= 0 must be 1 or more`, with the given value if it helps; never a possible secret."""
     kind, given = str(problem["type"]), problem.get("input")
     if kind in ("missing", "extra_forbidden", "value_error") or isinstance(given, Mapping | BaseModel):
         return must_be(problem) if kind != "value_error" else f"cannot be used: {must_be(problem)}"
@@ -97,43 +97,43 @@ def _key(name: str) -> str:
 
 def sentence(error: ValidationError, model: type[BaseModel]) -> str:
     """
-    Return one sentence about the first thing that is wrong in the file of a *model*, and the places of all others.
+    Return one sentence about the first error in the file of a *model*, with the locations of all others.
 
-    It names the table and the key, what was given, what is allowed and, where something is to be written, an example.
+    It names the table and the key, the given value, what is allowed and, for a missing value, an example.
     """
     problems = _one_each(error)
-    first = _Place.of(problems[0]["loc"], model).sentence(problems[0])
-    others = sorted({_Place.of(problem["loc"], model).shown for problem in problems[1:]})
+    first = _Location.of(problems[0]["loc"], model).sentence(problems[0])
+    others = sorted({_Location.of(problem["loc"], model).shown for problem in problems[1:]})
     return f"{first}; then mend {', '.join(others)}" if others else first
 
 
 def _one_each(error: ValidationError) -> list[Mapping[str, Any]]:
-    """Return the problems of *error*, of several alternatives of one value only the last, and missing things last."""
+    """Return the problems of *error*: for alternatives of one value only the last, with missing values at the end."""
     found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for problem in error.errors():
         where = problem["loc"]
         found[where[:-1] if where and where[-1] in _ALTERNATIVES else where] = problem
-    # A misspelt name is told before the name that is missing because of it.
+    # A misspelt name comes before the name that is missing because of it.
     return sorted(found.values(), key=lambda problem: problem["type"] == "missing")
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where in a file something is wrong."""
+class _Location:
+    """The location of an error in a file."""
 
     table: str
     """Heading above it; empty: the top of the file."""
     key: str = ""
-    """Name of the value or of the table below that heading; empty: the whole."""
+    """Name of the value or the table below that heading; empty: the table itself."""
     holder: type[BaseModel] | None = None
-    """What the table may hold."""
+    """Model of the table."""
     field: FieldInfo | None = None
-    """What is known of the key."""
+    """Field definition of the key."""
     is_table: bool = False
 
     @classmethod
-    def of(cls, where: Sequence[int | str], model: type[BaseModel]) -> _Place:
-        """Return the place of the path *where* in the file of a *model*."""
+    def of(cls, where: Sequence[int | str], model: type[BaseModel]) -> _Location:
+        """Return the location of the path *where* in the file of a *model*."""
         tables: list[str] = []
         steps = [str(step) for step in where if step not in _ALTERNATIVES]
         while steps:
@@ -153,7 +153,7 @@ class _Place:
 
     @property
     def shown(self) -> str:
-        """How a person finds it."""
+        """The location as a person finds it."""
         if self.is_table or not self.key:
             return f"[{'.'.join(filter(None, [self.table, self.key]))}]" if self.table or self.key else "the shop"
         return f"[{self.table}] {self.key}" if self.table else self.key
@@ -202,7 +202,7 @@ def _origin(field: FieldInfo) -> Any:
 
 
 def _example(field: FieldInfo | None) -> Any:
-    """Return a value for *field*: its example, or its default unless that is nothing."""
+    """Return a value for *field*: its example, or its default unless that is empty."""
     if field is None:
         return None
     if field.examples:

@@ -1,4 +1,4 @@
-"""Verdicts: what a gate decided, every number it looked at, and the reasons in sentences."""
+"""Verdicts: the decision of a gate, its measures, and the reasons in sentences."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class Measure:
 
     name: str
     value: float | None
-    """None when it could not be measured; a missing number passes only where the note says why none is needed."""
+    """None if it could not be measured; a missing value passes only if the note says why none is needed."""
     limit: float | None
     n: int
     """Sample size behind the value."""
     passed: bool
     note: str = ""
-    """The same as a sentence, from gates that give one."""
+    """The measure as a sentence, from gates that give one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +30,10 @@ class Verdict:
     measures: tuple[Measure, ...]
     reasons: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-    """What is worth a look and refuses nothing."""
+    """Sentences worth attention that refuse nothing."""
 
     def as_record(self) -> dict[str, Any]:
-        """Return the verdict as plain JSON values; notes and warnings only where there are any."""
+        """Return the verdict as plain JSON values; notes and warnings only if there are any."""
         record = asdict(self)
         record["measures"] = [
             {name: value for name, value in measure.items() if name != "note" or value}

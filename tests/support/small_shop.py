@@ -180,8 +180,6 @@ def open_shop(folder: Path, **further: str) -> Iterator[Shop]:
         "REFIT_STATE": str(folder / "state"),
         "REFIT_DATA": str(folder / "data"),
         "REFIT_SPARK_MEMORY": "1g",
-        # Two tasks at a time, so that the pool is what keeps two Spark jobs apart.
-        "REFIT_PARALLELISM": "2",
         # Yesterday is the first scheduled interval of ingest; a week for retrain has not passed by then.
         "REFIT_SCHEDULE_FROM": str(yesterday),
         **further,

@@ -1,1 +1,1 @@
-"""Adapters: the only modules that know a vendor; each answers an interface of `refit.interfaces` or `refit.storage`."""
+"""Adapters: the only modules that know a vendor; they implement `refit.interfaces` and `refit.storage`."""

@@ -1,4 +1,4 @@
-"""Answers to approvals as they reach a step; the only file that knows how Airflow writes an answered question."""
+"""Parses answers to approval requests; the only file that knows Airflow's format of an answered question."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from refit.governance.approvals import AIRFLOW, APPROVE, NOBODY, Answer, in_utc,
 
 def read_answer(answer: Mapping[str, Any]) -> Answer:
     """
-    Return what *answer* says: an answered human-in-the-loop task of Airflow, or a decision that was noticed in MLflow.
+    Parse *answer*: an answered human-in-the-loop task of Airflow, or a decision that was noticed in MLflow.
 
-    In Airflow only the single option `Approve` chosen by a named person approves; a default taken because nobody
-    answered is a refusal.
+    In Airflow only the single option `Approve`, chosen by a named person, approves; the default after no answer is a
+    refusal.
 
     Raises:
         NotApprovedError: the answer has another shape.

@@ -1,4 +1,4 @@
-"""Evidently: its own report beside ours, drawn from samples; it decides nothing. The only file that knows it."""
+"""Evidently: its drift report from samples, beside ours, for information only. The only file that knows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-# Its usage statistics are switched off before it is imported, which is when it reads this.
+# Evidently reads this on import, so usage statistics are switched off before.
 os.environ["DO_NOT_TRACK"] = "1"  # noqa: TID251  written and not read
 
 from evidently import DataDefinition, Dataset, Report
@@ -22,16 +22,16 @@ _NOTHING = "(missing)"
 
 
 class EvidentlyReporter:
-    """Draws Evidently's data drift report with the methods named, whatever the size of the samples."""
+    """Makes Evidently's data drift report with fixed methods, independent of the sample size."""
 
     def report(
         self, reference: pa.Table, current: pa.Table, *, numbers: Sequence[str], categories: Sequence[str]
     ) -> bytes:
         """
-        Return the report as one HTML page that needs nothing outside it.
+        Return the report as one self-contained HTML page.
 
-        Numbers by the p-value of Kolmogorov and Smirnov, categories by its index. Evidently cannot take infinities, a
-        column without any value or, among categories, nulls; such numbers and columns are left out, such nulls named.
+        Numbers are compared by the Kolmogorov-Smirnov p-value, categories by Evidently's stability index. Evidently
+        accepts no infinities, no empty columns and no null categories: the first two are left out, nulls get a name.
         """
         frames = [_frame(side, numbers, categories) for side in (current, reference)]
         drawable = [name for name in numbers if all(frame[name].notna().any() for frame in frames)]
@@ -41,7 +41,7 @@ class EvidentlyReporter:
         ]
         report = Report([DataDriftPreset(num_method="ks", cat_method="psi", num_threshold=0.01, cat_threshold=0.2)])
         with tempfile.TemporaryDirectory(prefix="refit-evidently-") as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of numpy, about samples with few different values
+            warnings.simplefilter("ignore")  # from numpy, about samples with few distinct values
             path = Path(folder) / "report.html"
             report.run(*datasets).save_html(str(path))
             return path.read_bytes()

@@ -18,18 +18,18 @@ from refit.validation_errors import must_be
 
 
 class GreatExpectations:
-    """Validates with suites that are built afresh from YAML, so nothing is written beside them."""
+    """Validates with suites built from YAML on each call, so that nothing is stored beside them."""
 
     def require_known(self, suite: Mapping[str, Any]) -> None:
-        """Raise ConfigurationError when *suite* has an expectation type that does not exist or misses an argument."""
+        """Raise ConfigurationError if *suite* has an unknown expectation type or lacks an argument."""
         _build(suite)
 
     def validate(self, frame: DataFrame, suite: Mapping[str, Any]) -> tuple[Check, ...]:
-        """Return one check per expectation of *suite*, in its order; a rule that cannot run raises."""
+        """Return one check per expectation of *suite*, in its order; raise if a rule cannot run."""
         gx, built = _build(suite)
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-        # persist=True, the default, would cache the frame for ever.
+        # persist=True, the default, would cache the frame forever.
         source = context.data_sources.add_spark("spark", persist=False)
         batch = source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("whole")
 
@@ -43,16 +43,17 @@ class GreatExpectations:
         results = judge(built, "BOOLEAN_ONLY")
         broken = [rule for rule in built.expectations if not results[rule.meta["place"]].success]
         if broken:
-            # Counts and examples cost a Spark job for each rule, so only what is broken pays for them.
+            # Counts and examples cost a Spark job per rule, so they are computed for broken rules only.
             again = gx.ExpectationSuite(name=f"{suite['name']}, broken", expectations=[copy(rule) for rule in broken])
             results |= judge(again, "SUMMARY")
         return tuple(
-            _check(suite, suite["expectations"][place], results[place].to_json_dict()) for place in sorted(results)
+            _check(suite, suite["expectations"][position], results[position].to_json_dict())
+            for position in sorted(results)
         )
 
 
 def _build(suite: Mapping[str, Any]) -> tuple[Any, Any]:
-    # Importing it costs seconds and announces two hundred functions.
+    # The import takes seconds and logs two hundred functions.
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     import great_expectations as gx  # noqa: PLC0415
 
@@ -65,9 +66,9 @@ def _build(suite: Mapping[str, Any]) -> tuple[Any, Any]:
                     "type": rule["type"],
                     "kwargs": rule.get("kwargs", {}),
                     "severity": rule["severity"],
-                    "meta": {"place": place},
+                    "meta": {"place": position},
                 }
-                for place, rule in enumerate(suite["expectations"])
+                for position, rule in enumerate(suite["expectations"])
             ],
         )
     except ValidationError as error:
@@ -77,9 +78,9 @@ def _build(suite: Mapping[str, Any]) -> tuple[Any, Any]:
             f"{'.'.join(str(part) for part in first['loc'])} {must_be(dict(first))}; correct them"
         ) from error
     if len(built.expectations) != len(suite["expectations"]):
-        # A misspelt type is otherwise dropped with only a log line.
+        # Great Expectations drops a misspelt type with only a log line.
         known = {rule.meta["place"] for rule in built.expectations}
-        lost = [rule["type"] for place, rule in enumerate(suite["expectations"]) if place not in known]
+        lost = [rule["type"] for position, rule in enumerate(suite["expectations"]) if position not in known]
         raise ConfigurationError(
             f"suite {suite['name']!r} has expectation types that do not exist: {', '.join(lost)}; correct them"
         )
@@ -87,7 +88,7 @@ def _build(suite: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _quiet() -> None:
-    """Let only errors through: some of its loggers have a level of their own and tell of folders that nobody needs."""
+    """Let only errors through: some loggers set their own level and report irrelevant folders."""
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("great_expectations.")]:
         logging.getLogger(name).setLevel(logging.NOTSET)
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
@@ -123,12 +124,12 @@ def _check(suite: Mapping[str, Any], rule: Mapping[str, Any], result: Mapping[st
 
 
 def _allowed(rule: Mapping[str, Any], rows: int) -> int:
-    """Return how many of *rows* may break *rule*: those beyond the share that its argument `mostly` asks for."""
+    """Return how many of *rows* may break *rule*, according to its argument `mostly`."""
     return math.floor(rows * (1 - float(rule.get("kwargs", {}).get("mostly", 1.0))) + 1e-9)
 
 
 def _reason(trouble: str) -> str:
-    """Return why a rule could not run; an error that a value caused (SQL states 22) is told without the value."""
+    """Return why a rule could not run; an error caused by a value (SQLSTATE class 22) is reported without the value."""
     condition = re.search(r"\[([A-Z][A-Z0-9_.]+)\]", trouble)
     state = re.search(r"SQLSTATE: (\w{5})", trouble)
     if condition and state and state[1].startswith("22"):

@@ -20,17 +20,17 @@ from refit.storage.requests import DONE, REFUSED, Answer, Request
 
 @dataclass(frozen=True)
 class FolderObjectStore:
-    """One file per object below *root*; a write is visible whole or not at all."""
+    """Stores one file per object below *root*; a write becomes visible whole or not at all."""
 
     root: Path
 
     @property
     def address(self) -> str:
-        """Where this store begins."""
+        """Address of the store's root."""
         return str(self.root)
 
     def get(self, key: str) -> StoredObject | None:
-        """Return the object, or None when there is none."""
+        """Return the object, or None if there is none."""
         try:
             content = (self.root / key).read_bytes()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
@@ -38,7 +38,7 @@ class FolderObjectStore:
         return StoredObject(content, sha256(content))
 
     def get_range(self, key: str, start: int, length: int) -> bytes | None:
-        """Return *length* bytes from *start* on, or None when there is no object; the rest of the file is not read."""
+        """Return *length* bytes from *start* on, or None if there is no object; reads no other part of the file."""
         try:
             with (self.root / key).open("rb") as stream:
                 stream.seek(start)
@@ -47,7 +47,7 @@ class FolderObjectStore:
             return None
 
     def create(self, key: str, content: bytes) -> str:
-        """Write a new object; the same bytes again are fine, other bytes raise ConflictError."""
+        """Write a new object; ConflictError if it exists with other bytes."""
         with self._locked():
             found = self.get(key)
             if found is not None and found.content != content:
@@ -57,7 +57,7 @@ class FolderObjectStore:
         return sha256(content)
 
     def swap(self, key: str, content: bytes, *, expected: str | None) -> str:
-        """Replace the object only if its etag is still *expected*; the same bytes again are fine."""
+        """Replace the object only if its etag is still *expected*; accepted if it has the same bytes already."""
         with self._locked():
             found = self.get(key)
             if found is not None and found.content == content:
@@ -73,11 +73,11 @@ class FolderObjectStore:
         return sorted(key for path in files if (key := path.relative_to(self.root).as_posix()).startswith(prefix))
 
     def delete(self, key: str) -> None:
-        """Remove the object; one that is not there is no error."""
+        """Remove the object, if it exists."""
         with self._locked():
             target = self.root / key
             target.unlink(missing_ok=True)
-            # Hadoop writes a checksum beside each of its files; nothing lists it, and alone it would keep the folder.
+            # Hadoop writes an unlisted checksum file beside each of its files, which alone would keep the folder.
             target.with_name(f".{target.name}.crc").unlink(missing_ok=True)
             for folder in target.parents:
                 if folder == self.root or not folder.is_dir() or any(folder.iterdir()):
@@ -85,7 +85,7 @@ class FolderObjectStore:
                 folder.rmdir()
 
     def abort_uploads(self, before: datetime) -> int:
-        """Return 0: a folder takes whole files only."""
+        """Return 0: a folder holds whole files only."""
         return 0
 
     def ask(self, request: Request) -> Answer:
@@ -117,7 +117,7 @@ class FolderObjectStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.root.mkdir(parents=True, exist_ok=True)
-        # The kernel drops the lock when its holder dies, so a killed writer blocks nobody.
+        # The kernel releases the lock when its holder dies, so a killed writer blocks no other.
         with (self.root / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -21,17 +21,17 @@ from refit.errors import ConfigurationError, ConflictError, NothingPublishedErro
 from refit.publication.read import read_manifest, read_pointer_state
 from refit.storage.object_store import ObjectStore
 
-# It warns of every column of every file that has no statistics; the lists have them for user_id alone, on purpose.
+# It warns of every column without statistics in every file; the lists have them for user_id only, on purpose.
 logging.getLogger("pyiceberg.io.pyarrow").setLevel(logging.ERROR)
 
 _DATED = "run_date_"
 _BATCH = "refit.batch"
 _TRIES = 10
-"""Each try after the second means that somebody else changed the table or moved a pointer."""
+"""Number of attempts; each one after the second means that another writer changed the table or a pointer."""
 _PROPERTIES = {
-    # The files belong to their batches: an engine that expires snapshots must not delete what a pointer names.
+    # The files belong to their batches: an engine that expires snapshots must not delete files that a pointer names.
     "gc.enabled": "false",
-    # A commit that was overtaken is made anew from what is live then, never rebased.
+    # An overtaken commit is made again from what is live then, never rebased.
     "commit.retry.num-retries": "0",
     "write.metadata.previous-versions-max": "20",
 }
@@ -46,17 +46,17 @@ class IcebergLists:
     """
     A table that shows the live batch, with a branch for each date.
 
-    It holds no rows of its own: its snapshots name the part files of batches where they are, so a switch costs a few
-    small objects whatever the size of a batch. The pointers stay what decides; the table follows them.
+    It stores no rows: its snapshots name the part files of batches in place, so a switch writes a few small objects,
+    whatever the size of a batch. The pointers stay authoritative; the table follows them.
     """
 
     catalog: Catalog
     name: tuple[str, str]
     """Namespace and table."""
     location: str
-    """Where the metadata of the table lies."""
+    """Location of the table's metadata."""
     keep: int
-    """So many former snapshots stay for readers that are still at them."""
+    """Number of old snapshots kept for readers that still use them."""
 
     @classmethod
     def connect(cls, catalog: str, *, shop: str, lists: str, endpoint: str | None, keep: int) -> IcebergLists:
@@ -71,7 +71,7 @@ class IcebergLists:
         try:
             opened = load_catalog("refit", **settings)
         except (ValueError, SQLAlchemyError) as error:
-            # The address may hold a password, and what the library says may repeat it.
+            # The address may hold a password, which the library's message may repeat.
             raise ConfigurationError(
                 f"the Iceberg catalogue cannot be opened ({type(error).__name__}); set REFIT_ICEBERG_CATALOG to an "
                 "address such as sqlite:///FILE or postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE"
@@ -80,13 +80,13 @@ class IcebergLists:
 
     def follow(self, store: ObjectStore, run_date: str) -> None:
         """
-        Let the table show what is live, the branch of *run_date* what is current for it, and forget collected dates.
+        Make the table show the live batch and the branch of *run_date* its current one, and forget collected dates.
 
-        It ends only when the table, read first, shows what the pointers, read second, name. So of several writers none
-        leaves an older batch behind, and whoever calls this after a crash mends what the crash left.
+        It returns only when the table, read first, matches the pointers, read second. So none of several writers leaves
+        an older batch behind, and a call after a crash repairs what the crash left.
 
         Raises:
-            ConflictError: the table or the pointers never rested.
+            ConflictError: the table or the pointers kept changing.
             CatalogUnavailableError: the catalogue or the store did not answer.
         """
         try:
@@ -117,10 +117,10 @@ class IcebergLists:
         )
 
     def _commit(self, table: Table, store: ObjectStore, stale: Mapping[str | None, str]) -> None:
-        """Bring the branches *stale* to what the pointers name, all by one swap of the table's metadata."""
+        """Switch the branches *stale* to the batches that the pointers name, in one swap of the table's metadata."""
         with table.transaction() as transaction:
             if table.name_mapping() is None:
-                # The part files name their columns and do not number them.
+                # The part files have column names but no field ids.
                 mapping = table.schema().name_mapping.model_dump_json()
                 transaction.set_properties({"schema.name-mapping.default": mapping})
             for day, branch in stale.items():
@@ -134,7 +134,7 @@ class IcebergLists:
             self._expire(transaction)
 
     def _expire(self, transaction: Transaction) -> None:
-        """Forget old snapshots: their files may have been collected."""
+        """Expire old snapshots, whose files may have been collected."""
         metadata = transaction.table_metadata
         needed = {reference.snapshot_id for reference in metadata.refs.values()}
         former = [one for one in metadata.snapshots if one.snapshot_id not in needed]
@@ -144,7 +144,7 @@ class IcebergLists:
 
 
 def _switch(table: Table, transaction: Transaction, branch: str, manifest: Mapping[str, Any], address: str) -> None:
-    """Replace all files of *branch* by those that *manifest* names, in one snapshot."""
+    """Replace all files of *branch* by those in *manifest*, in one snapshot."""
     shown = table.snapshot_by_name(branch)
     paths = [f"{address}/{part['key']}" for part in manifest["parts"]]
     described = {_BATCH: manifest["batch"], "refit.run_date": manifest["run_date"]}

@@ -17,20 +17,20 @@ from threadpoolctl import threadpool_limits
 from refit.config import Als
 
 _STEPS, _LAST_STEPS = 3, 6
-"""Conjugate gradient steps towards each solution, and towards the item factors that are kept."""
+"""Conjugate gradient steps for each solution, and for the final item factors."""
 _WORTH_A_CALL = 64
-"""Rows of one strength are solved by a call of their own where they are a 64th of the other side's rows or more."""
+"""Rows of equal strength get their own call if they are at least 1/64 of the other side's rows."""
 _PEOPLE_AT_ONCE = 16_384
-"""Whose part of the objective is one sum; the sums are added in their order, whatever thread made them."""
+"""People per partial sum of the objective; the sums are added in a fixed order, independent of threads."""
 _PEOPLE_WATCHED = 4 * _PEOPLE_AT_ONCE
-"""Of more people than this the objective is estimated from so many."""
+"""Largest number of people from which the objective is computed; with more it is estimated from this many."""
 
 
 class ImplicitLibrary:
     """
     Fits float32 factors with *threads* threads (0: one per core).
 
-    Every row is solved by one thread and for itself, so the number of threads changes no bit of the result.
+    Every row is solved independently by one thread, so the number of threads changes no bit of the result.
     """
 
     def __init__(self, threads: int = 0) -> None:
@@ -42,13 +42,13 @@ class ImplicitLibrary:
         """
         Return the item factors, items x rank, of the people x items matrix *confidences* of r > 0.
 
-        The library takes c itself as the value of a pair and counts every other pair with 1, as Hu, Koren and Volinsky
-        do, so its values are MLlib's 1 + alpha * r.
+        As in Hu, Koren and Volinsky, the library takes c itself as the value of a pair and gives every other pair
+        confidence 1, so its values are MLlib's 1 + alpha * r.
         """
         people, items = confidences.shape
         values = (1.0 + settings.alpha * confidences.data).astype(np.float32)
         unordered = csr_matrix((values, confidences.indices, confidences.indptr), shape=confidences.shape)
-        # From here on rows of one strength are side by side.
+        # From here on rows of equal strength are adjacent.
         order, person_parts = _parts(np.diff(unordered.indptr), items, settings)
         by_person = unordered[order]
         item_order, item_parts = _parts(np.bincount(by_person.indices, minlength=items), people, settings)
@@ -61,7 +61,7 @@ class ImplicitLibrary:
         person_calls = [_Call.of(by_person, part, settings) for part in person_parts]
         item_calls = [_Call.of(by_item, part, settings) for part in item_parts]
         objective = _Objective.of(by_person, settings)
-        # A product of matrices by several threads of BLAS may add in another order from one run to the next.
+        # With several BLAS threads a matrix product may add in another order from run to run.
         with threadpool_limits(limits=1, user_api="blas"):
             for left in reversed(range(settings.iterations)):
                 self._solve(person_calls, x, y, settings, _STEPS)
@@ -86,7 +86,7 @@ class ImplicitLibrary:
 
 @dataclass(frozen=True)
 class _Part:
-    """Rows of one side, and the one strength of their regularisation; None where they differ."""
+    """Rows of one side with their common regularisation strength; None if strengths differ."""
 
     rows: slice
     strength: float | None
@@ -94,10 +94,10 @@ class _Part:
 
 def _parts(counts: NDArray[np.integer], others: int, settings: Als) -> tuple[NDArray[np.int64], list[_Part]]:
     """
-    Return an order of the rows with so many pairs each, and the parts into which it brings them.
+    Return an order of the rows, which have *counts* pairs each, and the parts into which it divides them.
 
-    The library has one strength for all rows of a call, and a call first multiplies the whole other side, *others*
-    rows, with itself. Where many rows have one strength that is cheap; the rest is one part of different strengths.
+    The library uses one strength for all rows of a call, and each call first computes the Gram matrix of the other
+    side's *others* rows. For many rows of equal strength that is cheap; all other rows form one mixed part.
     """
     if not settings.frequency_exponent:
         return np.arange(len(counts)), [_Part(slice(0, len(counts)), settings.regularisation)]
@@ -116,7 +116,7 @@ def _parts(counts: NDArray[np.integer], others: int, settings: Als) -> tuple[NDA
 
 @dataclass(frozen=True)
 class _Call:
-    """What the library is asked to solve at once."""
+    """One call of the library's solver."""
 
     rows: slice
     values: csr_matrix
@@ -125,12 +125,12 @@ class _Call:
     @classmethod
     def of(cls, values: csr_matrix, part: _Part, settings: Als) -> _Call:
         """
-        Return the call for the rows of *part*, where they differ with each row's own strength.
+        Return the call for the rows of *part*; if their strengths differ, each row gets its own.
 
-        A pair whose value is negative is one that is *not* wanted, with the confidence of its size: it adds |c| y yT to
-        the system and nothing to the right side. So everybody does not want `rank` imaginary items, sqrt(lambda) times
-        the unit vectors, with confidence n ** e; together they add exactly lambda * n ** e * I. (The 1 with which every
-        pair counts is part of |c|.)
+        A pair with a negative value means *not* wanted, with the confidence of its absolute value: it adds |c| y yT to
+        the system and nothing to the right-hand side. So every row gets `rank` imaginary unwanted items, sqrt(lambda)
+        times the unit vectors, with confidence n ** e; together they add exactly lambda * n ** e * I. (The base
+        confidence 1 of every pair is part of |c|.)
         """
         chosen = values[part.rows]
         if part.strength is not None:
@@ -148,7 +148,7 @@ class _Call:
 
 
 def _started(generator: np.random.Generator, rows: int, settings: Als) -> NDArray[np.float32]:
-    """Return small random factors, and below them the imaginary rows that `_Call.of` speaks of."""
+    """Return small random factors, followed by the imaginary rows of `_Call.of`."""
     drawn = generator.random((rows, settings.rank), dtype=np.float32) * np.float32(0.01)
     imaginary = np.sqrt(settings.regularisation) * np.eye(settings.rank)
     return np.concatenate([drawn, imaginary.astype(np.float32)])
@@ -157,22 +157,22 @@ def _started(generator: np.random.Generator, rows: int, settings: Als) -> NDArra
 @dataclass(frozen=True)
 class _Objective:
     """
-    What is minimised, sum of c (p - x y)^2 over all pairs + lambda * sum of n^e |factors|^2 over both sides.
+    The minimised objective: sum of c (p - x y)^2 over all pairs + lambda * sum of n^e |factors|^2 over both sides.
 
-    It is divided by its value where all factors are 0, the sum of c over the pairs that are there.
+    It is divided by its value at zero factors, the sum of c over the observed pairs.
     """
 
     people: NDArray[np.int64]
-    """Those whose pairs are looked at, ascending."""
+    """People whose pairs are evaluated, ascending."""
     by_person: csr_matrix
     """Their rows."""
     person_strengths: NDArray[np.float64]
     item_strengths: NDArray[np.float64]
-    """lambda * n^e of everybody and everything."""
+    """lambda * n^e of each person and each item."""
 
     @classmethod
     def of(cls, by_person: csr_matrix, settings: Als) -> _Objective:
-        """Return the objective on *by_person*, or on people of it that the seed chooses."""
+        """Return the objective on *by_person*, or on a sample of its people that the seed determines."""
         count, items = by_person.shape
         people = np.arange(count)
         if count > _PEOPLE_WATCHED:
@@ -190,7 +190,7 @@ class _Objective:
         def missed(first: int) -> float:
             part = slice(first, first + _PEOPLE_AT_ONCE)
             rows = self.by_person[part]
-            # The library divides by the sum of all confidences; pairs that are not there have 1.
+            # The library divides by the sum of all confidences; unobserved pairs have 1.
             weights = float(rows.data.sum(dtype=np.float64) + rows.shape[0] * rows.shape[1] - rows.nnz)
             return float(calculate_loss(rows, mine[part], y, 0.0, num_threads=1)) * weights
 

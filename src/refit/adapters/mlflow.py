@@ -26,7 +26,7 @@ from refit.interfaces import ModelVersion
 
 CHAMPION = "champion"
 KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""Tag by which MLflow shows an experiment as one of model training, and not with the pages for language models."""
+"""Tag that makes MLflow show an experiment as model training, not with the pages for language models."""
 
 _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 """MLflow answers a missing alias with the second of these."""
@@ -35,11 +35,11 @@ _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 _REFUSED = {"PERMISSION_DENIED", "UNAUTHENTICATED"}
 
 _NAME = re.compile(r"[\w. :/-]{1,250}")
-"""What MLflow takes for the name of a parameter or a metric, if it is also a path without detours."""
+"""Names that MLflow accepts for parameters and metrics, if they are also normalised paths."""
 _PARENT = "mlflow.parentRunId"
-"""Tag by which MLflow shows a run below another one."""
+"""Tag with the id of a run's parent run."""
 _PARAMS_AT_ONCE, _METRICS_AT_ONCE = 100, 1000
-"""Largest number of each that MLflow takes in one request."""
+"""Largest number of each per MLflow request."""
 
 
 class MlflowUnavailableError(TransientError):
@@ -47,7 +47,7 @@ class MlflowUnavailableError(TransientError):
 
 
 class MlflowRefusedError(RefitError):
-    """The MLflow server does not let this user do this."""
+    """The MLflow server denies this user the operation."""
 
 
 @contextmanager
@@ -83,16 +83,16 @@ def _not_taken(address: str, error: MlflowException) -> MlflowRefusedError:
 
 
 class MlflowTracker:
-    """Runs of one experiment whose files lie in an S3 folder of their own."""
+    """Runs of one experiment, with files in its own S3 folder."""
 
     def __init__(self, address: str, experiment: str, artifacts: str) -> None:
         self._address = address
         self._name = experiment
         self._artifacts = artifacts
-        # Downloads of models know no address of their own and would fall back to a database in the current folder.
+        # Model downloads have no address parameter and would fall back to a database in the current folder.
         mlflow.set_tracking_uri(address)
         MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)
-        # Models are plain data; MLflow's own default would run what a file says.
+        # Models are plain data; MLflow's default would execute code from a file.
         MLFLOW_ALLOW_PICKLE_DESERIALIZATION.set(False)
         self._client = MlflowClient(tracking_uri=address, registry_uri=address)
 
@@ -119,7 +119,7 @@ class MlflowTracker:
 
     def add_to_run(self, run_id: str, *, metrics: Mapping[str, float], files: Mapping[str, bytes]) -> None:
         """Add metrics and files to a run that exists."""
-        # The one clock here is MLflow's own: it orders points of a chart and chooses no data.
+        # The only clock here is MLflow's own: it orders chart points and selects no data.
         now = int(time.time() * 1000)
         with _answered(self._address):
             for some in _in_parts(metrics, _METRICS_AT_ONCE):
@@ -144,7 +144,7 @@ class MlflowTracker:
             return str(model.model_id)
 
     def model_files(self, model_id: str) -> dict[str, bytes]:
-        """Return name and bytes of every file of a model; NotFoundError when there is none."""
+        """Return name -> bytes for every file of a model; NotFoundError if there is no such model."""
         with _answered(self._address), tempfile.TemporaryDirectory(prefix="refit-model-") as folder:
             try:
                 self._client.get_logged_model(model_id)
@@ -158,21 +158,21 @@ class MlflowTracker:
             }
 
     def run_address(self, run_id: str) -> str:
-        """Return the page of a run, for people."""
+        """Return the URL of the run's page."""
         with _answered(self._address):
             return f"{self._address}/#/experiments/{self._experiment()}/runs/{run_id}"
 
     def file_address(self, run_id: str, name: str) -> str:
-        """Return where a browser gets one file of a run; MLflow sends it as a download, so that no page runs there."""
+        """Return the URL of one file of a run; MLflow sends it as a download, so that no page is executed there."""
         return f"{self._address}/get-artifact?{urlencode({'path': name, 'run_uuid': run_id})}"
 
     def _marked_experiment(self) -> str:
-        """Return the experiment; one of before is marked by whoever writes into it, and so may."""
+        """Return the experiment, adding the tag to one that was made without it."""
         found = self._client.get_experiment_by_name(self._name)
         if found is None:
             return self._experiment()
         for key, value in KIND.items():
-            # What a person has chosen there stays.
+            # Keep what a person has set there.
             if key not in found.tags:
                 self._client.set_experiment_tag(found.experiment_id, key, value)
         return str(found.experiment_id)
@@ -182,10 +182,10 @@ class MlflowTracker:
         if found is not None:
             return str(found.experiment_id)
         try:
-            # An explicit location lets clients write to S3 themselves instead of through the server.
+            # With an explicit location clients write to S3 directly instead of through the server.
             return str(self._client.create_experiment(self._name, artifact_location=self._artifacts, tags=KIND))
         except RestException:
-            # Two first runs at once: the other one has made it.
+            # Of two concurrent first runs the other one has made it.
             return str(self._client.get_experiment_by_name(self._name).experiment_id)
 
 
@@ -199,7 +199,7 @@ class MlflowRegistry:
         self._client = MlflowClient(tracking_uri=address, registry_uri=address)
 
     def champion(self) -> ModelVersion | None:
-        """Return the version that the alias names, or None where there is no alias."""
+        """Return the version that the alias names, or None if there is no alias."""
         with _answered(self._address):
             try:
                 return _version(self._client.get_model_version_by_alias(self._champions, CHAMPION))
@@ -209,33 +209,33 @@ class MlflowRegistry:
                 raise
 
     def champion_version(self, version: int) -> ModelVersion:
-        """Return one version of the champions' model, alias or not; NotFoundError when there is none."""
+        """Return one version of the champions' model; NotFoundError if there is none."""
         return self._get(self._champions, version)
 
     def challenger(self, version: int) -> ModelVersion:
-        """Return one challenger; NotFoundError when there is none."""
+        """Return one challenger; NotFoundError if there is none."""
         return self._get(self._challengers, version)
 
     def register(self, *, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
-        """Register a model as challenger; the same model again returns the version that exists."""
+        """Register a model as challenger, or return its existing version."""
         with _answered(self._address):
             return self._copy(self._challengers, model_id, run_id, tags)
 
     def tag(self, challenger: ModelVersion, tags: Mapping[str, str]) -> ModelVersion:
-        """Add tags to a challenger and return it as it is now."""
+        """Add tags to a challenger and return the updated version."""
         with _answered(self._address):
             for key, value in tags.items():
                 self._client.set_model_version_tag(challenger.name, str(challenger.version), key, value)
         return self.challenger(challenger.version)
 
     def copy(self, challenger: ModelVersion) -> ModelVersion:
-        """Copy the challenger to the champions, with its tags; again returns the copy that exists. Moves no alias."""
+        """Copy the challenger with its tags to the champions, or return the existing copy. Moves no alias."""
         with _answered(self._address):
             tags = {**challenger.tags, "challenger": str(challenger.version)}
             return self._copy(self._champions, challenger.model_id, challenger.run_id, tags)
 
     def point(self, version: int) -> None:
-        """Point the alias at a version of the champions' model; NotFoundError when there is none."""
+        """Point the alias at a version of the champions' model; NotFoundError if there is none."""
         with _answered(self._address):
             current = self.champion()
             if current is None or current.version != version:
@@ -243,7 +243,7 @@ class MlflowRegistry:
                 self._client.set_registered_model_alias(self._champions, CHAMPION, str(version))
 
     def notes(self) -> Mapping[str, str]:
-        """Return the tags of the champions' model as a whole; none where there is no such model."""
+        """Return the tags of the champions' registered model; empty if it does not exist."""
         with _answered(self._address):
             try:
                 return dict(self._client.get_registered_model(self._champions).tags)
@@ -253,13 +253,13 @@ class MlflowRegistry:
                 raise
 
     def note(self, name: str, value: str) -> None:
-        """Set one tag of the champions' model as a whole."""
+        """Set one tag of the champions' registered model."""
         with _answered(self._address):
             self._client.set_registered_model_tag(self._champions, name, value)
 
     def _make(self, name: str) -> None:
         try:
-            # Asked first: a user who may not make registered models may use one that is there.
+            # Look first: a user who may not create registered models may use an existing one.
             self._client.get_registered_model(name)
         except RestException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
@@ -294,9 +294,9 @@ class MlflowRegistry:
 
 def _name(wanted: str) -> str:
     """
-    Return *wanted* as MLflow takes it: names are made of a shop's event types and columns, which may hold anything.
+    Return *wanted* as a valid MLflow name: names contain event types and columns of a shop, which may be any text.
 
-    What MLflow refuses becomes `_`, and a few characters of a digest keep different names apart.
+    Invalid characters become `_`, and a few characters of a digest keep different names distinct.
     """
     if _NAME.fullmatch(wanted) and posixpath.normpath(wanted) == wanted and not wanted.startswith((".", "/")):
         return wanted

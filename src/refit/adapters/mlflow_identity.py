@@ -1,4 +1,4 @@
-"""As whom this process speaks to MLflow; beside `mlflow.py`, the only file that knows how MLflow is told."""
+"""The MLflow identity of this process; beside `mlflow.py`, the only file that knows MLflow's settings."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from mlflow.environment_variables import MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKI
 
 def act_as(user: str, password: str) -> None:
     """
-    Speak to MLflow as *user* from now on, in this process and in those that it starts.
+    Use MLflow as *user* from now on, in this process and its child processes.
 
-    MLflow's clients read the name and the password with every request and know no other way, so a process has one
-    identity at a time. A step is a process of its own.
+    MLflow's clients read name and password from the environment on every request, so a process has one identity at a
+    time. Each step is a process of its own.
     """
     MLFLOW_TRACKING_USERNAME.set(user)
     MLFLOW_TRACKING_PASSWORD.set(password)
 
 
 def acts_as() -> str:
-    """Return as whom this process speaks to MLflow; empty: as nobody."""
+    """Return the MLflow user of this process; empty: none."""
     return str(MLFLOW_TRACKING_USERNAME.get() or "")

@@ -20,17 +20,17 @@ from optuna.trial import create_trial
 from refit.config.tuning import Range, plain
 
 _FIRST = 8
-"""Trials by chance before the estimator has anything to go by; pruning waits for half of them."""
+"""Random trials before the estimator is used; pruning starts after half of them."""
 
 optuna.logging.set_verbosity(logging.WARNING)
 
 
 class OptunaProposer:
     """
-    Proposals by grid, by chance, or by a tree-structured Parzen estimator (Bergstra et al. 2011).
+    Proposals by grid, at random, or by a tree-structured Parzen estimator (Bergstra et al. 2011).
 
-    It keeps nothing between calls: a study is made anew from the trials that are given, which takes milliseconds, so
-    that the answer depends on the arguments alone.
+    It is stateless: each call rebuilds a study from the given trials, which takes milliseconds, so that the result
+    depends on the arguments alone.
     """
 
     def propose(
@@ -42,7 +42,7 @@ class OptunaProposer:
         number: int,
         seed: int,
     ) -> dict[str, Any]:
-        """Return a value for each name of *space*; of a grid the point *number*, after the last one the first again."""
+        """Return a value for each name of *space*; for a grid its point *number*, modulo the size of the grid."""
         if sampler == "grid":
             points = list(itertools.product(*(range_.ends for range_ in space.values())))
             return dict(zip(space, points[number % len(points)], strict=True))
@@ -89,7 +89,7 @@ def _distribution(range_: Range) -> BaseDistribution:
 
 
 def _holds(distribution: BaseDistribution, value: Any) -> bool:
-    """Return whether *value* could have been proposed; settings of a champion may lie outside today's space."""
+    """Return whether *distribution* contains *value*; settings of a champion may lie outside today's space."""
     try:
         return bool(distribution._contains(distribution.to_internal_repr(value)))
     except (ValueError, TypeError):

@@ -34,18 +34,18 @@ from refit.storage.requests import (
 )
 
 _CONFIG = Config(
-    # A retry inside botocore would turn a write that was done into one that was refused, so all are made here.
+    # A retry inside botocore could report a completed write as refused, so all retries are made here.
     retries={"total_max_attempts": 1, "mode": "standard"},
     connect_timeout=5,
     read_timeout=60,
     user_agent_extra="refit",
 )
 _TRIES = 7
-"""A request whose outcome is unknown is made so often before the store counts as down."""
+"""Number of attempts of a request with unknown outcome before the store counts as down."""
 _ABSENT = {"NoSuchKey", "404"}
 _CONDITION_FAILED = {"PreconditionFailed", "412"}
 _PASSING = {"400", "BadDigest", "IncompleteBody", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted"}
-"""Refusals that another try may not meet: bytes that were damaged or lost on their way, and others at work."""
+"""Errors that a retry may avoid: bytes damaged or lost in transit, and concurrent writers."""
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 _NOT_ACCEPTED = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "RequestTimeTooSkewed"}
 _FORBIDDEN = {"AccessDenied", "AllAccessDisabled", "403"}
@@ -53,19 +53,19 @@ _SERVER_FAILED = 500
 
 
 class StoreUnavailableError(TransientError):
-    """The object store did not answer, or answered with an error that is not about the object."""
+    """The object store did not answer, or answered with an error unrelated to the object."""
 
 
 class CredentialsRefusedError(TransientError):
-    """The object store does not accept the credentials (any more); a new process reads them anew."""
+    """The object store refuses the credentials, which may have expired; a new process reads them again."""
 
 
 class NotAllowedError(RefitError):
-    """The object store knows who asks and does not let him do this."""
+    """The object store denies this user the operation."""
 
 
 class _BeyondTheEndError(Exception):
-    """A range begins where the object has already ended."""
+    """A range begins beyond the end of the object."""
 
 
 @dataclass(frozen=True)
@@ -84,30 +84,30 @@ class S3ObjectStore:
         bucket, _, prefix = rest.partition("/")
         if scheme not in {"s3", "s3a"} or not bucket:
             raise ConfigurationError(f"{address!r} is not an address of the form s3://bucket/prefix")
-        # A session of its own: the shared one keeps the credentials that it saw first, and is not safe in threads.
+        # Use a new session: the default one keeps its first credentials and is not thread-safe.
         client = boto3.session.Session().client("s3", endpoint_url=endpoint, config=_CONFIG)
         return cls(client, bucket, prefix.strip("/"))
 
     @property
     def address(self) -> str:
-        """Where this store begins."""
+        """Address of the store's root."""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def get(self, key: str) -> StoredObject | None:
-        """Return the object, or None when there is none."""
-        answer = self._settle(Get(key), "read")
+        """Return the object, or None if there is none."""
+        answer = self._ask_until_known(Get(key), "read")
         return None if answer.outcome is MISSING else StoredObject(answer.content, answer.etag)
 
     def get_range(self, key: str, start: int, length: int) -> bytes | None:
-        """Return *length* bytes from *start* on, or None when there is no object; one request that moves no more."""
+        """Return *length* bytes from *start* on, or None if there is no object; one range request."""
         try:
-            answer = self._settle(Get(key), "read", Range=f"bytes={start}-{start + length - 1}")
+            answer = self._ask_until_known(Get(key), "read", Range=f"bytes={start}-{start + length - 1}")
         except _BeyondTheEndError:
             return b""
         return None if answer.outcome is MISSING else answer.content
 
     def create(self, key: str, content: bytes) -> str:
-        """Write a new object; the same bytes again are fine, other bytes raise ConflictError."""
+        """Write a new object; ConflictError if it exists with other bytes."""
         return self._write(Create(key, content))
 
     def swap(self, key: str, content: bytes, *, expected: str | None) -> str:
@@ -115,15 +115,15 @@ class S3ObjectStore:
         return self._write(Create(key, content) if expected is None else Swap(key, content, expected))
 
     def delete(self, key: str) -> None:
-        """Remove the object; one that is not there is no error."""
-        self._settle(Delete(key), "delete")
+        """Remove the object, if it exists."""
+        self._ask_until_known(Delete(key), "delete")
 
     def keys(self, prefix: str) -> list[str]:
         """Return all keys that start with *prefix*, sorted."""
-        return sorted(self._settle(List(prefix), "list").keys)
+        return sorted(self._ask_until_known(List(prefix), "list").keys)
 
     def abort_uploads(self, before: datetime) -> int:
-        """Abort uploads in parts that somebody began before *before* and has not finished, and return how many."""
+        """Abort unfinished multipart uploads begun before *before*, and return their number."""
         where = {"Bucket": self.bucket, "Prefix": self._key("")}
         try:
             pages = self.client.get_paginator("list_multipart_uploads").paginate(**where)
@@ -139,10 +139,10 @@ class S3ObjectStore:
         return self._ask(request)
 
     def _write(self, request: Create | Swap) -> str:
-        answer = self._settle(request, "write")
+        answer = self._ask_until_known(request, "write")
         if answer.outcome is DONE:
             return answer.etag
-        # An earlier try may have been done although its answer was lost, so the bytes decide and not the answer.
+        # An earlier attempt may have succeeded although its answer was lost, so the bytes decide and not the answer.
         found = self.get(request.key)
         if found is None or found.content != request.content:
             raise ConflictError(
@@ -150,8 +150,8 @@ class S3ObjectStore:
             )
         return found.etag
 
-    def _settle(self, request: Request, verb: str, **more: str) -> Answer:
-        """Make *request* until its outcome is known."""
+    def _ask_until_known(self, request: Request, verb: str, **more: str) -> Answer:
+        """Repeat *request* until its outcome is known."""
         for failures in range(1, _TRIES + 1):
             answer = self._ask(request, **more)
             if answer.outcome is not UNKNOWN:
@@ -228,15 +228,15 @@ class S3ObjectStore:
 
 
 def _clock(response: Mapping[str, Any]) -> datetime | None:
-    """Return what the server's clock said with *response*, in whole seconds; None when it does not tell."""
-    told = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    """Return the server's time in *response*, in whole seconds; None if it has none."""
+    header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     try:
-        return parsedate_to_datetime(told).astimezone(UTC)
+        return parsedate_to_datetime(header).astimezone(UTC)
     except ValueError:
         return None
 
 
 def _body(content: bytes) -> dict[str, Any]:
     checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
-    # The server checks it against the bytes that arrive, and sends it along to whoever reads them.
+    # The server verifies the checksum of the received bytes, and sends it to readers.
     return {"Body": content, "ChecksumAlgorithm": "SHA256", "ChecksumSHA256": checksum}

@@ -1,4 +1,4 @@
-"""The Spark session; the only file that knows how one is configured."""
+"""The Spark session; the only file that configures one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from refit.errors import ConfigurationError
 
 _QUOTING_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
-"""They write each error that PySpark raises, with its stack of Java and the value it quotes, before it is caught."""
+"""Loggers that write each error that PySpark raises, with quoted values, before it can be caught."""
 
 
 def open_session(
@@ -30,13 +30,13 @@ def open_session(
     """
     Return the Spark session of this process.
 
-    *log_config* is a log4j2 file, *java_options* are further options of the driver's JVM, *jars* are libraries for it
-    and for every executor, separated by commas. *class_archive* is a file of classes that the JVM maps instead of
-    loading them; one that was made for another JVM is ignored. On a single machine everything binds to loopback; a
-    cluster brings its own addresses.
+    *log_config* is a log4j2 file, *java_options* are additional options of the driver's JVM, *jars* are libraries for
+    the driver and the executors, separated by commas. *class_archive* is a CDS archive, which the JVM maps instead of
+    loading classes; one made for another JVM is ignored. On a single machine everything binds to loopback; a cluster
+    has its own addresses.
 
     Raises:
-        ConfigurationError: a jar does not exist; Spark would only say so in its log.
+        ConfigurationError: a jar does not exist; Spark would only log it.
     """
     libraries = [jar.strip() for jar in jars.split(",") if jar.strip()]
     for jar in libraries:
@@ -45,12 +45,12 @@ def open_session(
     options = [f"-Dlog4j2.configurationFile={log_config.as_uri()}", *java_options.split()]
     cores = master.removeprefix("local[").split("]")[0].split(",")[0] if master.startswith("local[") else ""
     if cores in {"1", "2"}:
-        # A collector with threads of its own would only take the cores from the work.
+        # A concurrent garbage collector would only take cores from the work.
         options.append("-XX:+UseSerialGC")
     if class_archive:
-        # In quotes, since a path may hold spaces; a JVM would talk about an archive that does not fit on our output.
+        # Quoted, since a path may contain spaces; the JVM would otherwise report an unusable archive on our output.
         options += [f'"-XX:SharedArchiveFile={class_archive}"', "-Xlog:disable", "-Xlog:all=error:stderr"]
-    # PySpark takes a time without a zone for a local one, and Spark for one of its session; both are UTC from here on.
+    # PySpark reads zoneless times as local, Spark in its session's zone; both are UTC from here on.
     os.environ["TZ"] = "UTC"  # noqa: TID251  written and not read
     time.tzset()
     builder = (
@@ -59,7 +59,7 @@ def open_session(
         .config("spark.driver.memory", memory)
         .config("spark.driver.extraJavaOptions", " ".join(options))
         .config("spark.sql.session.timeZone", "UTC")
-        # Listing a few hundred folders of days here is faster than a Spark job with a task for each.
+        # Listing a few hundred day folders in the driver is faster than a Spark job with a task for each.
         .config("spark.sql.sources.parallelPartitionDiscovery.threshold", "1000")
         .config("spark.sql.execution.arrow.pyspark.enabled", "true")
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "2048")
@@ -67,7 +67,7 @@ def open_session(
         .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
-        # Nothing is told to anybody about who runs what.
+        # Do not publish who runs what.
         .config("spark.eventLog.enabled", "false")
     )
     if libraries:
@@ -80,10 +80,10 @@ def open_session(
             .config("spark.default.parallelism", cores if cores.isdigit() else "8")
         )
     for name in _QUOTING_LOGGERS:
-        # As PySpark makes it; a logger of Python's own would not take what PySpark hands over.
+        # Use PySpark's logger class; a plain Python logger does not accept its arguments.
         PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
     session = builder.getOrCreate()
     if master.startswith("local"):
-        # The workers are this interpreter, whatever `python3` is on the PATH.
+        # Workers use this interpreter, whatever `python3` is on the PATH.
         session.sparkContext.pythonExec = sys.executable
     return session

@@ -1,4 +1,4 @@
-"""The object store at an address: the one place that knows which kind of address is kept by which adapter."""
+"""Opens the object store at an address; the only file that maps addresses to adapters."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def open_store(address: str, *, endpoint: str | None = None) -> ObjectStore:
         endpoint: Address of an S3-compatible server, for a bucket that AWS does not keep.
 
     Raises:
-        ConfigurationError: nothing keeps objects at such an address.
+        ConfigurationError: no adapter supports such an address.
     """
     scheme, separator, _ = address.partition("://")
     if separator and scheme in {"s3", "s3a"}:
-        # A reader of a folder needs no boto3.
+        # Reading a folder must not require boto3.
         from refit.adapters.s3 import S3ObjectStore  # noqa: PLC0415
 
         return S3ObjectStore.connect(address, endpoint=endpoint)

@@ -1,4 +1,4 @@
-"""The past of a shop, asked again: models, profiles, verdicts and their worth as of earlier moments, each made once."""
+"""The past of a shop, recomputed: models, profiles, verdicts and metrics as of earlier moments, each made once."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from refit.verdicts import Verdict
 @dataclass
 class LakeHistory:
     """
-    What was landed before the last of *moments*, as it could be read at each of them.
+    The lake before the last of *moments*, as it could be read at each of them.
 
-    A step is the place of a moment. Training sets, models and verdicts of gates are made as the steps of the loop make
-    them, below a folder of their own.
+    A step is the index of a moment. Training sets, models and gate verdicts are made as in the retraining loop, below a
+    separate folder.
     """
 
     spark: SparkSession
@@ -49,11 +49,11 @@ class LakeHistory:
     shop: Shop
     moments: Sequence[BacktestStep]
     scratch: str
-    """Folder of training sets and checkpoints, relative to the root of the lake; whoever made it deletes it."""
+    """Folder of training sets and checkpoints, relative to the root of the lake; the caller deletes it."""
     factoriser: Factoriser
     proposer: Proposer
     tuned: bool = False
-    """Whether every model is trained with settings that are searched for it; otherwise one search is timed."""
+    """Whether settings are searched for every model; otherwise only one search is timed."""
     _sets: dict[int, TrainingSet] = field(default_factory=dict)
     _models: dict[int, tuple[ItemFactors, float]] = field(default_factory=dict)
     _searches: dict[int, tuple[ModelSettings, float]] = field(default_factory=dict)
@@ -63,16 +63,16 @@ class LakeHistory:
     _quality: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def model(self, step: int) -> ItemFactors:
-        """Return the model trained at *step*; NotEnoughDataError when too little was landed before it."""
+        """Return the model trained at *step*; NotEnoughDataError if too little was landed before it."""
         return self._trained(step)[0]
 
     def cost(self, step: int) -> Cost:
-        """Return the seconds that a retraining at *step* takes; where one search is timed, those of the last step."""
+        """Return the seconds of a retraining at *step*; without `tuned`, tuning time is that of the last step."""
         searched = self._search(step if self.tuned else len(self.moments) - 1)[1]
         return Cost(training=self._trained(step)[1], tuning=searched)
 
     def verdict(self, champion: int, step: int, drift: Drift) -> Verdict:
-        """Return what a check at *step* decides under policy *drift* when the model trained at *champion* serves."""
+        """Return the verdict of a check at *step* under policy *drift* while the model trained at *champion* serves."""
         now, cutoff = self.moments[step].as_of, self.moments[champion].cutoff
         last = day_number(now.date())
         before = {day: counts for day, counts in self._days(champion).items() if day < last}
@@ -81,14 +81,14 @@ class LakeHistory:
 
     def gates(self, step: int, champions: Iterable[int | None]) -> dict[int | None, Verdict]:
         """
-        Return champion (None: there is none) -> what the promotion gate says of the model trained at *step*.
+        Return champion (None: there is none) -> the promotion gate's verdict on the model trained at *step*.
 
-        Losses are not added up against an anchor: without tuning all models have one recipe, which is its own anchor.
+        There is no anchor to accumulate losses against: without tuning, all models share one recipe.
         """
-        asked = list(champions)
-        missing = [champion for champion in dict.fromkeys(asked) if (step, champion) not in self._gates]
+        requested = list(champions)
+        missing = [champion for champion in dict.fromkeys(requested) if (step, champion) not in self._gates]
         if missing:
-            made, shop = self._set(step), self._judging
+            made, shop = self._set(step), self._gate_shop
             models = {CHALLENGER: self.model(step)} | {_name(n): self.model(n) for n in missing if n is not None}
             found = judge_challenger(self.spark, self.lake, shop, made.place, made.manifest, models)
             drawn, everybody = shop.evaluation.drawn_for(made.manifest["digest"]), made.manifest["counts"]["people"]
@@ -96,18 +96,18 @@ class LakeHistory:
                 between = found.judged.between(None if champion is None else _name(champion), list(models))
                 compared = compare(between, models[CHALLENGER], drawn, shop.promotion, everybody=everybody)
                 self._gates[step, champion] = judge_promotion(compared, shop.promotion)
-        return {champion: self._gates[step, champion] for champion in asked}
+        return {champion: self._gates[step, champion] for champion in requested}
 
     def quality(self, step: int, trained: Iterable[int], days: int) -> dict[int, float]:
         """
         Return step of training -> the shop's promotion metric on the *days* days after *step*.
 
-        Everybody is asked about the items of the newest model, the one trained at *step*, as when it is put before the
-        promotion gate: what an older one never learnt is what it lacks. The histories of people are those at *step*,
-        whatever the age of the model, as when lists are made.
+        All models are evaluated on the items of the model trained at *step*, as in the promotion gate, so an older
+        model is penalised for items it never learnt. Histories are those at *step*, whatever the age of a model, as in
+        the lists.
         """
-        asked = set(trained)
-        missing = sorted(asked - {other for at, other in self._quality if at == step})
+        requested = set(trained)
+        missing = sorted(requested - {other for at, other in self._quality if at == step})
         if missing:
             names = {other: CHALLENGER if other == step else _name(other) for other in {step, *missing}}
             models = {names[other]: self.model(other) for other in sorted(names, reverse=True)}
@@ -132,28 +132,30 @@ class LakeHistory:
                 pairs.unpersist()
             for other in missing:
                 self._quality[step, other] = judged.mean(names[other], self.shop.promotion.metric)
-        return {other: self._quality[step, other] for other in sorted(asked)}
+        return {other: self._quality[step, other] for other in sorted(requested)}
 
     def judgeable(self, days: int) -> list[int]:
-        """Return the steps that are followed by *days* landed days, those without trade included."""
+        """Return the steps followed by *days* landed days, including days without trade."""
         newest = self.lake.newest_day("interactions") or date.min
         return [n for n, at in enumerate(self.moments) if at.as_of.date() + timedelta(days=days - 1) <= newest]
 
     @cached_property
-    def _judging(self) -> Shop:
-        """The shop with the baselines that its promotion gate looks at and no others, which take far longer."""
-        asked = tuple(name for name in self.shop.evaluation.baselines if name == "recent_popularity")
-        return self.shop.model_copy(update={"evaluation": self.shop.evaluation.model_copy(update={"baselines": asked})})
+    def _gate_shop(self) -> Shop:
+        """The shop with only the baselines that the promotion gate uses; the others take far longer."""
+        baselines = tuple(name for name in self.shop.evaluation.baselines if name == "recent_popularity")
+        return self.shop.model_copy(
+            update={"evaluation": self.shop.evaluation.model_copy(update={"baselines": baselines})}
+        )
 
     def _set(self, step: int) -> TrainingSet:
         if step not in self._sets:
             as_of = self.moments[step].as_of
             users = self.lake.snapshot("users", as_of)
             recipe = Recipe.of(self.shop, as_of, days_before(self.lake, as_of), users)
-            place = f"{self.scratch}/{recipe.digest}"
-            written = recipe.write(self.spark, self.lake, place)
+            folder = f"{self.scratch}/{recipe.digest}"
+            written = recipe.write(self.spark, self.lake, folder)
             require_enough(written.counts, self.shop.training)
-            self._sets[step] = TrainingSet(place, recipe.manifest(written))
+            self._sets[step] = TrainingSet(folder, recipe.manifest(written))
         return self._sets[step]
 
     def _trained(self, step: int) -> tuple[ItemFactors, float]:
@@ -196,7 +198,7 @@ class LakeHistory:
         return self._profiles[step]
 
     def _days(self, champion: int) -> DailyCounts:
-        """Read every day since the champion's cutoff once, with what was known of items and people after it."""
+        """Read every day since the champion's cutoff once, with the item and user snapshots of each check."""
         if champion not in self._daily:
             pairs = self.spark.read.parquet(self.lake.path(f"{self._set(champion).place}/pairs"))
             people = pairs.select(Columns.USER).distinct().persist()
@@ -225,7 +227,7 @@ class LakeHistory:
         return self._daily[champion]
 
     def _known(self, at: BacktestStep) -> tuple[Landed | None, Landed | None]:
-        """Return the snapshots of items and of people that a check at a moment reads."""
+        """Return the items and users snapshots that a check at moment *at* reads."""
         return self.lake.snapshot("items", at.as_of), self.lake.snapshot("users", at.as_of)
 
     def _pairs(self, now: datetime, settings: ModelSettings) -> DataFrame:
@@ -241,7 +243,7 @@ class LakeHistory:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A training set of the past, below the folder of the replay."""
+    """A training set of the past, below the scratch folder of the replay."""
 
     place: str
     manifest: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The page of a replay: what each drift policy would have done on past weeks, and what that was worth."""
+"""The page of a replay: what each drift policy would have done on past weeks, with its cost and quality."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def score_rows(scores: Sequence[Score]) -> list[tuple[str, ...]]:
 
 
 def policy_rows(played: Played) -> list[tuple[str, ...]]:
-    """Return the rows of all weeks, of the first half and of the second, each with its name in front."""
+    """Return the rows of all weeks, the first half and the second half, each prefixed with its name."""
     parts = zip(WEEKS, (played.scores, played.first, played.second), strict=True)
     return [(weeks, *row) for weeks, scores in parts for row in score_rows(scores)]
 
 
 def choice_of(played: Played) -> str:
-    """Return a sentence on which policy the first half of the weeks chooses and what it does on the second."""
+    """Return a sentence: the policy chosen on the first half of the weeks, and its result on the second."""
     if played.chosen is None:
         return "There are too few weeks to choose a policy on one half of them and to report it on the other."
     found = next(score for score in played.second if score.policy == played.chosen)
@@ -69,7 +69,7 @@ def choice_of(played: Played) -> str:
 
 
 def as_csv(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
-    """Return a table for spreadsheets."""
+    """Return a table as CSV."""
     text = io.StringIO()
     csv.writer(text).writerows([heads, *rows])
     return text.getvalue().encode()
@@ -86,7 +86,7 @@ def replay_page(
     margin: float,
     days: int,
 ) -> str:
-    """Return the page; *lines* are the *metric* of the served model at each of *labels*, *steps* the rows below it."""
+    """Return the page; *lines* holds the *metric* of the served model at each of *labels*, *steps* the table rows."""
     legend = (
         f"A retraining is needless when the promotion gate refuses the new model or {metric} over the {days} days that "
         f"follow gains no more than {margin:.0%} of the champion's, and missed when it would have been proposed and "

@@ -1,10 +1,10 @@
 """
 Replays: what a drift policy would have done on past weeks, and what each of its decisions was worth.
 
-Each policy walks with a champion of its own. Where it asks for a retraining the new model goes before the promotion
-gate, and only one that the gate proposes takes the champion's place, as if a person said yes to each. A retraining is
-needless when the gate refuses it or when the new model is hardly better than the old one on the days that follow; one
-is missed when it would have been proposed and better, and was not done.
+Each policy has its own champion. When it asks for a retraining, the promotion gate judges the new model, and a proposed
+model becomes champion, as if a person approved every proposal. A retraining is needless if the gate refuses it or the
+new model is hardly better than the old one on the following days. It is missed if the model would have been proposed
+and better, but the policy did not retrain.
 """
 
 from __future__ import annotations
@@ -27,45 +27,45 @@ class BacktestStep:
 
     as_of: datetime
     cutoff: datetime
-    """Training ends here, since the days from here to *as_of* judge the model before it may become champion."""
+    """Training ends here; the days from here to *as_of* are the holdout of the promotion gate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Seconds that one retraining takes."""
+    """Seconds of one retraining."""
 
     training: float
     tuning: float
 
     @property
     def whole(self) -> float:
-        """Both together."""
+        """Sum of both."""
         return self.training + self.tuning
 
 
 class History(Protocol):
-    """What a replay asks of the past; `refit.backtest.lake_history.Past` answers from the lake."""
+    """What a replay needs of the past; `refit.backtest.lake_history.LakeHistory` implements it on the lake."""
 
     moments: Sequence[BacktestStep]
 
     def verdict(self, champion: int, step: int, drift: Drift) -> Verdict:
-        """Return what a check at *step* decides when the model trained at *champion* serves."""
+        """Return the verdict of a check at *step* while the model trained at *champion* serves."""
 
     def gates(self, step: int, champions: Iterable[int | None]) -> dict[int | None, Verdict]:
-        """Return champion (None: there is none) -> what the promotion gate says of the model trained at *step*."""
+        """Return champion (None: there is none) -> the promotion gate's verdict on the model trained at *step*."""
 
     def cost(self, step: int) -> Cost:
-        """Return what a retraining at *step* takes."""
+        """Return the cost of a retraining at *step*."""
 
     def quality(self, step: int, trained: Iterable[int], days: int) -> dict[int, float]:
         """Return step of training -> the metric on the *days* days after *step*."""
 
     def judgeable(self, days: int) -> list[int]:
-        """Return the steps that are followed by days enough."""
+        """Return the steps followed by at least *days* landed days."""
 
 
 def backtest_steps(since: datetime, until: datetime, every: timedelta, shop: Shop) -> list[BacktestStep]:
-    """Return the steps at *since* and every so often after it, up to and including *until*."""
+    """Return the steps from *since* to *until* inclusive, *every* apart."""
     held = timedelta(days=shop.training.holdout_days)
     count = int((until - since) / every) + 1
     return [BacktestStep(since + n * every, since + n * every - held) for n in range(count)]
@@ -77,26 +77,26 @@ class Choice:
 
     step: int
     champion: int
-    """Step at which the model that was champion until then was trained."""
+    """Step at which the champion before this step was trained."""
     decision: str
-    """Of the drift gate: retrain, skip or refuse."""
+    """Decision of the drift gate: retrain, skip or refuse."""
     proposed: bool
-    """Whether the promotion gate proposes the model that is trained at this step, asked for or not."""
+    """Whether the promotion gate proposes the model trained at this step, even if the policy does not retrain."""
 
     @property
     def promoted(self) -> bool:
-        """Whether a new champion came out of it."""
+        """Whether the step produced a new champion."""
         return self.decision == "retrain" and self.proposed
 
     @property
     def serves(self) -> int:
-        """Step at which the model that serves from here on was trained."""
+        """Step at which the model serving from here on was trained."""
         return self.step if self.promoted else self.champion
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What a policy did and what that was worth."""
+    """What a policy did over a replay, with its quality and cost."""
 
     policy: str
     steps: int
@@ -105,24 +105,24 @@ class Score:
     promoted: int
     """Retrainings whose model the promotion gate proposed."""
     refused: int
-    """Checks that the drift gate refused because there was too little to tell."""
+    """Checks that the drift gate refused for lack of data."""
     judged: int
-    """Steps after which there are days enough to tell what a new model is worth."""
+    """Steps followed by enough days to judge a new model."""
     needless: int
     """Judged retrainings whose model was not promoted or gained no more than the margin."""
     missed: int
     """Judged steps without a retraining whose model would have been proposed and gained more than the margin."""
     quality: float
-    """Mean of the metric over the judged steps, each with the model that the policy had then."""
+    """Mean metric over the judged steps, each with the model that the policy served then."""
     training_seconds: float
     tuning_seconds: float
     saved: float
-    """Share of the seconds of a retraining at every step that it did not take."""
+    """Share of seconds saved compared with retraining at every step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Halves:
-    """Steps by which limits are chosen, and later ones on which the choice is reported."""
+    """Earlier steps for choosing a policy, and later steps for reporting the choice."""
 
     first: frozenset[int]
     second: frozenset[int]
@@ -130,9 +130,9 @@ class Halves:
     @classmethod
     def of(cls, steps: Sequence[int], judged: Sequence[int], at: Sequence[BacktestStep], days: int) -> Halves:
         """
-        Return both halves of *steps*, divided in the middle of the *judged* ones, both ascending.
+        Return both halves of *steps*, split at the middle of the *judged* ones; both arguments ascend.
 
-        A step whose *days* days reach into the second half belongs to neither, so that no day counts in both.
+        A step whose following *days* days reach into the second half belongs to neither, so no day counts in both.
         """
         if len(judged) < 2:
             return cls(first=frozenset(), second=frozenset())
@@ -153,14 +153,14 @@ def score(
     margin: float,
 ) -> Score:
     """
-    Return what *choices* were worth.
+    Return the score of *choices*.
 
-    *quality* is step -> step of training -> metric on the days after the step, without the steps that nothing follows;
-    *costs* are those of a retraining at each step. A gain counts as a share of the champion's metric; *margin* too.
+    *quality* is step -> step of training -> metric on the days after the step, without steps that cannot be judged;
+    *costs* are the costs of a retraining at each step. Gains and *margin* are shares of the champion's metric.
     """
     made = list(choices)
     needless = missed = 0
-    had = []
+    qualities = []
     for choice in made:
         if choice.step not in quality:
             continue
@@ -169,31 +169,31 @@ def score(
         retrained = choice.decision == "retrain"
         needless += retrained and not gains
         missed += gains and not retrained
-        had.append(quality[choice.step][choice.serves])
-    taken = [costs[choice.step] for choice in made if choice.decision == "retrain"]
+        qualities.append(quality[choice.step][choice.serves])
+    retraining_costs = [costs[choice.step] for choice in made if choice.decision == "retrain"]
     everything = sum(costs[choice.step].whole for choice in made)
     return Score(
         policy=policy,
         steps=len(made),
-        retrained=len(taken),
+        retrained=len(retraining_costs),
         promoted=sum(choice.promoted for choice in made),
         refused=sum(choice.decision == "refuse" for choice in made),
-        judged=len(had),
+        judged=len(qualities),
         needless=needless,
         missed=missed,
-        quality=sum(had) / len(had) if had else 0.0,
-        training_seconds=sum(cost.training for cost in taken),
-        tuning_seconds=sum(cost.tuning for cost in taken),
-        saved=1 - sum(cost.whole for cost in taken) / everything if everything else 0.0,
+        quality=sum(qualities) / len(qualities) if qualities else 0.0,
+        training_seconds=sum(cost.training for cost in retraining_costs),
+        tuning_seconds=sum(cost.tuning for cost in retraining_costs),
+        saved=1 - sum(cost.whole for cost in retraining_costs) / everything if everything else 0.0,
     )
 
 
 def choose(scores: Sequence[Score], *, margin: float) -> str:
     """
-    Return the policy of *scores* that saves most of those that keep the metric of retraining always but for *margin*.
+    Return the policy with the largest saving whose metric is within *margin* of that of always retraining.
 
-    Of equal ones the first counts, and where none keeps it the one with the highest metric; always and never are no
-    policies.
+    Ties go to the first. If no policy is within *margin*, return the one with the highest metric. Always and never are
+    not candidates.
     """
     always = next(each.quality for each in scores if each.policy == ALWAYS)
     policies = [each for each in scores if each.policy not in (ALWAYS, NEVER)]
@@ -203,7 +203,7 @@ def choose(scores: Sequence[Score], *, margin: float) -> str:
 
 
 def alternatives(drift: Drift) -> dict[str, Drift]:
-    """Return policies around *drift*: more or less patient, with tighter or wider limits."""
+    """Return variants of *drift*: more or less patient, with tighter or wider limits."""
     varied: dict[str, Mapping[str, object]] = {
         "share 0.1": {"share_limit": 0.1},
         "share 0.15": {"share_limit": 0.15},
@@ -224,24 +224,24 @@ def alternatives(drift: Drift) -> dict[str, Drift]:
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """What came out of a replay: one score per policy, over all weeks and in each half of them."""
+    """Result of a replay: one score per policy, over all weeks and in each half of them."""
 
     scores: Sequence[Score]
     first: Sequence[Score]
-    """On the weeks by which a policy is chosen; empty when there are too few."""
+    """Scores on the weeks for choosing a policy; empty if there are too few."""
     second: Sequence[Score]
-    """On the weeks after them."""
+    """Scores on the later weeks."""
     chosen: str | None
-    """The policy that did best on the first half; none when there are too few weeks to choose."""
+    """The policy that `choose` picks on the first half; None if there are too few weeks."""
 
 
 @dataclass
 class Replay:
-    """Plays policies on one past; what one of them has asked for is not made again for the next."""
+    """Replays policies on one past; results computed for one policy are reused for the others."""
 
     past: History
     days: int
-    """Days after a step on which models are judged."""
+    """Number of days after a step on which models are judged."""
     margin: float
     say: Callable[[str], object]
     first: int = 0
@@ -252,10 +252,10 @@ class Replay:
 
     def play(self, policies: Mapping[str, Drift]) -> Played:
         """
-        Return the scores of *policies*, the configured one first, of retraining always, and of never.
+        Return the scores of *policies*, the configured one first, then of always and never retraining.
 
         Raises:
-            NotEnoughDataError: the promotion gate proposes no model of any step but the last.
+            NotEnoughDataError: the promotion gate proposes no model of any step before the last.
         """
         self._policies = dict(policies)
         names = [*policies, ALWAYS, NEVER]
@@ -273,7 +273,7 @@ class Replay:
             if step in judgeable:
                 self._quality[step] = self.past.quality(step, {step, *champions.values()}, self.days)
             champions = {name: choices[-1].serves for name, choices in self._choices.items()}
-            self.say(f"as of {self.past.moments[step].as_of.date()}: {self._told(step)}")
+            self.say(f"as of {self.past.moments[step].as_of.date()}: {self._describe_step(step)}")
         halves = Halves.of(steps, sorted(self._quality), self.past.moments, self.days)
         first, second = (
             self._scores(half) if half & set(self._quality) else [] for half in (halves.first, halves.second)
@@ -282,12 +282,12 @@ class Replay:
         return Played(scores=self._scores(frozenset(steps)), first=first, second=second, chosen=chosen)
 
     def served(self, name: str) -> list[float | None]:
-        """Return the metric of the model that policy *name* serves after each step that follows the first champion."""
+        """Return the metric of the model that policy *name* serves, for each step after the first champion."""
         made = [(self._quality.get(choice.step), choice.serves) for choice in self._choices[name]]
         return [quality[served] if quality else None for quality, served in made]
 
     def rows(self) -> list[tuple[str, str, str, str, str, str]]:
-        """Return the choices of the policy given first: as of, champion, decision, promotion gate, gain, reasons."""
+        """Return the choices of the first policy: as of, champion, decision, promotion gate, gain, reasons."""
         name, choices = next(iter(self._choices.items()))
         drift, at = self._policies[name], self.past.moments
         lines = []
@@ -310,18 +310,18 @@ class Replay:
         return lines
 
     def _first_champion(self) -> int:
-        """Return the first step whose model may become champion of a shop without one; somebody must come after it."""
-        said = ""
+        """Return the first step, before the last, whose model the gate proposes without a champion."""
+        reason = ""
         for step in range(len(self.past.moments) - 1):
             verdict = self.past.gates(step, [None])[None]
             if verdict.decision == "propose":
                 return step
-            said = verdict.reasons[0]
-            self.say(f"as of {self.past.moments[step].as_of.date()}: no champion yet, {said}")
+            reason = verdict.reasons[0]
+            self.say(f"as of {self.past.moments[step].as_of.date()}: no champion yet, {reason}")
         last = self.past.moments[-2].as_of.date()
         raise NotEnoughDataError(
             f"the promotion gate proposes no model of the {len(self.past.moments) - 1} steps up to {last}, so that no "
-            f"policy has a champion to begin with; of the last one it says: {said}; begin later, or see [promotion]"
+            f"policy has a champion to begin with; of the last one it says: {reason}; begin later, or see [promotion]"
         )
 
     def _decision(self, name: str, champion: int, step: int) -> str:
@@ -337,8 +337,8 @@ class Replay:
             for name, choices in self._choices.items()
         ]
 
-    def _told(self, step: int) -> str:
+    def _describe_step(self, step: int) -> str:
         made = {name: choices[-1] for name, choices in self._choices.items()}
-        asking = [name for name, choice in made.items() if choice.decision == "retrain"]
+        retraining = [name for name, choice in made.items() if choice.decision == "retrain"]
         promoted = [name for name, choice in made.items() if choice.promoted]
-        return f"{len(asking)} of {len(made)} policies retrain, {len(promoted)} promote"
+        return f"{len(retraining)} of {len(made)} policies retrain, {len(promoted)} promote"

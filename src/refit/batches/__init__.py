@@ -1,1 +1,1 @@
-"""Batches: the format of published lists; part files, their index, digests and the pointer document."""
+"""Batches: the format of published lists: part files, their index, digests and the pointer document."""

@@ -1,9 +1,9 @@
 """
-The index of a batch: in which bytes of which file one person's row lies, so that a reader fetches nothing else.
+The index of a batch: which bytes of which file hold a person's row, so that a reader fetches nothing else.
 
-It has two stages. `index.json` says whose people each part file holds, and in which bytes of `places.jsonl` it is told
-where the row groups of that part lie. So one person takes three small reads, however large the batch. An index of
-before, `refit-index/2`, holds the places of all parts itself, and is read as well.
+It has two stages. `index.json` gives the range of people of each part file, and the bytes of `places.jsonl` that
+describe the row groups of that part. So reading one person takes three small reads, however large the batch is. The
+older format `refit-index/2`, which holds the row groups of all parts in the index itself, can be read too.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from refit.errors import DamagedBatchError
 _FORMAT = "refit-index/3"
 _PLACES = "places.jsonl"
 _FOR_ONE_PERSON = ("first", "last", "row_groups", "places", "groups", "footer")
-"""What an index says of a part beside what a reader of whole batches needs."""
+"""Entries of a part that only readers of single persons need."""
 
 Fetch = Callable[[str, int, int], bytes]
-"""Reads of a key, from an offset on, so many bytes."""
+"""Function (key, offset, length) -> bytes."""
 
 
 @dataclass(frozen=True)
 class RowGroupRange:
-    """One row group of one part file, and what it takes to read it alone."""
+    """One row group of a part file, with everything needed to read it alone."""
 
     key: str
     group: int
@@ -44,7 +44,7 @@ class RowGroupRange:
     """First byte of the row group."""
     bytes: int
     sha256: str
-    """Of these bytes."""
+    """Digest of these bytes."""
     footer: str
     """Base64 of the zlib-compressed end of the file, from the Parquet footer on."""
 
@@ -59,17 +59,17 @@ class Group:
 
 
 def without_places(commit: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *commit* with part files that say nothing of their row groups: what a reader of whole batches needs."""
+    """Return *commit* without the row groups of its parts, for readers of whole batches."""
     parts = [{name: value for name, value in part.items() if name not in _FOR_ONE_PERSON} for part in commit["parts"]]
     return {**{name: value for name, value in commit.items() if name != "places"}, "parts": parts}
 
 
 def make_index(commit: Mapping[str, Any], prefix: str) -> tuple[dict[str, Any], bytes]:
     """
-    Return the index of a scored batch, everything that scoring made, and what goes into its `places.jsonl`.
+    Return the index of a scored batch and the content of its `places.jsonl`.
 
-    Each part of *commit* has its row groups and its footer, as `PartFile.close` says them; each line of the second
-    object holds those of one part.
+    Each part of *commit* has its row groups and its footer, as `PartFile.close` returns them; each line of
+    `places.jsonl` holds those of one part.
 
     Raises:
         DamagedBatchError: two row groups claim the same people.
@@ -83,10 +83,10 @@ def make_index(commit: Mapping[str, Any], prefix: str) -> tuple[dict[str, Any], 
     parts, lines, offset = [], [], 0
     for part in commit["parts"]:
         line = canonical_json({"footer": part["footer"], "groups": part["groups"]}) + b"\n"
-        told = {name: value for name, value in part.items() if name not in _FOR_ONE_PERSON}
+        summary = {name: value for name, value in part.items() if name not in _FOR_ONE_PERSON}
         parts.append(
             {
-                **told,
+                **summary,
                 "first": part["groups"][0]["first"],
                 "last": part["groups"][-1]["last"],
                 "row_groups": len(part["groups"]),
@@ -99,7 +99,7 @@ def make_index(commit: Mapping[str, Any], prefix: str) -> tuple[dict[str, Any], 
 
 
 def people_of(part: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the first and the last person of a part of an index; two empty texts when it does not say."""
+    """Return the first and the last person of a part of an index; two empty texts if unknown."""
     groups = part.get("groups")
     if groups:
         return groups[0]["first"], groups[-1]["last"]
@@ -107,7 +107,7 @@ def people_of(part: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def row_groups_of(part: Mapping[str, Any]) -> int:
-    """Return how many row groups a part of an index has; 0 when it does not say."""
+    """Return the number of row groups of a part of an index; 0 if unknown."""
     return len(part["groups"]) if "groups" in part else int(part.get("row_groups", 0))
 
 
@@ -116,31 +116,31 @@ def read_groups(index: Mapping[str, Any], part: Mapping[str, Any], fetch: Fetch)
     Return the row groups of one *part* of *index*, in the order of their people; at most one read.
 
     Raises:
-        DamagedBatchError: what was read is not what the index promises.
+        DamagedBatchError: the bytes read differ from their digest in the index.
     """
-    told = part if "groups" in part else _line(index["places"], part["places"], fetch)
-    places = [{name: group[name] for name in ("offset", "bytes", "sha256")} for group in told["groups"]]
+    record = part if "groups" in part else _line(index["places"], part["places"], fetch)
+    ranges = [{name: group[name] for name in ("offset", "bytes", "sha256")} for group in record["groups"]]
     return [
         Group(
-            group["first"], group["last"], RowGroupRange(key=part["key"], group=number, footer=told["footer"], **place)
+            group["first"], group["last"], RowGroupRange(key=part["key"], group=number, footer=record["footer"], **span)
         )
-        for number, (group, place) in enumerate(zip(told["groups"], places, strict=True))
+        for number, (group, span) in enumerate(zip(record["groups"], ranges, strict=True))
     ]
 
 
-def _line(key: str, place: Mapping[str, Any], fetch: Fetch) -> dict[str, Any]:
-    content = fetch(key, place["offset"], place["bytes"])
-    if sha256(content) != place["sha256"]:
+def _line(key: str, span: Mapping[str, Any], fetch: Fetch) -> dict[str, Any]:
+    content = fetch(key, span["offset"], span["bytes"])
+    if sha256(content) != span["sha256"]:
         raise DamagedBatchError(
-            f"bytes {place['offset']:,} to {place['offset'] + place['bytes']:,} of {key} differ from their SHA-256 in "
+            f"bytes {span['offset']:,} to {span['offset'] + span['bytes']:,} of {key} differ from their SHA-256 in "
             "the index; publish again"
         )
-    told: dict[str, Any] = json.loads(content)
-    return told
+    record: dict[str, Any] = json.loads(content)
+    return record
 
 
 def find_person(index: Mapping[str, Any], user_id: str, fetch: Fetch) -> RowGroupRange | None:
-    """Return where *user_id* lies if anywhere; None when no row group can hold them. At most one read."""
+    """Return the row group that may hold *user_id*; None if no row group can. At most one read."""
     for part in index["parts"]:
         first, last = people_of(part)
         if first <= user_id <= last:
@@ -151,10 +151,10 @@ def find_person(index: Mapping[str, Any], user_id: str, fetch: Fetch) -> RowGrou
 
 def read_row(place: RowGroupRange, content: bytes, user_id: str) -> dict[str, Any] | None:
     """
-    Return the row of *user_id* in the bytes of *place*, or None when they are not among them.
+    Return the row of *user_id* in the row group *place* with the bytes *content*, or None if it has none.
 
     Raises:
-        DamagedBatchError: *content* is not what the index promises.
+        DamagedBatchError: *content* differs from its digest in the index.
     """
     rows = read_group(place, content)
     found: list[dict[str, Any]] = rows.filter(pc.equal(rows["user_id"], user_id)).slice(0, 1).to_pylist()
@@ -163,10 +163,10 @@ def read_row(place: RowGroupRange, content: bytes, user_id: str) -> dict[str, An
 
 def read_group(place: RowGroupRange, content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     """
-    Return the rows in the bytes of *place*, with all columns or those that are named as Parquet names its leaves.
+    Return the rows of the row group *place* from its bytes, with all or the given columns (Parquet leaf names).
 
     Raises:
-        DamagedBatchError: *content* is not what the index promises.
+        DamagedBatchError: *content* differs from its digest in the index.
     """
     if sha256(content) != place.sha256:
         raise DamagedBatchError(
@@ -185,7 +185,7 @@ def read_group(place: RowGroupRange, content: bytes, columns: Sequence[str] | No
 
 
 class _Window(io.RawIOBase):
-    """A file of which only some bytes in the middle are at hand."""
+    """A file-like object of which only some bytes in the middle are available."""
 
     def __init__(self, content: bytes, offset: int) -> None:
         self._content = content

@@ -1,4 +1,4 @@
-"""Part files: lists as Parquet in row groups that can be read alone."""
+"""Part files: lists as Parquet, in row groups that can be read individually."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from refit.batches.row_digests import sum_of_rows
 from refit.digests import sha256
 
 _ENDING = 8
-"""Bytes behind the footer: its length and PAR1."""
+"""Number of bytes after the footer: its length and PAR1."""
 _ENTRY = "recommendations.list.element"
 _REASON = f"{_ENTRY}.reasons.list.element"
 _REPEATING = ["run_date", "short", f"{_ENTRY}.item_id", f"{_ENTRY}.source", f"{_REASON}.item_id"]
@@ -22,7 +22,7 @@ _SCORES = [f"{_ENTRY}.score", f"{_REASON}.contribution"]
 
 
 class PartFile:
-    """One part file while it is written: rows go in by row groups, sorted by user_id."""
+    """Writes one part file, row group by row group, sorted by user_id."""
 
     def __init__(self) -> None:
         self._sink = io.BytesIO()
@@ -32,14 +32,14 @@ class PartFile:
         self.rows = 0
 
     def write_group(self, rows: pa.RecordBatch) -> None:
-        """Write *rows*, which follow those before them, as one row group."""
+        """Write *rows*, which continue the order of the rows before, as one row group."""
         if self._writer is None:
             self._writer = pq.ParquetWriter(
                 self._sink,
                 rows.schema,
                 compression="zstd",
                 compression_level=1,
-                # Ids repeat a lot and come as dictionaries; scores do not repeat, and their first bytes are alike.
+                # Ids repeat often, so dictionaries pay; scores do not repeat, but their first bytes are similar.
                 use_dictionary=_REPEATING,
                 use_byte_stream_split=_SCORES,
                 write_statistics=["user_id"],
@@ -54,10 +54,10 @@ class PartFile:
         """
         Return the file and its record: rows, bytes, sha256, content, groups and footer.
 
-        The content is the hexadecimal sum of the digests of the rows: equal for equal rows in whatever files.
+        The content is the hexadecimal sum of the rows' digests: equal for equal rows, whatever the files.
 
-        A group is the ids of its first and last person and the offset, number and SHA-256 of its bytes; the footer is
-        Base64 of the zlib-compressed end of the file. With these one group can be read by one range request.
+        A group has the ids of its first and last person, and the offset, number and SHA-256 of its bytes; the footer is
+        Base64 of the zlib-compressed end of the file. They allow reading one group with one range request.
         """
         if self._writer is not None:
             self._writer.close()

@@ -1,8 +1,8 @@
 """
-The pointer: one small object that names the batch to read, who moved it there, and who may move it next.
+The pointer: one small object that names the batch to read, its past moves, and what restricts the next move.
 
-`live.json` names the lists to read now, `dates/run_date=D.json` those for one date. Both are the same document, moved
-by the same code, by compare-and-swap only.
+`live.json` names the lists to read now, `dates/run_date=D.json` those for one date. Both have the same format and are
+moved by the same code, by compare-and-swap only.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from refit.errors import DamagedBatchError
 LIVE = "live.json"
 FORMAT = "refit-live/2"
 REMEMBERED = 50
-"""So many moves are kept; a publication whose answer was lost must be tried again before as many others are made."""
+"""Number of moves kept; a publication whose answer was lost must be retried before as many others happen."""
 
 Fence = tuple[str, str, str]
-"""Run date, order, logical run: a batch goes live only with a fence above every one that ever went live."""
+"""Run date, order, logical run; a batch goes live only if its fence is above every earlier live fence."""
 NO_FENCE: Fence = ("", "", "")
 
 
@@ -46,7 +46,7 @@ class Move(TypedDict, total=False):
     by: str
     reason: str
     collected: bool
-    """True once the files of the batch may have been deleted: nobody may point to it any more."""
+    """True once the batch's files may have been deleted; no pointer may return to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Target:
 
     @property
     def prefix(self) -> str:
-        """The folder of the batch."""
+        """Prefix of the batch."""
         return self.manifest.rpartition("/")[0]
 
 
@@ -77,20 +77,20 @@ _TARGET = tuple(Target.__dataclass_fields__)
 
 @dataclass(frozen=True, kw_only=True)
 class Pointer:
-    """What a pointer says."""
+    """The contents of a pointer."""
 
     generation: int
-    """Grows by one with each move."""
+    """Increases by one with each move."""
     target: Target | None
-    """None when the lists of the date have been collected, or none was ever published for it."""
+    """None if the lists of the date were collected, or none was ever published for it."""
     made_from: Mapping[str, Any] = field(default_factory=dict)
-    """What the batch was made from."""
+    """Inputs of the batch."""
     horizon: str
-    """A batch created before this stamp may be deleted at any moment and goes live no more."""
+    """Batches created before this stamp may be deleted at any time and can no longer go live."""
     highest: Fence
-    """The highest fence that was ever published here; a rollback keeps it."""
+    """The highest fence ever published here; a rollback keeps it."""
     current: Fence
-    """The fence of the batch that is named now."""
+    """The fence of the current target."""
     history: tuple[Move, ...]
     """Newest first."""
 
@@ -103,7 +103,7 @@ class Pointer:
         return self._made("rollback", logical_run)
 
     def to_json(self) -> bytes:
-        """Return the document."""
+        """Return the pointer as a JSON document."""
         named = vars(self.target) if self.target else {}
         return canonical_json(
             {
@@ -136,16 +136,16 @@ def date_pointer(run_date: str) -> str:
 
 
 def target_of(document: Mapping[str, Any]) -> Target:
-    """Return the batch that a move, or a whole pointer document, names."""
+    """Return the batch named by a move or by a whole pointer document."""
     return Target(**{name: document[name] for name in _TARGET})
 
 
 def read_pointer(content: bytes, address: str) -> Pointer:
     """
-    Return what the document *content*, found at *address*, says.
+    Parse the pointer document *content*, found at *address*.
 
     Raises:
-        DamagedBatchError: it is no pointer, or one of another format.
+        DamagedBatchError: *content* is not a pointer, or has another format.
     """
     try:
         document = json.loads(content)

@@ -1,4 +1,4 @@
-"""Row digests: what a batch says, whatever its files are called and wherever one ends and the next begins."""
+"""Row digests: identify the rows of a batch, independent of how they are split into files."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def sum_of_rows(rows: pa.RecordBatch) -> int:
     """
     Return the sum of the SHA-256 of each row of `refit.batches.schema.SCHEMA`, modulo 2^256.
 
-    Order does not matter, and neither does whether a text is stored as such or in a dictionary. Ids and sources enter
-    with 64 bits of their own SHA-256.
+    It does not depend on the order of rows, nor on whether texts are dictionary-encoded. Ids and sources enter with 64
+    bits of their own SHA-256.
     """
     lists = rows.column("recommendations")
     entries = lists.flatten()
     reasons = entries.field("reasons").flatten()
     per_person, per_entry = _lengths(lists), _lengths(entries.field("reasons"))
-    told = np.empty(len(entries), dtype=_ENTRY)
-    told["item"] = _hashed(entries.field("item_id"))
-    told["score"] = entries.field("score").to_numpy(zero_copy_only=False)
-    told["source"] = _hashed(entries.field("source"))
-    told["reasons"] = per_entry
+    encoded = np.empty(len(entries), dtype=_ENTRY)
+    encoded["item"] = _hashed(entries.field("item_id"))
+    encoded["score"] = entries.field("score").to_numpy(zero_copy_only=False)
+    encoded["source"] = _hashed(entries.field("source"))
+    encoded["reasons"] = per_entry
     why = np.empty(len(reasons), dtype=_REASON)
     why["item"] = _hashed(reasons.field("item_id"))
     why["contribution"] = reasons.field("contribution").to_numpy(zero_copy_only=False)
@@ -40,7 +40,7 @@ def sum_of_rows(rows: pa.RecordBatch) -> int:
     reason_ends = np.concatenate([[0], np.cumsum(per_entry)])[ends].tolist()
     ends = ends.tolist()
     heads = zip(*(_texts(rows.column(name)) for name in ("user_id", "model_version", "run_date", "short")), strict=True)
-    entry_bytes, reason_bytes = told.view(np.uint8).data, why.view(np.uint8).data
+    entry_bytes, reason_bytes = encoded.view(np.uint8).data, why.view(np.uint8).data
     total = 0
     for row, head in enumerate(heads):
         digest = hashlib.sha256(repr(head).encode())
@@ -61,7 +61,7 @@ def _texts(column: pa.Array) -> list[Any]:
 
 
 def _hashed(texts: pa.Array) -> NDArray[np.uint64]:
-    """Return 64 bits for each text; few of them are different."""
+    """Return 64 bits for each text; hashes each distinct text once, as there are few."""
     coded = texts if pa.types.is_dictionary(texts.type) else pc.dictionary_encode(texts)
     hashes = [_hash(text) for text in coded.dictionary.to_pylist()]
     known = np.array([*hashes, 0], dtype=np.uint64)

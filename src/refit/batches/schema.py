@@ -26,4 +26,4 @@ SCHEMA = pa.schema(
         ("short", pa.string()),
     ]
 )
-"""One row per person; recommendations are in rank order, `short` says why there are fewer than asked for, else null."""
+"""One row per person; recommendations are in rank order; `short` says why there are fewer than k, else null."""

@@ -1,4 +1,4 @@
-"""Candidates as of an instant: recent interactions, and what may be recommended by the rules of the shop."""
+"""Candidates as of an instant: recent interactions, and what the shop's rules allow to be recommended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from refit.model.item_factors import ItemFactors
 
 
 def recent_interactions_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> RecentInteractions:
-    """Return who touched what in the shop's recent days before *as_of*; only these days are read."""
+    """Return the interactions of the shop's recent days before *as_of*; only these days are read."""
     since = shop.calendar.clock.back(as_of, shop.lists.recent_days)
     days = lake.days("interactions", since, as_of)
     if not any(day.path for day in days):
@@ -28,7 +28,7 @@ def recent_interactions_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of
     time = F.col(Columns.EVENT_TIME)
     events = events_of_consenting(spark, lake, days, lake.snapshot("users", as_of))
     recent = events.where((time >= F.lit(since)) & (time < F.lit(as_of)))
-    # Orders are taken back from the latest on, so older days would not change what is left of these.
+    # Cancellations apply to the latest orders first, so older days would not change what remains of these.
     return count_interactions(
         without_cancelled(recent, shop.events),
         people_as_of(spark, lake, shop, as_of) if shop.lists.segment else None,
@@ -41,10 +41,10 @@ def candidates_as_of(
     spark: SparkSession, lake: Lake, shop: Shop, model: ItemFactors, as_of: datetime
 ) -> BuiltCandidates:
     """
-    Return what may be recommended, and by which rules.
+    Return the candidate set as of *as_of*.
 
     Raises:
-        ConfigurationError: a rule of `[lists]` does not fit the catalogue or the users.
+        ConfigurationError: a rule in `[lists]` does not fit the catalogue or the users.
         ListsRefusedError: the rules leave nothing to recommend.
     """
     judged = judge_items(catalogue_as_of(spark, lake, as_of), shop.lists, as_of)

@@ -18,7 +18,7 @@ from refit.config import Lists
 from refit.errors import ListsRefusedError
 from refit.model.item_factors import ItemFactors
 
-_SAID = {
+_EXCLUDED_BY = {
     "withdrawn": "{} are not in the catalogue",
     "unavailable": "{} are not available",
     "unlisted": "{} are not listed yet",
@@ -31,19 +31,19 @@ _SAID = {
 
 @dataclass(frozen=True, eq=False)
 class BuiltCandidates:
-    """A shelf and how it came about."""
+    """A candidate set and the counts behind it."""
 
     shelf: CandidateSet
     kept_off: Mapping[str, int]
-    """Rule -> items of the model that it keeps off; an item counts for the first rule that does."""
+    """Rule -> number of model items it excludes; an item counts for the first rule that excludes it."""
     new: int
-    """Items on the shelf that the model does not know."""
+    """Number of candidates that the model does not know."""
     people: Mapping[str, int]
-    """Segment -> its people of the recent days; `EVERYBODY` -> all."""
+    """Segment -> number of people active in the recent days; `EVERYBODY` -> all of them."""
     warnings: tuple[str, ...]
 
     def as_record(self) -> dict[str, Any]:
-        """Return the account as plain JSON values, of a size that does not grow with the shop."""
+        """Return the counts as plain JSON values; the size does not grow with the shop."""
         return {
             "items": len(self.shelf.items) - self.new,
             "allowed": int(self.shelf.allowed.sum()) - self.new,
@@ -58,15 +58,15 @@ def build_candidates(
     model: ItemFactors, assortment: EligibleCatalogue, touches: RecentInteractions, policy: Lists
 ) -> BuiltCandidates:
     """
-    Return the shelf of *model* for a day with this *assortment* and these recent *touches*.
+    Build the candidate set of *model* from the *assortment* and the recent interactions *touches* of one day.
 
     Raises:
         ListsRefusedError: the rules leave nothing to recommend.
     """
-    where = model.positions(assortment.items)
-    known = where >= 0
+    model_positions = model.positions(assortment.items)
+    known = model_positions >= 0
     kept_off = np.full(len(model.items), RULES.index("withdrawn"), dtype=np.int8)
-    kept_off[where[known]] = assortment.kept_off[known]
+    kept_off[model_positions[known]] = assortment.kept_off[known]
     new = np.flatnonzero(_is_new(assortment, touches, policy, known))
     counts = {rule: int((kept_off == number).sum()) for number, rule in enumerate(RULES)}
     allowed = np.concatenate([kept_off == ALLOWED, np.ones(len(new), dtype=np.bool_)])
@@ -75,14 +75,14 @@ def build_candidates(
 
     items = pa.concat_arrays([model.items, assortment.items.take(pa.array(new)).cast(model.items.type)])
     n = len(items)
-    # Where each item of the catalogue stands on the shelf, for those that do.
+    # Catalogue rows that are candidates, and their positions in the candidate set.
     rows = np.concatenate([np.flatnonzero(known), new])
-    positions = np.concatenate([where[known], np.arange(len(model.items), n)])
+    positions = np.concatenate([model_positions[known], np.arange(len(model.items), n)])
     boosts = np.ones(n, dtype=np.float32)
     boosts[positions] = assortment.boosts[rows]
     groups = np.full(n, -1, dtype=np.int32)
     groups[positions] = _groups(assortment.categories)[rows]
-    shelf = CandidateSet(
+    candidate_set = CandidateSet(
         items=items,
         allowed=allowed,
         boosts=boosts,
@@ -91,16 +91,18 @@ def build_candidates(
         popular=rank_popular(touches, items, allowed, model.people),
         new_per_list=policy.new_items,
     )
-    return BuiltCandidates(shelf, counts, len(new), touches.people, (*assortment.warnings, *_idle(policy, touches)))
+    return BuiltCandidates(
+        candidate_set, counts, len(new), touches.people, (*assortment.warnings, *_ineffective_rules(policy, touches))
+    )
 
 
 def _is_new(
-    assortment: EligibleCatalogue, touches: RecentInteractions, policy: Lists, known: NDArray[np.bool_]
+    catalogue: EligibleCatalogue, recent: RecentInteractions, policy: Lists, known: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     if not policy.new_items:
         return np.zeros(len(known), dtype=np.bool_)
-    often = touches.people_of(assortment.items) >= policy.min_new_people
-    return np.asarray(~known & (assortment.kept_off == ALLOWED) & often, dtype=np.bool_)
+    often = recent.people_of(catalogue.items) >= policy.min_new_people
+    return np.asarray(~known & (catalogue.kept_off == ALLOWED) & often, dtype=np.bool_)
 
 
 def _groups(categories: pa.Array) -> NDArray[np.int32]:
@@ -108,18 +110,18 @@ def _groups(categories: pa.Array) -> NDArray[np.int32]:
     return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int32)
 
 
-def _idle(policy: Lists, touches: RecentInteractions) -> list[str]:
-    if policy.segment is None or set(touches.people) - {EVERYBODY}:
+def _ineffective_rules(policy: Lists, recent: RecentInteractions) -> list[str]:
+    if policy.segment is None or set(recent.people) - {EVERYBODY}:
         return []
     return [
         f"lists.segment = {policy.segment!r} changes nothing: no value of it has lists.min_segment_people = "
         f"{policy.min_segment_people:,} people who wanted anything in the last {policy.recent_days} days, "
-        f"of {touches.people.get(EVERYBODY, 0):,} in all"
+        f"of {recent.people.get(EVERYBODY, 0):,} in all"
     ]
 
 
 def _nothing_left(items: int, counts: Mapping[str, int]) -> str:
-    parts = [_SAID[rule].format(f"{count:,}") for rule, count in counts.items() if count]
+    parts = [_EXCLUDED_BY[rule].format(f"{count:,}") for rule, count in counts.items() if count]
     return (
         f"there is nothing to recommend: of the model's {items:,} items {', '.join(parts)}; nothing was written and "
         "the last good batch stays live; correct [lists] of shop.toml or the catalogue"

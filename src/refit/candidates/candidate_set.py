@@ -1,4 +1,4 @@
-"""The candidate set: what may be recommended on one day, and by which rules, in the positions of one model."""
+"""The candidate set: the items that may be recommended on one day, in the positions of one model."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 EVERYBODY = ""
-"""The segment that stands in for every segment that is too small or unknown."""
+"""The segment used in place of every segment that is too small or unknown."""
 
 
 @dataclass(frozen=True, eq=False)
 class Popular:
-    """What many people touched lately, most popular first."""
+    """Recently popular items, most popular first."""
 
     positions: NDArray[np.int64]
-    """On the shelf; only items that are allowed."""
+    """Positions in the candidate set; only allowed items."""
     scores: NDArray[np.float32]
-    """Share of the segment's people who wanted the item, falling."""
+    """Share of the segment's people who wanted the item, descending."""
 
 
 @dataclass(frozen=True, eq=False)
 class CandidateSet:
     """
-    The items of a model and, after them, new items that the model does not know.
+    The items of a model, followed by new items that the model does not know.
 
-    A position below the number of the model's items is the model's own position.
+    Positions below the number of model items equal the model's own positions.
     """
 
     items: pa.Array
-    """Ids: those of the model, then the new ones."""
+    """Item ids: those of the model, then the new ones."""
     allowed: NDArray[np.bool_]
-    """Which items may be shown at all: available, listed, not denied, inside the shop's conditions."""
+    """Whether each item may be shown: available, listed, not denied, within the shop's conditions."""
     boosts: NDArray[np.float32]
-    """Factor on the score of each item, above 0; 1 leaves it as it is."""
+    """Factor on the score of each item, above 0; 1 leaves the score unchanged."""
     groups: NDArray[np.int32]
-    """Number of the category of each item, -1 for none."""
+    """Category number of each item, -1 for none."""
     cap: int | None = None
-    """At most so many items of one category in a list."""
+    """Largest number of items of one category in a list; None for no limit."""
     popular: Mapping[str, Popular] = field(default_factory=dict)
-    """Segment -> popular items; holds `EVERYBODY` at least when it is not empty."""
+    """Segment -> popular items; contains `EVERYBODY` unless empty."""
     new_per_list: int = 0
-    """Places at the end of a list that are kept for new items."""
+    """Number of ranks at the end of a list reserved for new items."""
 
     @classmethod
     def plain(cls, items: pa.Array, allowed: NDArray[np.bool_] | None = None) -> CandidateSet:
-        """Return the shelf of a shop without rules."""
+        """Return the candidate set of a shop without rules."""
         n = len(items)
         return cls(
             items=items,

@@ -1,4 +1,4 @@
-"""The catalogue under the rules of the lists: which items may be recommended, and how much each is moved up."""
+"""Applies the rules of the lists to the catalogue: which items may be recommended, and the boost of each."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from refit.config import Lists
 from refit.errors import ConfigurationError
 
 RULES = ("withdrawn", "unavailable", "unlisted", "deny", "allow", "where", "min_price")
-"""What keeps an item off the shelf, in the order in which it is asked; the first that does is the one that counts."""
+"""Rules that exclude an item, in the order of evaluation; an item counts for the first rule that excludes it."""
 ALLOWED = -1
 
 _AS_OF = "as_of"
 _AVAILABLE, _LISTED, _WHERE = "is_available", "is_listed", "where"
 _SMALLEST, _LARGEST = 1e-6, 1e6
-"""Products of boosts beyond these would swamp the scores that they weigh."""
+"""Limits on the product of boosts; beyond them, boosts would swamp the scores."""
 
 
 @dataclass(frozen=True, eq=False)
 class EligibleCatalogue:
-    """Every item of a catalogue, judged."""
+    """Every item of a catalogue with the result of the rules."""
 
     items: pa.Array
-    """Ids, ascending."""
+    """Item ids, ascending."""
     categories: pa.Array
     """String; null for none."""
     kept_off: NDArray[np.int8]
-    """Position in `RULES` of the first rule that keeps the item off, `ALLOWED` for none."""
+    """Position in `RULES` of the first rule that excludes the item, `ALLOWED` for none."""
     boosts: NDArray[np.float32]
-    """Product of the factors of all boosts that fit."""
+    """Product of the factors of all matching boosts."""
     warnings: tuple[str, ...] = ()
-    """Rules that change nothing, most likely by mistake."""
+    """Rules without effect, most likely by mistake."""
 
 
 def judge_items(catalogue: DataFrame, policy: Lists, as_of: datetime) -> EligibleCatalogue:
     """
-    Return every item of *catalogue*, judged by *policy* as of *as_of*.
+    Apply *policy* to every item of *catalogue* as of *as_of*.
 
     Raises:
-        ConfigurationError: a condition of *policy* is none, names a column that the catalogue does not have, or fails
-            on an item, or its boosts multiply to something absurd.
+        ConfigurationError: a condition of *policy* is not valid, names a column that the catalogue lacks or fails on
+            an item, or the boosts of an item multiply to an absurd factor.
     """
     table = _read(catalogue, policy, as_of)
     items, categories = (table[name].combine_chunks() for name in (Columns.ITEM, Columns.CATEGORY))
@@ -60,12 +60,12 @@ def judge_items(catalogue: DataFrame, policy: Lists, as_of: datetime) -> Eligibl
         categories=categories,
         kept_off=_kept_off(table, items, policy),
         boosts=_boosts(table, items, policy),
-        warnings=tuple(_idle(table, items, categories, policy)),
+        warnings=tuple(_ineffective_rules(table, items, categories, policy)),
     )
 
 
 def _read(catalogue: DataFrame, policy: Lists, as_of: datetime) -> pa.Table:
-    """Return what the rules must know of each item, in the order of ids; a condition is a column of its own."""
+    """Return the inputs of the rules for each item, in the order of ids; each condition has its own column."""
     rows = catalogue.withColumn(_AS_OF, F.lit(as_of))
     conditions = _conditions(policy)
     tests = [condition(rows, text, setting).alias(name) for name, (setting, text) in conditions.items()]
@@ -91,7 +91,7 @@ def _kept_off(table: pa.Table, items: pa.Array, policy: Lists) -> NDArray[np.int
         "deny": ~_among(items, policy.deny),
         "allow": _among(items, policy.allow) if policy.allow else everything,
         "where": _flags(table[_WHERE]) if policy.where else everything,
-        # A price that is not known becomes NaN, which is at least nothing.
+        # An unknown price becomes NaN, and every comparison with NaN is false.
         "min_price": everything if policy.min_price is None else table[Columns.PRICE].to_numpy() >= policy.min_price,
     }
     kept_off = np.full(len(items), ALLOWED, dtype=np.int8)
@@ -113,8 +113,8 @@ def _boosts(table: pa.Table, items: pa.Array, policy: Lists) -> NDArray[np.float
     return product.astype(np.float32)
 
 
-def _idle(table: pa.Table, items: pa.Array, categories: pa.Array, policy: Lists) -> Iterator[str]:
-    """Yield a sentence for each rule that changes nothing."""
+def _ineffective_rules(table: pa.Table, items: pa.Array, categories: pa.Array, policy: Lists) -> Iterator[str]:
+    """Yield a sentence for each rule without effect."""
     yield from _unknown("deny", policy.deny, items)
     yield from _unknown("allow", policy.allow, items)
     for number, boost in enumerate(policy.boosts):
@@ -125,7 +125,7 @@ def _idle(table: pa.Table, items: pa.Array, categories: pa.Array, policy: Lists)
 
 
 def _conditions(policy: Lists) -> dict[str, tuple[str, str]]:
-    """Return column name -> (setting, SQL) of every condition of *policy*."""
+    """Return column name -> (setting, SQL) for every condition of *policy*."""
     found = {_WHERE: ("lists.where", policy.where)} if policy.where else {}
     return found | {_boost(n): (f"lists.boosts.{n}.where", boost.where) for n, boost in enumerate(policy.boosts)}
 

@@ -1,4 +1,4 @@
-"""Popularity: what many people touched lately, for people without a history and for items that the model lacks."""
+"""Popularity: recently popular items, for people without a history and for items that the model lacks."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class RecentInteractions:
-    """How many people of each segment touched each item, each person once."""
+    """Number of people of each segment who touched each item, counting each person once."""
 
     segments: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
-    """Parallel to the three that follow; `EVERYBODY` for people of no segment, or of one that is too small."""
+    """Parallel to the next three arrays; `EVERYBODY` for people without a segment, or in one that is too small."""
     items: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
     wanted: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    """People with an event that counts as success."""
+    """Number of people with an event that counts as success."""
     touched: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    """People with any event that teaches."""
+    """Number of people with any event used in training."""
     people: Mapping[str, int] = field(default_factory=dict)
-    """Segment -> people of it who wanted anything; `EVERYBODY` -> all people who did."""
+    """Segment -> number of its people who wanted anything; `EVERYBODY` -> all people who did."""
 
     def people_of(self, items: pa.Array) -> NDArray[np.int64]:
-        """Return how many people of all segments touched each of *items*."""
+        """Return the number of people, over all segments, who touched each of *items*."""
         positions = _positions(self.items, items)
         known = positions >= 0
         return np.bincount(positions[known], self.touched[known], minlength=len(items)).astype(np.int64)
@@ -48,10 +48,10 @@ def count_interactions(
     interactions: DataFrame, segments: DataFrame | None, *, events: Events, min_segment_people: int
 ) -> RecentInteractions:
     """
-    Return who touched what in *interactions*, which hold the recent days and nothing else.
+    Count the people who touched each item in *interactions*, which must hold only the recent days.
 
-    *segments* gives `user_id`, once each, and `segment`. A segment of fewer than *min_segment_people* people who wanted
-    anything is counted as `EVERYBODY`, so what comes back grows with items and with segments that are large enough.
+    *segments* has one row per `user_id` with its `segment`. A segment in which fewer than *min_segment_people* people
+    wanted anything counts as `EVERYBODY`, so the result grows only with items and sufficiently large segments.
     """
     relevant = F.col(Columns.EVENT_TYPE).isin(*events.relevant)
     pairs = (
@@ -90,12 +90,12 @@ def rank_popular(
     touches: RecentInteractions, items: pa.Array, allowed: NDArray[np.bool_], taught: NDArray[np.int64]
 ) -> dict[str, Popular]:
     """
-    Return for everybody, and for each segment that is large enough, the allowed items that it touched, best first.
+    Return the allowed items touched by everybody, and by each large enough segment, best first.
 
-    The score is the share of the segment's people who wanted the item in the recent days. Among equal shares the item
-    goes first that more people of the segment touched, then the one that *taught* the model through more people, then
-    the smaller position. *taught* is as long as the items of the model; the others of *items* are new. Who touched
-    nothing that is allowed has no list.
+    The score is the share of the segment's people who wanted the item in the recent days. Ties go to the item that more
+    people of the segment touched, then to the one with more people in training (*taught*), then to the smaller
+    position. *taught* has one entry per item of the model; the remaining *items* are new. A segment that touched no
+    allowed item has no list.
     """
     before = np.concatenate([taught, np.zeros(len(items) - len(taught), dtype=np.int64)])
     positions = _positions(touches.items, items)
@@ -114,9 +114,9 @@ def rank_popular(
     return ranked
 
 
-def _large_segments(pairs: DataFrame, least: int) -> dict[str, int]:
+def _large_segments(pairs: DataFrame, min_people: int) -> dict[str, int]:
     sizes = pairs.where(_WANTED).groupBy(Columns.SEGMENT).agg(F.count_distinct(Columns.USER).alias("people"))
-    large = (F.col("people") >= least) & (F.col(Columns.SEGMENT) != EVERYBODY)
+    large = (F.col("people") >= min_people) & (F.col(Columns.SEGMENT) != EVERYBODY)
     rows = (
         sizes.groupBy(F.when(large, F.col(Columns.SEGMENT)).otherwise(EVERYBODY).alias(Columns.SEGMENT))
         .agg(F.sum("people").alias("people"))

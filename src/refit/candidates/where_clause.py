@@ -1,4 +1,4 @@
-"""SQL conditions that a shop writes about single rows, checked before anything is read."""
+"""SQL conditions on single rows, written by a shop and checked before anything is read."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pyspark.sql import functions as F
 from refit.errors import ConfigurationError
 
 _LONGEST = 200
-"""Characters that are passed on of a message nobody has foreseen."""
+"""Maximum number of characters quoted from an unforeseen error message."""
 _MANY_ROWS = "it must look at one row at a time, without aggregates, windows and generators"
 
 
 def condition(rows: DataFrame, text: str, setting: str) -> Column:
     """
-    Return the SQL condition *text* on *rows* as a column that is true or false, false where the condition is null.
+    Return the SQL condition *text* on *rows* as a boolean column; a null condition is false.
 
     Raises:
-        ConfigurationError: *setting* holds no condition on single rows of *rows*, or one whose answer depends on
-            chance, on the clock, on who asks or on another table.
+        ConfigurationError: *setting* is not a condition on single rows of *rows*, or its value depends on chance,
+            the clock, the session or another table.
     """
     try:
         chosen = rows.where(F.expr(text))
     except (AnalysisException, ParseException) as error:
-        raise _refusal(setting, text, _said(error, rows)) from error
+        raise _refusal(setting, text, _describe_error(error, rows)) from error
     plan = chosen._jdf.queryExecution().analyzed()
     catalyst = rows.sparkSession._jvm.org.apache.spark.sql.catalyst  # type: ignore[union-attr]
     if not plan.deterministic():
@@ -39,7 +39,7 @@ def condition(rows: DataFrame, text: str, setting: str) -> Column:
 
 
 def failing(rows: DataFrame, text: str, setting: str) -> ConfigurationError | None:
-    """Return what is wrong when the condition *text*, which `condition` took, fails on some row, else None."""
+    """Return the error when the condition *text*, already accepted by `condition`, fails on a row; else None."""
     try:
         rows.where(F.expr(text)).count()
     except PySparkException as error:
@@ -51,7 +51,7 @@ def _refusal(setting: str, text: str, problem: str) -> ConfigurationError:
     return ConfigurationError(f"{setting} = {text!r}: {problem}; correct it in shop.toml")
 
 
-def _said(error: PySparkException, rows: DataFrame) -> str:
+def _describe_error(error: PySparkException, rows: DataFrame) -> str:
     name = error.getCondition() or ""
     facts = error.getMessageParameters() or {}
     if name.startswith("UNRESOLVED_COLUMN"):

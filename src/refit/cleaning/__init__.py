@@ -1,8 +1,8 @@
 """
-Cleaning: what is left out of a day, or mended in it.
+Cleaning: removes or repairs events of a day.
 
-Every row of the intake gets a fate, so that nothing vanishes uncounted. All kinds work within one day of the shop,
-and so a year landed at once and day by day comes out the same.
+Every raw event gets a status, so that no row vanishes uncounted. Every kind of cleaning works within one day of the
+shop, so landing a year at once and day by day gives the same result.
 """
 
 from __future__ import annotations

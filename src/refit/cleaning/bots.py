@@ -1,4 +1,4 @@
-"""People whose day looks like a program's: fast, broad and regular."""
+"""People whose day looks automated: fast, broad and regular."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DAY = (Columns.EVENT_DATE, Columns.USER)
 
 def looks_like_a_program(suspects: DataFrame, limits: Bots) -> DataFrame:
     """
-    Return event_date and user_id of the people-days among the events *suspects* that show enough of three signs.
+    Return event_date and user_id of the person-days in *suspects* (events) that show enough of three signs.
 
     Rate: different moments with events in the busiest hour. Breadth: different items in the day. Regularity: the
     standard deviation of the gaps between successive moments over their mean; 0 for a clock, about 1 for chance.

@@ -1,8 +1,8 @@
 """
-Cancellations: events that take back earlier events of the same person and item, the latest first.
+Cancellations: events that cancel earlier events of the same person and item, the latest first.
 
-Within a day they are netted when the day is landed. What a cancellation takes back of earlier days is netted when
-history is read as of a later instant, because the day of the order must go on saying what was known on that day.
+Within a day they are netted when the day is landed. Cancellations of orders from earlier days are netted when history
+is read as of a later instant, because the day of the order must keep what was known on that day.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from refit.config import Events
 
 _LEFT = "_left"
 _DUST = 1e-9
-"""Less than this is nothing: sums of decimals are not exact."""
+"""Remainders below this count as 0, because sums of decimals are not exact."""
 
 
 def cancel(rows: DataFrame, same: Sequence[str], events: Events) -> DataFrame:
     """
-    Return *rows* with the value that is left of each, the flag `_altered` where some is, and `_gone` where none is.
+    Return *rows* with their remaining values, and flags: `_altered` if partly cancelled, `_gone` if fully cancelled.
 
-    *same* are the columns that a cancellation and its orders share. Rows that have left take no part.
+    *same* are the columns that a cancellation and its orders share. Rows that already have a status are ignored.
     """
     netted = _left(rows, same, events, taking_part=F.col(Columns.FATE).isNull())
     touched, gone = _touched(), _gone()
@@ -38,10 +38,9 @@ def cancel(rows: DataFrame, same: Sequence[str], events: Events) -> DataFrame:
 
 def without_cancelled(interactions: DataFrame, events: Events) -> DataFrame:
     """
-    Return *interactions* without what was taken back, and without the cancellations themselves.
+    Return *interactions* without cancelled quantities and without the cancellations themselves.
 
-    The caller has left out whatever happened at or after its as-of instant: a cancellation that is not known yet takes
-    nothing back.
+    The caller has removed everything at or after its as-of instant, so that later cancellations have no effect.
     """
     if events.cancellation is None:
         return interactions
@@ -54,37 +53,37 @@ def without_cancelled(interactions: DataFrame, events: Events) -> DataFrame:
 
 
 def _touched() -> Column:
-    """Return what is true for an event of which something was taken back, and false, never null, for any other."""
+    """Return a column that is true for events cancelled in part or in full, and false, never null, for others."""
     return F.coalesce(F.col(_LEFT) < F.col(Columns.VALUE) - _DUST, F.lit(False))
 
 
 def _gone() -> Column:
-    """Return what is true for an event of which all was taken back, and false, never null, for any other."""
+    """Return a column that is true for events cancelled in full, and false, never null, for others."""
     return _touched() & (F.col(_LEFT) <= _DUST)
 
 
 def _left(rows: DataFrame, same: Sequence[str], events: Events, *, taking_part: Column) -> DataFrame:
     """
-    Add what is left of each value; null where an event neither cancels nor can be cancelled.
+    Add the remaining part of each value; null for events that neither cancel nor can be cancelled.
 
-    An order without a value has nothing to give back (null as well), and a cancellation without one takes nothing.
+    It is also null for an order without a value, and a cancellation without a value cancels nothing.
 
-    Walk back in time carrying the quantity that waits for an earlier order: a cancellation adds q, an order of v takes
-    up to v. The carry c = max(0, c' + d) with d = q or -v has the closed form S - min(0, min S) over running sums S
-    of d (Lindley 1952), so that windows suffice. What no order takes stays with the earliest cancellations.
+    Walk back in time carrying the quantity not yet matched to an order: a cancellation adds q, an order of v takes up
+    to v. The carry c = max(0, c' + d) with d = q or -v has the closed form S - min(0, min S) over running sums S of d
+    (Lindley 1952), so that windows suffice. Quantity that no order takes stays with the earliest cancellations.
     """
     kind, value = F.col(Columns.EVENT_TYPE), F.col(Columns.VALUE)
     cancels = taking_part & (kind == events.cancellation)
     cancelled = taking_part & kind.isin(*events.cancels)
     back = Window.partitionBy(*same).orderBy(
-        # At one moment the order comes first in time, so last on the way back.
+        # Of events at one moment the order counts as earlier, so it comes last on the way back.
         F.col(Columns.EVENT_TIME).desc(),
         F.when(cancels, 0).otherwise(1),
         value,
     )
     so_far = back.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     whole = back.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
-    # A null would make the sums of its whole group null until the first number.
+    # Nulls would make the running sums null until the first number.
     amount = F.coalesce(value, F.lit(0.0))
     quantity = F.when(cancels, amount).otherwise(0.0)
     step = F.when(cancels, amount).when(cancelled, -amount).otherwise(0.0)

@@ -1,4 +1,4 @@
-"""Events that are told more than once, and people of whom there is too much."""
+"""Repeated events, and people with too many events."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ def repeats(
     named: Sequence[str] = (),
 ) -> Column:
     """
-    Return what is true for all but one of the events that are still in and equal in every column of *same*.
+    Return a column that is true for all but one of the events without a status that agree on every column of *same*.
 
-    *order* says which one stays where they may differ otherwise; an event with a null in *named* repeats nothing.
+    *order* says which event stays if they differ in other columns; an event with a null in *named* is never a repeat.
     """
-    place = F.row_number().over(Window.partitionBy(*same).orderBy(*_order(rows, order)))
+    rank = F.row_number().over(Window.partitionBy(*same).orderBy(*_order(rows, order)))
     comparable = F.lit(True)
     for column in named:
         comparable = comparable & F.col(column).isNotNull()
-    return comparable & (place > 1)
+    return comparable & (rank > 1)
 
 
 def newest(rows: DataFrame, same: Sequence[str], most: int) -> Column:
-    """Return what is true for all but the newest *most* of the events that are still in and equal in *same*."""
+    """Return a column that is true for all but the newest *most* events without a status that agree on *same*."""
     return F.row_number().over(Window.partitionBy(*same).orderBy(*_order(rows, "newest"))) > most
 
 
 def _order(rows: DataFrame, order: Literal["newest", "oldest"] | None) -> list[Column]:
-    # Events that have already left come last, so that they push nobody out.
+    # Events that already have a status come last, so that they displace no other event.
     still_in = F.col(Columns.FATE).isNotNull()
     if order is None:
         return [still_in]
@@ -50,6 +50,6 @@ def _order(rows: DataFrame, order: Literal["newest", "oldest"] | None) -> list[C
             if not part.name.startswith("_") and not isinstance(part.dataType, MapType)
         ]
     )
-    # The hashes settle ties the same way on every machine, the second where events differ only in where nulls are.
+    # The hashes break ties the same way on every machine; the second covers events that differ only in where nulls are.
     ties = [F.xxhash64(*sorted(own.names)), row_hash(own)]
     return [still_in, time.desc() if order == "newest" else time.asc(), *ties]

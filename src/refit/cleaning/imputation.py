@@ -1,4 +1,4 @@
-"""Missing context filled with what is typical of the day."""
+"""Fills missing context values with the typical value of the day."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from refit.errors import ConfigurationError
 
 def fill_missing(rows: DataFrame, good: DataFrame, column: str, how: Literal["median", "mode"]) -> DataFrame:
     """
-    Return *rows* with the nulls of *column* filled by the median or mode that the *good* rows of the day have.
+    Return *rows* with the nulls of *column* filled with the median or mode of the day's *good* rows.
 
-    Adds the flag `_altered`. A day without any value stays without; of equally frequent values the smallest is taken.
+    Adds the flag `_altered`. A day without any value is not filled; of equally frequent values the smallest is taken.
     """
     kinds = dict(rows.dtypes)
     if column not in kinds or (how == "median" and kinds[column] in {"string", "boolean", "date", "timestamp"}):

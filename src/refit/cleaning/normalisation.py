@@ -1,4 +1,4 @@
-"""Spellings and units brought to one form, row by row."""
+"""Normalises spellings and units, row by row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from refit.errors import ConfigurationError
 
 
 def normalise(rows: DataFrame, settings: Normalise) -> DataFrame:
-    """Return *rows* in one form with the flag `_altered`; rows that have left are not touched."""
+    """Return *rows* in normal form with the flag `_altered`; rows that already have a status stay unchanged."""
     unknown = sorted(set(settings.text) - {name for name, kind in rows.dtypes if kind == "string"})
     if unknown:
         raise ConfigurationError(

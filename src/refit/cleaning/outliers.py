@@ -1,4 +1,4 @@
-"""The largest value that an event of a type can have on a day before it is an outlier."""
+"""The largest value per day and event type that is not an outlier."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from refit.config import Outliers
 
 _GROUP = (Columns.EVENT_DATE, Columns.EVENT_TYPE)
 _MAD, _MEAN = 1.4826, 1.2533
-"""They make a median or mean absolute deviation estimate a normal standard deviation (Iglewicz and Hoaglin 1993)."""
+"""Factors from median and mean absolute deviation to a normal standard deviation (Iglewicz and Hoaglin 1993)."""
 
 
 def largest_values(events: DataFrame, settings: Outliers) -> DataFrame:
     """
-    Return event_date, event_type and `_largest` for every day and type with enough *events*; null for no limit.
+    Return event_date, event_type and `_largest` for every day and type with enough *events*; null means no limit.
 
-    Only events that have a value count.
-    Values are compared as ln(1 + value), rounded to a thousandth: quantities and amounts are skewed, and the rounding
-    keeps exact quantiles within bounded memory.
+    Only events with a value count. Values are compared as ln(1 + value), rounded to a thousandth: quantities and
+    amounts are skewed, and the rounding keeps exact quantiles within bounded memory.
     """
     logs = events.select(*_GROUP, F.round(F.log1p(Columns.VALUE), 3).alias("log"))
     enough = F.col("n") >= settings.min_events
@@ -35,6 +34,6 @@ def largest_values(events: DataFrame, settings: Outliers) -> DataFrame:
         .groupBy(*_GROUP, "middle")
         .agg(F.median(away).alias("mad"), F.avg(away).alias("mean"))
     )
-    # Where more than half of the values are equal, the median deviation is 0 and says nothing.
+    # If more than half of the values are equal, the median deviation is 0 and useless.
     sigma = F.when(F.col("mad") > 0, F.col("mad") * _MAD).when(F.col("mean") > 0, F.col("mean") * _MEAN)
     return spreads.select(*_GROUP, F.expm1(F.col("middle") + settings.max_z * sigma).alias("_largest"))

@@ -1,4 +1,4 @@
-"""One plan for all kinds of cleaning: one exchange by day and person serves the windows and the layout of the files."""
+"""One Spark plan for all cleaning: a single shuffle by day and person serves the windows and the file layout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from refit.config import Cleaning, Events
 KEPT = "kept"
 QUARANTINED = "quarantined"
 _ROWS_A_TASK = 1_000_000
-"""A task sorts so many rows in memory, and a file holds about so many."""
+"""Number of rows that a task sorts in memory, and about the number of rows per file."""
 _BUCKET = "_bucket"
 CHECKED_ONLY = (
     Columns.EVENT_DATE,
@@ -29,27 +29,27 @@ CHECKED_ONLY = (
     Columns.ITEM_KNOWN,
     Columns.BROKEN,
 )
-"""Columns of the intake that are not the event's own."""
+"""Columns of raw events that Refit adds for its checks."""
 
 
 @dataclass(frozen=True)
 class RowStatuses:
-    """Rows with the reason why they left, null while they are still in, and what was altered in them."""
+    """Rows with their status, null until one is assigned, and with flags for what was altered in them."""
 
     rows: DataFrame
     altered: tuple[str, ...] = ()
 
     def leave(self, kind: str, leaving: Column, *helpers: str) -> RowStatuses:
-        """Return the rows with the fate *kind* for those still in where *leaving* is true; drops *helpers*."""
-        fate = F.when(F.col(Columns.FATE).isNull() & leaving, F.lit(kind)).otherwise(F.col(Columns.FATE))
-        return RowStatuses(self.rows.withColumn(Columns.FATE, fate).drop(*helpers), self.altered)
+        """Set the status *kind* on rows without a status where *leaving* is true, and drop the columns *helpers*."""
+        status = F.when(F.col(Columns.FATE).isNull() & leaving, F.lit(kind)).otherwise(F.col(Columns.FATE))
+        return RowStatuses(self.rows.withColumn(Columns.FATE, status).drop(*helpers), self.altered)
 
     def alter(self, kind: str, rows: DataFrame) -> RowStatuses:
-        """Return *rows*, which carry the flag `_altered`, with *kind* remembered where it is true."""
+        """Return *rows*, which have the flag `_altered`, with the flag recorded under *kind*."""
         return RowStatuses(rows.withColumnRenamed("_altered", f"_{kind}"), (*self.altered, kind))
 
     def told(self) -> DataFrame:
-        """Return the rows with `fate` never null and `changed` as an array, null when nothing was altered."""
+        """Return the rows with `fate` (never null) and `changed`, an array that is null if nothing was altered."""
         kept = F.col(Columns.FATE).isNull()
         if self.altered:
             any_altered = F.lit(False)
@@ -70,38 +70,40 @@ def clean(intake: DataFrame, *, rows: int, days: int, cleaning: Cleaning, events
     """
     Return every row of *intake* with `fate` and `changed`, laid out by day and person for writing.
 
-    *intake* holds *rows* events of *days* days with `event_date` and `broken`; it is read several times, so it should
-    lie in files. Rows that break a rule are quarantined and take no part in anything.
+    *intake* holds *rows* raw events of *days* days with `event_date` and `broken`. It is read several times, so it
+    should be stored in files. Rows that break a rule are quarantined and do not affect other rows.
     """
     good = intake.where(F.col(Columns.BROKEN).isNull())
-    # Person and moment first: they settle nearly every comparison of two rows.
+    # Person and time come first: they decide nearly every comparison of two rows.
     own = [Columns.USER, Columns.EVENT_TIME, *(name for name in intake.columns if name not in CHECKED_ONLY)]
-    fates = RowStatuses(intake.withColumn(Columns.FATE, F.when(F.col(Columns.BROKEN).isNotNull(), F.lit(QUARANTINED))))
+    statuses = RowStatuses(
+        intake.withColumn(Columns.FATE, F.when(F.col(Columns.BROKEN).isNotNull(), F.lit(QUARANTINED)))
+    )
     if cleaning.normalise.text or cleaning.normalise.divide_value_by:
-        fates = fates.alter("normalised", normalise(fates.rows, cleaning.normalise))
-    place, laid_out = _lay_out(fates.rows, rows, days)
-    fates = RowStatuses(laid_out, fates.altered)
+        statuses = statuses.alter("normalised", normalise(statuses.rows, cleaning.normalise))
+    partition, laid_out = _lay_out(statuses.rows, rows, days)
+    statuses = RowStatuses(laid_out, statuses.altered)
     most, programs = _busy_people(good, cleaning)
     if programs is not None:
-        marked = fates.rows.join(F.broadcast(programs), [Columns.EVENT_DATE, Columns.USER], "left")
-        fates = RowStatuses(marked, fates.altered).leave("bots", F.coalesce("_bot", F.lit(False)), "_bot")
+        marked = statuses.rows.join(F.broadcast(programs), [Columns.EVENT_DATE, Columns.USER], "left")
+        statuses = RowStatuses(marked, statuses.altered).leave("bots", F.coalesce("_bot", F.lit(False)), "_bot")
     if cleaning.exact_repeats:
-        fates = fates.leave("exact_repeats", repeats(fates.rows, list(dict.fromkeys([*place, *own]))))
+        statuses = statuses.leave("exact_repeats", repeats(statuses.rows, list(dict.fromkeys([*partition, *own]))))
     if cleaning.keyed_repeats:
-        same, order = [*place, Columns.USER, *events.key], cleaning.keyed_repeats
-        fates = fates.leave("keyed_repeats", repeats(fates.rows, same, order=order, named=events.key))
+        same, order = [*partition, Columns.USER, *events.key], cleaning.keyed_repeats
+        statuses = statuses.leave("keyed_repeats", repeats(statuses.rows, same, order=order, named=events.key))
     if cleaning.cancellations and not good.where(F.col(Columns.EVENT_TYPE) == F.lit(events.cancellation)).isEmpty():
-        cancelled = cancel(fates.rows, [*place, Columns.USER, Columns.ITEM], events)
-        fates = fates.alter("partly_cancelled", cancelled).leave("cancelled", F.col("_gone"), "_gone")
-    fates = _tame_outliers(fates, good, cleaning)
+        cancelled = cancel(statuses.rows, [*partition, Columns.USER, Columns.ITEM], events)
+        statuses = statuses.alter("partly_cancelled", cancelled).leave("cancelled", F.col("_gone"), "_gone")
+    statuses = _tame_outliers(statuses, good, cleaning)
     cap = cleaning.max_events_per_person
     if cap and most > cap:
-        # After all that leaves events out, so that what is no event of its own takes nobody's place.
-        fates = fates.leave("over_the_cap", newest(fates.rows, [*place, Columns.USER], cap))
+        # The cap comes after all other removals, so that removed events do not count against it.
+        statuses = statuses.leave("over_the_cap", newest(statuses.rows, [*partition, Columns.USER], cap))
     for column, how in cleaning.impute.items():
-        fates = fates.alter(f"imputed_{column}", fill_missing(fates.rows, good, column, how))
+        statuses = statuses.alter(f"imputed_{column}", fill_missing(statuses.rows, good, column, how))
     return (
-        fates.told()
+        statuses.told()
         .withColumn(Columns.LOCAL_TIME, F.when(F.col(Columns.FATE) != KEPT, F.col(Columns.LOCAL_TIME)))
         .drop(_BUCKET, Columns.SOURCE_DAY)
         .sortWithinPartitions(Columns.EVENT_DATE, Columns.FATE, Columns.USER, Columns.EVENT_TIME)
@@ -109,21 +111,21 @@ def clean(intake: DataFrame, *, rows: int, days: int, cleaning: Cleaning, events
 
 
 def _lay_out(rows: DataFrame, count: int, days: int) -> tuple[list[str], DataFrame]:
-    """Return the columns by which rows are brought together, a day or a part of its people, and the rows so placed."""
+    """Return the partition columns (the day, or a part of its people) and the rows repartitioned by them."""
     buckets = math.ceil(count / max(days, 1) / _ROWS_A_TASK)
     tasks = max(rows.sparkSession.sparkContext.defaultParallelism, math.ceil(count / _ROWS_A_TASK))
     if buckets <= 1:
         return [Columns.EVENT_DATE], rows.repartition(tasks, Columns.EVENT_DATE)
-    place = [Columns.EVENT_DATE, _BUCKET]
-    placed = rows.withColumn(_BUCKET, F.pmod(F.xxhash64(Columns.USER), F.lit(buckets)))
-    return place, placed.repartition(tasks, *place)
+    partition = [Columns.EVENT_DATE, _BUCKET]
+    bucketed = rows.withColumn(_BUCKET, F.pmod(F.xxhash64(Columns.USER), F.lit(buckets)))
+    return partition, bucketed.repartition(tasks, *partition)
 
 
 def _busy_people(good: DataFrame, cleaning: Cleaning) -> tuple[int, DataFrame | None]:
     """
-    Return the most events of one person's day, 0 where nobody is busy, and the people-days that look like programs.
+    Return the largest number of events in a person-day, 0 if no one is busy, and the person-days that look automated.
 
-    These have event_date, user_id and `_bot`, which is true; None for none.
+    These have the columns event_date, user_id and `_bot` (true); None if bots are not checked or none can exist.
     """
     cap, bots = cleaning.max_events_per_person, cleaning.bots
     least = min([bots.min_events] if bots else [], default=math.inf)
@@ -143,15 +145,15 @@ def _busy_people(good: DataFrame, cleaning: Cleaning) -> tuple[int, DataFrame | 
         busy.unpersist()
 
 
-def _tame_outliers(fates: RowStatuses, good: DataFrame, cleaning: Cleaning) -> RowStatuses:
+def _tame_outliers(statuses: RowStatuses, good: DataFrame, cleaning: Cleaning) -> RowStatuses:
     if cleaning.outliers is None:
-        return fates
+        return statuses
     limits = largest_values(good, cleaning.outliers)
-    joined = fates.rows.join(F.broadcast(limits), [Columns.EVENT_DATE, Columns.EVENT_TYPE], "left")
+    joined = statuses.rows.join(F.broadcast(limits), [Columns.EVENT_DATE, Columns.EVENT_TYPE], "left")
     beyond = F.coalesce(F.col(Columns.VALUE) > F.col("_largest"), F.lit(False))
     if cleaning.outliers.method == "robust_z":
-        return RowStatuses(joined, fates.altered).leave("outliers", beyond, "_largest")
+        return RowStatuses(joined, statuses.altered).leave("outliers", beyond, "_largest")
     lowered = joined.withColumn("_altered", beyond & F.col(Columns.FATE).isNull()).withColumn(
         Columns.VALUE, F.when(F.col("_altered"), F.col("_largest")).otherwise(F.col(Columns.VALUE))
     )
-    return fates.alter("capped_values", lowered.drop("_largest"))
+    return statuses.alter("capped_values", lowered.drop("_largest"))

@@ -1,7 +1,7 @@
 """
 The shop's clock: which day an instant belongs to, and when a day begins.
 
-A day has 23 or 25 hours when the clock is changed, so days are counted on the clock and never as 24 hours.
+A day has 23 or 25 hours when the clock changes, so days are counted on the clock and never as 24 hours.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 @dataclass(frozen=True)
 class ShopClock:
     """
-    A clock in *zone*, a name of the IANA database. Instants that it takes are aware, those that it gives are its own.
+    A clock in *zone*, an IANA time zone. It takes aware datetimes and returns datetimes in its own zone.
 
-    What it gives shows the date and the time of the clock, and n days before or after it are days of the clock.
+    Returned datetimes show the local date and time, and adding n days to them moves by n days of the clock.
 
     >>> auckland = ShopClock("Pacific/Auckland")
     >>> auckland.start_of(date(2026, 1, 12)).isoformat()
@@ -33,8 +33,8 @@ class ShopClock:
         return UTC if self.zone == "UTC" else ZoneInfo(self.zone)
 
     def at(self, day: date, moment: time) -> datetime:
-        """Return when the clock first shows *moment* on *day*; a time that it skips is told as if it went on."""
-        # By way of UTC, so that what it shows is a time that it really shows.
+        """Return when the clock first shows *moment* on *day*; a skipped time is read as if the clock went on."""
+        # The round trip through UTC normalises a skipped time to one that the clock really shows.
         return self.local(datetime.combine(day, moment, tzinfo=self._info).astimezone(UTC))
 
     def start_of(self, day: date) -> datetime:
@@ -68,9 +68,9 @@ class ShopClock:
         return [first + timedelta(days=n) for n in range((self.day_of(until) - first).days)]
 
     def back(self, instant: datetime, days: int) -> datetime:
-        """Return when the clock showed the same time *days* days before *instant*; a day's beginning stays one."""
+        """Return the same local time *days* days before *instant*; a start of day stays a start of day."""
         shown = self.local(instant)
-        if self.is_midnight(instant):  # which is not 00:00 where summer time begins at midnight
+        if self.is_midnight(instant):  # not always 00:00: summer time may begin at midnight
             return self.start_of(shown.date() - timedelta(days=days))
         moved = datetime.combine(shown.date() - timedelta(days=days), shown.time(), tzinfo=self._info)
         return self.local(moved.astimezone(UTC))
@@ -78,7 +78,7 @@ class ShopClock:
     @staticmethod
     def names_its_zone(text: str) -> bool:
         """
-        Return whether *text*, ISO 8601, is an instant whatever clock a shop has; ValueError when it is neither.
+        Return whether *text* (ISO 8601) names its own time zone; ValueError if it is neither date nor instant.
 
         >>> ShopClock.names_its_zone("2026-01-05T12:00Z"), ShopClock.names_its_zone("2026-01-05")
         (True, False)
@@ -87,10 +87,10 @@ class ShopClock:
 
     def read(self, text: str) -> datetime:
         """
-        Return the instant that *text*, ISO 8601, names: a plain date is the first moment of that day by the clock.
+        Return the instant that *text* (ISO 8601) names; a plain date is the first moment of that day by the clock.
 
         Raises:
-            ValueError: *text* is no date and no instant.
+            ValueError: *text* is neither a date nor an instant.
         """
         parsed = datetime.fromisoformat(text.strip())
         return self.local((parsed if parsed.tzinfo else parsed.replace(tzinfo=self._info)).astimezone(UTC))

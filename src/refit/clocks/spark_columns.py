@@ -1,4 +1,4 @@
-"""The shop's clock in Spark, whose session lives in UTC."""
+"""The shop's clock in Spark, whose session runs in UTC."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pyspark.sql import functions as F
 
 
 def clock_time(instant: Column, zone: str) -> Column:
-    """Return what a clock in *zone* shows at *instant*, as a timestamp of the session; null for null."""
+    """Return the local time in *zone* at *instant*, as a session timestamp; null for null."""
     return instant if zone == "UTC" else F.from_utc_timestamp(instant, zone)
 
 
 def clock_day(instant: Column, zone: str) -> Column:
-    """Return the day on which a clock in *zone* shows *instant*; null for null."""
+    """Return the local date in *zone* at *instant*; null for null."""
     return F.to_date(clock_time(instant, zone))

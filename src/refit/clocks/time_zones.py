@@ -1,4 +1,4 @@
-"""Time zones as the JVM knows them: Python has its own list, and a newer one more names."""
+"""Time zones known to the JVM, whose list may be older than Python's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from refit.errors import ConfigurationError
 
 
 def require_known_zone(spark: SparkSession, time_zone: str | None) -> None:
-    """Raise ConfigurationError when the JVM of *spark* does not know *time_zone*, which Python does; None is fine."""
+    """Raise ConfigurationError if the JVM of *spark* does not know *time_zone*; None is accepted."""
     if time_zone is None:
         return
     jvm: Any = spark.sparkContext._jvm

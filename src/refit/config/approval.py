@@ -12,12 +12,12 @@ Name = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class Approvals(Section):
-    """Whose answer counts; how long it may take is a setting of the deployment, REFIT_APPROVAL_HOURS."""
+    """Whose answers count; the time limit is a setting of the deployment, REFIT_APPROVAL_HOURS."""
 
     approvers: tuple[Name, ...] = ()
     """
-    Names, or ids, by which Airflow knows them and which they write in MLflow; empty: whoever Airflow or MLflow lets
-    answer.
+    Names or ids of the approvers in Airflow, which they also write in MLflow; empty: anyone whom Airflow or MLflow
+    permits to answer.
     """
     four_eyes: bool = False
-    """Whether the person who started the training of a challenger may not be the one who approves it."""
+    """Whether the person who started the training of a challenger is barred from approving it."""

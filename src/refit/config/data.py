@@ -1,4 +1,4 @@
-"""What the shop's data mean and what is good enough of them."""
+"""What the shop's data mean, and which data are good enough."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from refit.config.parts import Count, Positive, Section, Share, Weekday
 
 
 class Calendar(Section):
-    """On which days the shop has events at all, so that an empty day never passes by accident."""
+    """The days on which the shop has events, so that an unexpected empty day is noticed."""
 
     first_day: date = Field(examples=[date(2026, 1, 1)])
     """First day with data."""
     last_day: date | None = None
-    """Last day with data; none for a shop that is alive."""
+    """Last day with data; none for an active shop."""
     closed_weekdays: tuple[Weekday, ...] = ()
     """Weekdays without trade."""
     closed_days: tuple[date, ...] = ()
     """Single days without trade."""
     time_zone: str | None = None
     """
-    Zone of the shop's clock, e.g. Europe/London, by which its days are cut; UTC where it is not given.
+    Time zone of the shop's clock, e.g. Europe/London, which determines its days; UTC if not given.
 
-    Needed where a mapping gives `event_time` without a zone.
+    Required if a mapping gives `event_time` without a zone.
     """
 
     lands_after: time = time()
     """
-    When the data of a day are complete, on the shop's clock on the day after it, e.g. "03:30"; `ingest` begins then.
+    Time on the next day, by the shop's clock, at which a day's data are complete, e.g. "03:30"; `ingest` begins then.
 
-    At the latest 20:00, so that the weekly retraining, three hours later, is still on that day.
+    At most 20:00, so that the weekly retraining, three hours later, is still on that day.
     """
     wait_hours: Annotated[float, Field(ge=0, le=8)] = 6.0
-    """So long after `lands_after` `ingest` waits for a day that is not there yet, or not whole; then it refuses."""
+    """Hours after `lands_after` for which `ingest` waits for a missing or incomplete day before it refuses."""
     look_back_days: Annotated[int, Field(ge=0, le=31)] = 2
-    """The days before the newest one that are read again each night, and landed again where they have changed."""
+    """Number of days before the newest one that are read again each night, and landed again if they changed."""
     empty_days_are_normal: bool = False
-    """Whether a day without any event is no sign of trouble, as in a shop with few events."""
+    """Whether days without any event are normal, as in a shop with few events."""
 
     @field_validator("lands_after")
     @classmethod
@@ -54,7 +54,7 @@ class Calendar(Section):
     @classmethod
     def _zone_exists(cls, name: str | None) -> str | None:
         try:
-            known = name is None or (bool(ZoneInfo(name)) and name != "localtime")  # that one is the machine's
+            known = name is None or (bool(ZoneInfo(name)) and name != "localtime")  # that is the machine's own zone
         except (ValueError, OSError, KeyError):
             known = False
         if not known:
@@ -63,12 +63,12 @@ class Calendar(Section):
 
     @property
     def clock(self) -> ShopClock:
-        """The shop's clock, by which days begin and end."""
+        """The shop's clock, which determines its days."""
         return ShopClock(self.time_zone or "UTC")
 
     @property
     def zone(self) -> str:
-        """The zone of the shop's clock; UTC where none is given."""
+        """The zone of the shop's clock; UTC if none is given."""
         return self.clock.zone
 
     def start_of(self, day: date) -> datetime:
@@ -94,17 +94,17 @@ class Events(Section):
     """What the shop's event types mean."""
 
     weights: dict[str, Positive] = Field(examples=[{"purchase": 1.0}])
-    """Weight of one event of each type; a type that is not listed is not read into training."""
+    """Weight of one event of each type; types that are not listed are not used for training."""
     relevant: tuple[str, ...] = Field(examples=[("purchase",)])
-    """Event types that count as success when lists are judged."""
+    """Event types that count as success when lists are evaluated."""
     bought: tuple[str, ...] = ()
-    """Event types after which an item counts as bought; `lists.rebuy` says whether lists may hold it again."""
+    """Event types that mark an item as bought; `lists.rebuy` says whether lists may contain it again."""
     key: tuple[str, ...] = ()
-    """Columns that name one event of a person; empty: all columns."""
+    """Columns that identify an event of a person; empty: all columns."""
     cancellation: str | None = None
-    """Event type that takes back earlier events of the same person and item; its value says how much of theirs."""
+    """Event type that cancels earlier events of the same person and item, by the amount of its value."""
     cancels: tuple[str, ...] = ()
-    """Event types that a cancellation takes back."""
+    """Event types that a cancellation cancels."""
 
     @property
     def types(self) -> list[str]:
@@ -126,39 +126,39 @@ class Events(Section):
 
 
 class Validation(Section):
-    """Parameters of the suites in `expectations/`, and how much a day may lose."""
+    """Parameters of the suites in `expectations/`, and limits on the losses of a day."""
 
     min_rows_per_open_day: Count = 1
-    """Events that every open day must have at least."""
+    """Fewest events of an open day."""
     max_value: Positive = 1e6
     """Largest plausible `value` of an event."""
     max_price: Positive = 1e6
     """Largest plausible price of an item."""
     min_priced_share: Share = 0.5
-    """With a smaller share of items that have a price a landing warns; 0 for a shop without prices."""
+    """Share of items with a price below which a landing warns; 0 for a shop without prices."""
     item_id_pattern: str = r"^[^\s\p{C}]+\z"
     """
-    Java regular expression that item ids match; the default refuses white space and invisible characters.
+    Java regular expression that item ids must match; the default refuses white space and invisible characters.
 
-    End it with `\\z`: a `$` lets a last line feed through.
+    End it with `\\z`: a `$` accepts a trailing line feed.
     """
     max_item_id_length: Count = 200
     """Longest item id in characters."""
     max_lost_share: Share = 0.01
-    """Share of a day's events that may be set apart; with more the day is refused."""
+    """Largest share of a day's events that may be quarantined; with more the day is refused."""
     max_removed_share: Share = 0.2
-    """Share of a day's events that cleaning may leave out; with more the day is refused."""
+    """Largest share of a day's events that cleaning may remove; with more the day is refused."""
     weekday_weeks: Count = 8
-    """The volume of a day is compared with the median of the same weekday in so many weeks before it."""
+    """Number of weeks before a day whose median for the same weekday is compared with the day's volume."""
     min_weekday_median: Positive = 30.0
-    """A smaller median is no measure of a day: its volume is not judged."""
+    """Smallest median against which the volume of a day is judged."""
     min_weekday_ratio: Share = 0.5
-    """A day with a smaller part of that median is refused as incomplete, unless chance may explain it."""
+    """Share of that median below which a day is refused as incomplete, unless chance may explain it."""
     warn_weekday_ratio: Share = 0.7
-    """A day with a smaller part of that median is landed with a warning, unless chance may explain it."""
+    """Share of that median below which a day is landed with a warning, unless chance may explain it."""
     max_weekday_ratio: Positive = 4.0
-    """A day with a larger multiple of that median is refused as delivered twice, unless chance may explain it."""
+    """Multiple of that median above which a day is refused as delivered twice, unless chance may explain it."""
     max_silent_share: Share = 0.1
-    """The newest day is refused as incomplete when a larger share of it usually comes after its last event."""
+    """The newest day is refused as incomplete if a larger share of a day usually comes after its last event."""
     warn_silent_share: Share = 0.01
-    """A day is landed with a warning when a larger share of it usually comes after its last event."""
+    """A day is landed with a warning if a larger share of a day usually comes after its last event."""

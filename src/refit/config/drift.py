@@ -13,7 +13,7 @@ Newcomers = Literal["new_people", "new_items"]
 
 
 class FeatureLimits(Section):
-    """Limits of one feature; what is left out is that of `[drift]`."""
+    """Limits of one feature; omitted ones are those of `[drift]`."""
 
     ks: Share | None = None
     """In place of `ks_limit`."""
@@ -31,28 +31,28 @@ class Drift(Section):
     reference_days: Count = 28
     """Days before the training cutoff that make the reference profile; whole weeks, so that weekdays are equal."""
     activity_days: Count = 28
-    """How far recency, frequency and spending of a person look back from each of their days."""
+    """Days over which a person's recency, frequency and spending are measured."""
     window_days: Count = 7
     """Days with events that make one window."""
     windows: Count = 1
-    """So many of the newest windows are judged, side by side ..."""
+    """Number of newest windows that are judged ..."""
     moved_windows: Count = 1
-    """... and so many of them must have moved before a retraining is asked for."""
+    """... and number of them that must have moved to request a retraining."""
     share_limit: Annotated[float, Field(gt=0, le=1)] = 0.15
     """A window has moved when at least this share of its features is beyond a limit."""
     min_rows: Count = 300
     """
-    With fewer events (or days of people) on either side a feature is not judged; those of the reference count by their
-    effective number, which is smaller where the weekdays of a window rest on few rows of it.
+    Fewest events (or person-days) on either side for a feature to be judged; for the reference their effective number
+    counts, which is smaller if the weekdays of a window rest on few of its rows.
     """
     ks_limit: Share = 0.1
     """Limit of the Kolmogorov-Smirnov statistic of a numeric feature."""
     psi_limit: Positive = 0.2
     """Limit of the population stability index of any feature."""
     missing_limit: Share = 0.05
-    """Limit of how much the share of missing values changes, up or down."""
+    """Limit on the change of the share of missing values, up or down."""
     new_limit: Share = 0.1
-    """Limit of how much more falls into categories, or on people or items, that the model's data do not have."""
+    """Limit on the increase of the share of categories, people or items that the model's data do not have."""
     limits: dict[str, FeatureLimits] = Field(default_factory=dict)
     """Feature -> limits of its own."""
     min_age_days: Annotated[int, Field(ge=0)] = 0
@@ -64,9 +64,9 @@ class Drift(Section):
     categories: tuple[str, ...] = ("weekday", "event_type", "category", "top_item")
     """Categorical features of events: `weekday`, `event_type`, `category`, `top_item` or any context column."""
     activity: tuple[Activity, ...] = ("recency", "frequency", "monetary")
-    """Features of people on the days on which they did something."""
+    """Features of people on days with events."""
     newcomers: tuple[Newcomers, ...] = ("new_people", "new_items")
-    """Shares of what the model has never seen."""
+    """Shares of people and items that the model has never seen."""
     top_items: Count = 50
     """The most popular items of the reference are categories of `top_item`; all others are one."""
     max_categories: Count = 100
@@ -79,7 +79,7 @@ class Drift(Section):
 
     @property
     def days(self) -> int:
-        """Days with events that a check looks at."""
+        """Number of days with events that a check covers."""
         return self.windows * self.window_days
 
     def limit(self, feature: str, statistic: Literal["ks", "psi", "missing", "new"]) -> float:

@@ -1,4 +1,4 @@
-"""How models are compared on the holdout, and when a challenger may be put before a person."""
+"""How models are compared on the holdout, and when a challenger may be submitted for approval."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class Evaluation(Section):
     ks: tuple[Count, ...] = (5, 10, 20)
     """Lengths at which every metric is reported; `k` is always one of them."""
     max_people: Count = 20_000
-    """At most so many people are judged, drawn anew for each training set; bounds the time and the memory."""
+    """Largest number of judged people, drawn anew for each training set; bounds time and memory."""
     resamples: Annotated[int, Field(ge=100)] = 2_000
     """Bootstrap resamples of people behind each interval."""
     level: Level = 0.95
     """Level of the intervals."""
     seed: int = Field(examples=[20260101])
-    """Seed of the bootstrap and of every sample, together with the training set: each set is judged by other people."""
+    """Seed of the bootstrap and of all samples, combined with the training set, so that each set has other people."""
     cohorts: tuple[str, ...] = ()
-    """Segment columns, of the users table or else of the events, whose values are cohorts of their own."""
+    """Segment columns of the users table, or else of the events, whose values define cohorts."""
     most_values: Count = 8
-    """Cohorts made of one segment column: its most frequent values; people of the others are one more cohort."""
+    """Number of most frequent values of a segment column that become cohorts; all other people form one more."""
     new_days: Count = 28
-    """A person whose first event lies at most so many days before the cutoff is new."""
+    """A person is new if the first event is at most this many days before the cutoff."""
     recent_days: Count = 28
-    """What was touched in the last so many days before the cutoff is recently popular."""
+    """Days before the cutoff from which recent popularity is computed."""
     baselines: tuple[Baseline, ...] = (
         "recent_popularity",
         "items_cosine",
@@ -43,11 +43,11 @@ class Evaluation(Section):
         "people_cosine",
         "people_pearson",
     )
-    """What the challenger is shown beside, trained on the same pairs; popularity is always there."""
+    """Baselines beside the challenger, trained on the same pairs; popularity is always included."""
     neighbours: Count = 100
-    """Neighbours that an item or a person has in the neighbourhood baselines."""
+    """Neighbours per item or person in the neighbourhood baselines."""
     neighbour_pairs: Count = 2_000_000
-    """Pairs that teach neighbourhoods; of a larger training set, people are sampled by a hash of their id."""
+    """Largest number of pairs to train neighbourhoods; for a larger set, people are sampled by a hash of their id."""
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -58,42 +58,42 @@ class Evaluation(Section):
         """
         Return the settings with the seed of *training_set*, a digest.
 
-        The same set draws the same people always, another one others: a model that suits 20,000 people by chance does
-        not meet the same ones every week.
+        The same set always draws the same people, another set draws others: so a model that suits one sample by chance
+        is not judged by it every week.
         """
         drawn = sha256(f"{self.seed} {training_set}".encode()).digest()
-        # Spark's longs have a sign.
+        # Spark's longs are signed.
         return self.model_copy(update={"seed": int.from_bytes(drawn[:8], "big") >> 1})
 
 
 class Promotion(Section):
-    """When a challenger may be put before a person."""
+    """When a challenger may be submitted for approval."""
 
     metric: Literal["ndcg", "recall", "capped_recall", "precision", "map", "mrr", "hit_rate"] = "ndcg"
-    """The metric that decides; `capped_recall` divides by min(k, relevant), `recall` by everything that is relevant."""
+    """The deciding metric; `capped_recall` divides by min(k, relevant), `recall` by the number of relevant items."""
     margin: Share = 0.02
-    """Loss against the champion that is tolerated, as a share of the champion's metric."""
+    """Tolerated loss against the champion, as a share of the champion's metric."""
     min_people: Count | None = None
-    """Fewer judged people than this are no evidence; none: what `training.min_people` asks of a holdout is enough."""
+    """Fewest judged people that count as evidence; none: `training.min_people`."""
     min_differing: Count = 10
     """
-    Without a shown gain a challenger is only "not worse" if at least so many judged people fare differently with it.
+    Fewest judged people with a different result for a challenger without a shown gain to count as "not worse".
     """
     max_total_loss: Share = 0.1
     """
-    Loss against the anchor, the recipe of an earlier champion trained on the same days, that all promotions since then
-    may add up to, as a share of the anchor's metric; at least `margin`.
+    Tolerated total loss of all promotions since the anchor, the recipe of an earlier champion trained on the same days,
+    as a share of the anchor's metric; at least `margin`.
     """
     cohort_margin: Share = 0.1
-    """Loss that is tolerated in one cohort, as a share of the champion's metric there."""
+    """Tolerated loss in one cohort, as a share of the champion's metric there."""
     cohort_people: Count = 100
-    """A cohort of fewer judged people is too small to be judged by itself."""
+    """Fewest judged people of a cohort that is judged separately."""
     unclear_cohorts: Literal["report", "refuse"] = "report"
     """
-    What becomes of a cohort in which neither a loss is shown nor a loss beyond the margin excluded: said, or refused.
+    How to treat a cohort with neither a shown loss nor an excluded loss beyond the margin: report it, or refuse.
     """
     max_narrowing: Share = 0.2
-    """Loss of catalogue coverage against the champion that is tolerated, as a share of the champion's coverage."""
+    """Tolerated loss of catalogue coverage against the champion, as a share of the champion's coverage."""
 
     @model_validator(mode="after")
     def _one_promotion_fits_the_total(self) -> Self:

@@ -19,18 +19,18 @@ PARTS_OF: Mapping[str, tuple[str, ...]] = {
     "closed_form": ("closed_form", "habit", "confidence", "weights"),
     "blend": ("als", "neighbours", "closed_form", "blend", "habit", "confidence", "weights"),
 }
-"""Kind -> the parts of `ModelSettings` that change what it learns."""
+"""Kind -> the parts of `ModelSettings` that affect it."""
 
 Power = Annotated[float, Field(ge=0, le=2)]
 
 
 class Neighbours(Section):
-    """Item-item neighbours: the cosine of what two items' people did, with shrinkage."""
+    """Item-item neighbours: the shrunk cosine of two items' confidences over people."""
 
     neighbours: Count = 100
-    """Most similar items that are kept for each past item."""
+    """Number of most similar items kept for each past item."""
     shrinkage: Annotated[float, Field(ge=0)] = 10.0
-    """Added to the denominator of the cosine, so that a few common people are no strong evidence."""
+    """Added to the denominator of the cosine, so that a few common people are only weak evidence."""
     power: Power = 0.5
     """A pair counts r ** power: 0 for all alike, 1 for its confidence."""
 
@@ -41,15 +41,15 @@ class ClosedForm(Section):
     regularisation: Positive = 200.0
     """Added to the diagonal of the items' Gram matrix."""
     links: Count = 300
-    """Strongest links that are kept for each past item."""
+    """Number of strongest links kept for each past item."""
     power: Power = 0.5
     """A pair counts r ** power: 0 for all alike, 1 for its confidence."""
     max_items: Count = 10_000
-    """More items than this are refused: the time grows with their cube, the memory with 8 bytes times their square."""
+    """Largest number of items: time grows with its cube, memory is 8 bytes times its square."""
 
 
 class RepeatWeight(Section):
-    """Buying the same item again; it matters where bought items may be recommended."""
+    """Weight of repeated purchases; relevant if bought items may be recommended."""
 
     weight: Annotated[float, Field(ge=0)] = 0.0
     """What a past item of confidence 1 adds to its own score, in standard deviations of a person's other scores."""
@@ -61,14 +61,14 @@ class Blend(Section):
     links: Literal["neighbours", "closed_form"] = "closed_form"
     """Which links are added to the factors of `als`."""
     weight: Share = 0.5
-    """Share of the links when both parts are scaled to the same spread: 0 for factors alone, 1 for links alone."""
+    """Share of the links after scaling both parts to the same spread: 0 for factors alone, 1 for links alone."""
 
 
 class Models(Section):
     """Which kinds of models compete."""
 
     candidates: tuple[Kind, ...] = ("als",)
-    """Whichever does best on the validation folds becomes the challenger."""
+    """Candidate kinds; the best one on the validation folds becomes the challenger."""
 
     @field_validator("candidates")
     @classmethod
@@ -79,7 +79,7 @@ class Models(Section):
 
 
 class ModelSettings(Section):
-    """Everything that decides what one model learns from the events of a shop."""
+    """All settings that determine what a model learns from the events of a shop."""
 
     kind: Kind
     als: Als
@@ -109,25 +109,25 @@ class ModelSettings(Section):
 
     @property
     def has_factors(self) -> bool:
-        """Whether the model has a side that is learnt by alternating least squares."""
+        """Whether the model has factors from alternating least squares."""
         return self.kind in ("als", "blend")
 
     @property
     def linked_by(self) -> Literal["neighbours", "closed_form"] | None:
-        """Return what makes the links between items, or None for factors alone."""
+        """Return the kind of links between items, or None for factors alone."""
         if self.kind == "blend":
             return self.blend.links
         return None if self.kind == "als" else self.kind
 
     def parameters(self) -> dict[str, Any]:
-        """Return kind and every setting that changes what this model learns, by names such as `als.rank`."""
+        """Return the kind and every setting that affects this model, by names such as `als.rank`."""
         parts = {name: values for name, values in self.model_dump().items() if name in PARTS_OF[self.kind]}
         return {"kind": self.kind} | {
             f"{part}.{name}": v for part, values in parts.items() for name, v in values.items()
         }
 
     def value_of(self, name: str) -> Any:
-        """Return the setting called *name*, e.g. `als.rank`; ConfigurationError when there is none."""
+        """Return the setting called *name*, e.g. `als.rank`; ConfigurationError if there is none."""
         found: Any = self.model_dump()
         for part in name.split("."):
             if not isinstance(found, dict) or part not in found:

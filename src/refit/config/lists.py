@@ -1,4 +1,4 @@
-"""What may be recommended, to whom and how often, and what a published list must look like."""
+"""What may be recommended, to whom and how often, and the requirements on published lists."""
 
 from __future__ import annotations
 
@@ -11,64 +11,64 @@ from refit.config.parts import Count, Section
 
 
 class Boost(Section):
-    """Items that are moved up or down."""
+    """A change of the scores of some items."""
 
     where: Annotated[str, Field(min_length=1, examples=["category = 'tea'"])]
     """Any SQL condition on the catalogue, as in `Lists.where`."""
     factor: Annotated[float, Field(ge=0.001, le=1000, examples=[1.5])]
-    """The score of an item that fulfils the condition is multiplied by it; several that fit multiply."""
+    """Factor on the scores of items that meet the condition; the factors of several boosts are multiplied."""
 
 
 class Lists(Section):
     """
-    The rules of the lists, and what a published batch must look like.
+    The rules of the lists, and the requirements on a published batch.
 
-    An item is on the shelf when the catalogue knows it, it is available and listed, and every rule here lets it pass.
+    An item is eligible if it is in the catalogue, available and listed, and every rule here admits it.
     """
 
     k: Count = 20
-    """Recommendations per person; a list is shorter only where the rules leave less."""
+    """Recommendations per person; a list is shorter only if the rules leave fewer items."""
     reasons: Annotated[int, Field(ge=0)] = 2
     """Past items stored as reasons with each recommendation."""
     rebuy: bool = False
-    """Whether a list may hold what the person has bought; `events.bought` says which events are buying."""
+    """Whether a list may contain items that the person has bought; `events.bought` says which events are purchases."""
     deny: tuple[str, ...] = ()
     """Ids of items that are never recommended."""
     allow: tuple[str, ...] = ()
-    """Ids of the only items that are recommended; none given: all."""
+    """Ids of the only items that may be recommended; empty: all."""
     where: Annotated[str, Field(min_length=1)] | None = None
     """
     Any SQL condition on the catalogue, e.g. "price >= 2 AND category <> 'gift card'".
 
     It sees every column that `sources/items.sql` gives, and `as_of`, the instant of the lists (so never the clock).
-    Where it is null the item is not recommended.
+    If it is null, the item is not recommended.
     """
     min_price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Cheaper items, and items without a price, are not recommended."""
+    """Lowest price of recommended items; items without a price are excluded too."""
     cap_per_category: Count | None = None
-    """At most so many items of one category in a list; items without a category are not capped."""
+    """Largest number of items of one category per list; items without a category are not capped."""
     boosts: tuple[Boost, ...] = ()
-    """What is moved up (factor above 1) or down (below 1)."""
+    """Items to move up (factor above 1) or down (below 1)."""
     recent_days: Count = 28
-    """Popularity, for people without a history and for new items, looks at so many days before `as_of`."""
+    """Days before `as_of` from which popularity is computed, for people without a history and for new items."""
     segment: str | None = None
     """Column of the users table: people without a history get what is popular among people with the same value."""
     min_segment_people: Count = 50
-    """A segment with fewer people who wanted something in the recent days gets what is popular with everybody."""
+    """Fewest recently active people of a segment; smaller segments get what is popular overall."""
     new_items: Annotated[int, Field(ge=0)] = 0
-    """Places at the end of a list for items that the model does not know yet, most popular first."""
+    """Number of positions at the end of a list for items that the model does not know yet, most popular first."""
     min_new_people: Count = 5
-    """A new item must have been touched by so many people in the recent days."""
+    """Fewest people with recent events on a new item for it to be recommended."""
     symlink_manifest: bool = False
     """Whether `symlink/manifest.txt` names the live files for SQL engines that read lists of files (Athena, Trino)."""
     fresh_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 48
-    """Published lists are good for so long from the `as_of` they know; `check_freshness` complains afterwards."""
+    """Hours from `as_of` for which published lists count as fresh; afterwards `check_freshness` fails."""
     gate: ListGate = ListGate()
-    """What is asked of a batch before readers see it."""
+    """Requirements on a batch before readers see it."""
 
     @property
     def rules(self) -> dict[str, Any]:
-        """What decides which items a list holds; limits of the gate do not."""
+        """The settings that affect the contents of lists, so without the limits of the gate."""
         return self.model_dump(mode="json", exclude={"gate", "fresh_hours", "symlink_manifest"})
 
     @model_validator(mode="after")

@@ -11,31 +11,31 @@ from refit.config.parts import Count, Positive, Section, Share
 
 
 class Confidence(Section):
-    """How events become the confidence r of a pair: sum of weight * f(value) * 2^(-age / half-life)."""
+    """How events give the confidence r of a pair: sum of weight * f(value) * 2^(-age / half-life)."""
 
     value: Literal["ignore", "log", "linear"] = "ignore"
     """f(value): 1, ln(1 + value) or value; a null or negative value counts as 0."""
     half_life_days: Positive | None = None
     """Age at which an event counts half; none for no decay."""
     combine: Literal["sum", "log_sum", "mean", "latest"] = "sum"
-    """What repetition does: sum; ln(1 + sum), which damps people who repeat themselves; for ratings mean or latest."""
+    """How repeated events combine: sum; ln(1 + sum), which damps repetition; for ratings mean or latest."""
 
 
 class Training(Section):
-    """Which days a model sees."""
+    """The days that a model is trained and judged on."""
 
     window_days: Count = 365
     """Length of the window that ends at `as_of`; the holdout is its last part."""
     holdout_days: Count = 14
-    """Days before `as_of` that are kept from training and judge the models."""
+    """Days before `as_of` that are held out from training to judge the models."""
     min_interactions: Count = 1_000
-    """Fewer person-item pairs than this are not worth a model."""
+    """Fewest person-item pairs for training."""
     min_people: Count = 50
-    """Fewer people than this in the training part or in the holdout are refused."""
+    """Fewest people in the training part and in the holdout."""
     min_items: Count = 20
-    """Fewer items than this are refused."""
+    """Fewest items."""
     max_staleness_days: Annotated[int, Field(ge=0)] = 3
-    """Open days that may be missing between the newest landed day and `as_of`."""
+    """Largest number of open days missing between the newest landed day and `as_of`."""
 
     @property
     def window(self) -> timedelta:
@@ -47,9 +47,9 @@ class Als(Section):
     """Settings of alternating least squares, the same for every engine."""
 
     engine: Literal["auto", "mllib", "implicit"] = "auto"
-    """`mllib` spreads over a Spark cluster, `implicit` is ten times cheaper on one machine; auto: by size."""
+    """`mllib` runs on a Spark cluster, `implicit` is ten times cheaper on one machine; auto: by size."""
     preferences: Literal["implicit", "explicit"] = "implicit"
-    """Implicit: wanting, from confidences. Explicit: the confidence of a pair is a rating to be predicted."""
+    """Implicit: preferences weighted by confidence. Explicit: the confidence of a pair is a rating to predict."""
     rank: Count = 32
     """Number of latent factors."""
     iterations: Count = 10
@@ -57,17 +57,17 @@ class Als(Section):
     regularisation: Positive = 0.1
     """L2 strength; multiplied by n ** frequency_exponent for a person or item with n pairs."""
     frequency_exponent: Share = 1.0
-    """1 as MLlib does, 0 for the same strength for all; another value than 1 needs the engine `implicit`."""
+    """1 as in MLlib, 0 for equal strength for all; values other than 1 need the engine `implicit`."""
     alpha: Positive = 1.0
     """Confidence of a pair is 1 + alpha * r."""
     solver: Literal["conjugate_gradient", "cholesky"] = "conjugate_gradient"
-    """Of the engine `implicit`: a few steps towards each solution, which is cheaper, or the exact one."""
+    """For the engine `implicit`: a few steps towards each solution, which is cheaper, or the exact solution."""
     nonnegative: bool = False
-    """Factors of 0 or more only; needs the engine `mllib`."""
+    """Whether factors must be nonnegative; needs the engine `mllib`."""
     local_memory_gb: Positive = 4.0
-    """Work on one machine is done up to this estimate of its memory: the engine `implicit`, and links between items."""
+    """Largest estimated memory of work on one machine: the engine `implicit`, and links between items."""
     seed: int = Field(examples=[20260101])
-    """No default on purpose: whoever trains chooses it."""
+    """No default on purpose: choose it explicitly."""
 
     @model_validator(mode="after")
     def _an_engine_can_do_it(self) -> Self:

@@ -1,4 +1,4 @@
-"""How long what was published stays readable, and how long the lake keeps what is not current."""
+"""How long published lists stay readable, and how long the lake keeps data that are not current."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ class LakeRetention(Section):
     """
     What `collect_lake` keeps; the current version of a day, and the newest snapshots, always stay.
 
-    Whatever a period below has passed for stays for another `replaced_days` from the collection that noticed it first,
-    so that nobody who is reading it loses it, and no single wrong instant deletes anything.
+    After a period below has ended, data stay for another `replaced_days` from the collection that first noticed it, so
+    that running readers can finish, and no single wrong clock reading deletes anything.
     """
 
     replaced_days: Annotated[int, Field(ge=2)] = 30
     """
-    A replaced version of a day, and anything else that nothing names, is deleted so many days after it was noticed.
+    Days after which a replaced version of a day, or any other unnamed object, is deleted once noticed.
 
     Versions from which a training set was made stay as long as its manifest.
     """
     quarantine_days: Count = 90
-    """What was set apart can be replayed for so many days after the day of the event."""
+    """Days after the day of an event during which it can be replayed from quarantine."""
     training_sets_days: Count = 180
     """
-    A training set stays for so many days after its `as_of`.
+    Days after its `as_of` for which a training set stays.
 
-    Those of the champion and of the one before it stay whatever their age; of other champions the manifest stays with
-    the landed versions that it names, from which rebuild_training_set makes the rows again.
+    Those of the champion and its predecessor stay whatever their age; for earlier champions the manifest and the landed
+    versions that it names stay, from which rebuild_training_set restores the rows.
     """
     snapshots_days: Count = 400
-    """Every snapshot of items and users stays for so many days; after them the first one of each month."""
+    """Days for which every snapshot of items and users stays; afterwards the first one of each month stays."""
 
 
 class Retention(Section):
     """
     What `collect_garbage` keeps; the live batch always stays.
 
-    Lists are as personal as anything here, so they go when nobody can need them any more.
+    Lists are personal data, so they are deleted when they are no longer needed.
     """
 
     days: Count = 14
-    """The batch that is current for a date stays readable for so many days after it was made."""
+    """Days after its creation for which the current batch of a date stays readable."""
     keep: Annotated[int, Field(ge=2)] = 7
     """
-    So many of the newest batches that were live stay whatever their age, the live one among them.
+    Number of newest batches that were live, including the current one, which stay whatever their age.
 
-    A rollback can go back to them; and whoever still reads the batch before the live one can finish.
+    A rollback can return to them, and readers of the previous live batch can finish.
     """
     grace_hours: Annotated[float, Field(gt=0)] = 48
     """
-    A batch that no pointer names (refused, replaced, never finished) stays for so many hours after it was begun.
+    Hours after its start for which a batch that no pointer names (refused, replaced, never finished) stays.
 
-    It is also the longest time from the start of a batch to its publication; a later one is told to start again.
+    It is also the longest time from the start of a batch to its publication; a later publication is refused.
     """
     lake: LakeRetention = LakeRetention()
 

@@ -1,4 +1,4 @@
-"""One shop, whole: read from one reviewed `shop.toml`."""
+"""The configuration of one shop, read from one reviewed `shop.toml`."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from refit.validation_errors import sentence
 
 
 class FirstRun(Section):
-    """What `make run` does with a shop that has a history."""
+    """How `make run` starts a shop that has a history."""
 
     as_of: Annotated[date, Field(examples=[date(2026, 6, 1)])]
     """History before this day is landed in one interval, and the first model is trained as of it."""
 
 
 class Shop(Section):
-    """Everything that `shop.toml` says."""
+    """The contents of `shop.toml`."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     title: Annotated[str, Field(examples=["A corner shop"])]
@@ -64,7 +64,7 @@ class Shop(Section):
     simulation: SimulatedShop | None = None
     """Present only for a shop whose warehouse is generated."""
     folder: Path
-    """Where `sources/*.sql` lie."""
+    """Folder that contains `sources/*.sql`."""
 
     @model_validator(mode="after")
     def _simulation_fits_calendar(self) -> Shop:
@@ -102,7 +102,7 @@ class Shop(Section):
 
     @property
     def serving_events(self) -> Events:
-        """The events as lists see them: where rebuying is allowed, none of them leaves an item out."""
+        """The event settings for lists: if rebuying is allowed, no event type excludes an item as bought."""
         return self.events.model_copy(update={"bought": ()}) if self.lists.rebuy else self.events
 
     @model_validator(mode="after")
@@ -124,7 +124,7 @@ class Shop(Section):
         return self
 
     def model_settings(self, kind: Kind) -> ModelSettings:
-        """Return what a model of *kind* is trained with when nothing was tuned."""
+        """Return the settings of a model of *kind* without tuning."""
         return ModelSettings(
             kind=kind,
             als=self.als,
@@ -137,7 +137,7 @@ class Shop(Section):
         )
 
     def mapping(self, table: str) -> str | None:
-        """Return the SQL that makes contract *table*, or None when the shop does not have it."""
+        """Return the SQL for contract *table*, or None if the shop does not have it."""
         path = self.folder / "sources" / f"{table}.sql"
         return read_text(path) if path.is_file() else None
 

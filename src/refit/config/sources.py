@@ -13,18 +13,18 @@ class Source(Section):
     format: str = Field(examples=["csv"])
     """Any format that Spark knows: csv, parquet, json, jdbc, iceberg, ..."""
     path: str | None = None
-    """Path with `{DATA}` for the folder of the deployment and `{day}` for one file or folder a day."""
+    """Path with `{DATA}` for the deployment's folder and `{day}` for one file or folder per day."""
     columns: str | None = None
     """
-    Expected columns as DDL; a source with others is refused. For CSV the header must name exactly these, in this order;
-    for the rest name and type count, and a column with the comment 'optional' may be absent.
+    Expected columns as DDL; a source with others is refused. A CSV header must name exactly these, in this order; for
+    other formats name and type must match, and a column with the comment 'optional' may be absent.
     """
     options: dict[str, str] = Field(default_factory=dict)
     """Options of the Spark reader; `{DATA}` is replaced here too. Never a password: that is REFIT_SOURCE_PASSWORD."""
     time_column: str | None = None
-    """For jdbc: the column by whose time only the asked interval is fetched; none: the table is read whole."""
+    """For jdbc: the time column by which only the requested interval is fetched; none: the table is read whole."""
     slices: Count = 4
-    """For jdbc with a time column: the interval is fetched in so many equal parts, side by side."""
+    """For jdbc with a time column: number of equal parts of the interval that are fetched in parallel."""
 
     @property
     def is_database(self) -> bool:

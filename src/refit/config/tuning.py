@@ -1,4 +1,4 @@
-"""Which settings are searched, how, and what that may cost."""
+"""Which settings are searched, how, and at what cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from refit.config.parts import Count, Positive, Section
 Value = bool | int | float | str
 Name = Annotated[str, Field(pattern=r"^[a-z_]+(\.[A-Za-z0-9_]+)+$")]
 NOTHING = "none"
-"""The choice that stands for no value, as TOML has none: no half-life."""
+"""The choice that stands for no value, such as no half-life, because TOML has no null."""
 
 
 class Range(Section):
@@ -21,9 +21,9 @@ class Range(Section):
 
     low: int | float | None = None
     high: int | float | None = None
-    """Both whole: only whole numbers are tried."""
+    """If both ends are whole, only whole numbers are tried."""
     log: bool = False
-    """Equal factors are equally likely instead of equal differences."""
+    """Whether to sample uniformly on a logarithmic scale."""
     choices: tuple[Value, ...] = ()
 
     @model_validator(mode="after")
@@ -49,12 +49,12 @@ class Range(Section):
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """The values that must be possible for all others to be so."""
+        """The extreme values; if they are valid, all others are."""
         return tuple(map(plain, self.choices)) if self.choices else (self.low, self.high)
 
 
 def plain(value: Value) -> Value | None:
-    """Return a choice as the setting takes it: None for `none`."""
+    """Return the setting's value for a choice: None for `none`."""
     return None if value == NOTHING else value
 
 
@@ -62,22 +62,22 @@ class Tuning(Section):
     """How settings are found before a model is trained."""
 
     sampler: Literal["tpe", "random", "grid"] = "tpe"
-    """How the next settings are chosen: by what did well so far, by chance, or one after the other."""
+    """How the next settings are chosen: from good earlier trials, at random, or one after the other."""
     trials: Annotated[int, Field(ge=0)] = 0
-    """Most settings that are tried, those of the champion first; 0: nothing is searched."""
+    """Largest number of trials, the champion's settings first; 0: no search."""
     seconds: Positive = 1_800.0
-    """No further trial is begun after so many seconds."""
+    """Seconds after which no further trial is begun."""
     folds: Count = 3
-    """Cut-offs before the training cutoff; the days after each, as many as the holdout has, judge the trial."""
+    """Number of cut-offs before the training cutoff; a trial is judged on a holdout's length of days after each."""
     prune: bool = True
-    """Whether a trial that is below the median of the others after a fold is given up."""
+    """Whether a trial below the median of the others after a fold is pruned."""
     max_people: Count = 5_000
-    """At most so many people are judged in each fold, drawn anew for each cut-off."""
+    """Largest number of judged people per fold, drawn anew for each cut-off."""
     space: dict[Name, Range] = Field(default_factory=dict)
     """Setting -> its range; the names are those of `shop.toml`, such as `als.rank`, `confidence.half_life_days`, and
     `weights.TYPE` for the weight of an event type."""
     seed: int = 0
-    """Of the sampler; the people of a fold are drawn by it and the cut-off."""
+    """Seed of the sampler and, combined with the cut-off, of the people of a fold."""
 
     @field_validator("space", mode="before")
     @classmethod

@@ -1,1 +1,1 @@
-"""Drift: profiles of the data a model learnt from, and how far the newest days have moved away from them."""
+"""Drift: profiles of the data that a model was trained on, and how far the newest days have moved from them."""

@@ -1,4 +1,4 @@
-"""One drift check of a champion: what was measured, the verdict over it, and its pages."""
+"""One drift check of a champion: measurements, verdict and pages."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from refit.verdicts import Verdict
 PAGE, SECOND_OPINION = "drift.html", "evidently.html"
 _EPOCH = date(1970, 1, 1)
 _SAMPLE = 20_000
-"""Events of each side that the second opinion is drawn from."""
+"""Number of sampled events per side for the second opinion."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DriftCheck:
-    """What the days since a champion's training were like, beside its profile."""
+    """The days since a champion's training, measured against its profile."""
 
     spark: SparkSession
     lake: Lake
@@ -44,11 +44,11 @@ class DriftCheck:
     windows: tuple[Window, ...]
 
     def judge(self, forced: str | None) -> Verdict:
-        """Return the verdict of the shop's policy; *forced* is who demands a retraining and why."""
+        """Return the verdict of the shop's policy; *forced* says who demands a retraining and why."""
         return judge_drift(self.windows, self.shop.drift, cutoff=self.cutoff, as_of=self.as_of, forced=forced)
 
     def pages(self, verdict: Verdict, open_reporter: Callable[[], DriftReporter]) -> dict[str, bytes]:
-        """Return the page of *verdict* and, where both sides can still be sampled, the second opinion."""
+        """Return the page of *verdict* and, if both sides can still be sampled, the second opinion."""
         pages, note = self._second_opinion(open_reporter)
         checked = Checked(
             shop=self.shop.title,
@@ -69,7 +69,7 @@ class DriftCheck:
         try:
             used = [Landed(**entry) for entry in load_manifest(self.lake, self.training_set)["used"]]
             start = (self.cutoff - timedelta(days=drift.reference_days)).date()
-            # Whoever has withdrawn consent since the training is not shown on either side.
+            # People who withdrew consent since the training are left out on both sides.
             users = self.lake.snapshot("users", self.as_of)
             before = sample(self.spark, self.lake, shop, used, start, self.cutoff, _SAMPLE, users=users)
             newest = _EPOCH + timedelta(days=self.windows[0].first)
@@ -96,12 +96,12 @@ def check_champion(
     as_of: datetime,
 ) -> DriftCheck:
     """
-    Return what the days since the training of *champion* were like, in the bins of its *profile*.
+    Measure the days since the training of *champion* in the bins of its *profile*.
 
-    *model* is what it knows, *training_set* the folder of its training set in the lake.
+    *model* is the champion's model, *training_set* the folder of its training set in the lake.
 
     Raises:
-        ConfigurationError: it was trained on everything before *as_of*.
+        ConfigurationError: the champion was trained on everything before *as_of*.
     """
     cutoff = datetime.fromisoformat(champion.cutoff)
     if cutoff >= as_of:

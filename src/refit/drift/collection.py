@@ -1,4 +1,4 @@
-"""Reading from the lake what a drift profile and a drift check need, as of an instant."""
+"""Reads the data of drift profiles and drift checks from the lake, as of an instant."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def reference_profile(
     """
     Return the profile of the `drift.reference_days` days before *cutoff*; *days* are all landed days before it.
 
-    People who do not consent in the snapshot *users* count nowhere; None for a shop without a users table.
-    Activity is taken from those of its days that have `drift.activity_days` days of history; in a young shop none has.
+    Only people who consent in the snapshot *users* count; None for a shop without a users table. Activity is measured
+    on days that have `drift.activity_days` days of history; a young shop has none.
     """
     drift = shop.drift
     zone = shop.calendar.zone
@@ -76,14 +76,14 @@ def reference_profile(
                 tenures.append(
                     _tenure(active, first_days(history, Columns.USER, time_zone=zone), Columns.USER, NEW_PEOPLE)
                 )
-        ruler = Binning({name: edges[name] for name in (*drift.numbers, *drift.activity)}, names)
-        daily = count_days([*tables, *tenures], ruler)
+        binning = Binning({name: edges[name] for name in (*drift.numbers, *drift.activity)}, names)
+        daily = count_days([*tables, *tenures], binning)
     finally:
         rows.unpersist()
         if active is not None:
             active.unpersist()
     return Profile(
-        ruler=ruler,
+        ruler=binning,
         days={n: sum(weekday_of(day) == n for day in daily) for n in range(7)},
         counts=by_weekday(daily, (*drift.numbers, *drift.categories, *drift.activity)),
         tenure={name: _whole_period(daily, _TENURE.format(name)) for name in drift.newcomers},
@@ -104,10 +104,10 @@ def current_days(
     items: DataFrame,
 ) -> DailyCounts:
     """
-    Return what each day in [*since*, *as_of*) was like, in the bins of *reference*; one Spark job.
+    Return the counts of each day in [*since*, *as_of*) in the bins of *reference*; one Spark job.
 
-    *days* are all landed days before *as_of*, *people* and *items* those of the model's training data by their ids;
-    without *people* nobody can be called new. Consent is that of the newest users snapshot not after *as_of*.
+    *days* are all landed days before *as_of*; *people* and *items* are the ids in the model's training data. Without
+    *people*, new people are not counted. Consent is read from the newest users snapshot not after *as_of*.
     """
     users = lake.snapshot("users", as_of)
     drift = measurable(shop.drift, reference)
@@ -148,10 +148,10 @@ def watch(
     as_of: datetime,
 ) -> DailyCounts:
     """
-    Return what the days since *cutoff* that a check at *as_of* looks at were like; none when nothing is landed.
+    Return the counts of the days since *cutoff* that a check at *as_of* covers; empty if none is landed.
 
-    *items* are the ids that the model knows, *training_set* the folder of its training set, whose people are known; is
-    it gone, nobody can be called new.
+    *items* are the ids that the model knows. *training_set* is the folder of its training set, which holds the known
+    people; if it was deleted, new people are not counted.
     """
     days = days_before(lake, as_of)
     since = window_start(days, shop.drift, shop.calendar.day_of(cutoff))
@@ -177,10 +177,10 @@ def sample(
     """
     Return up to *most* events of [*since*, *until*) with the numbers and categories of the policy, chosen by a hash.
 
-    They are of people who consent in the snapshot *users*; None for a shop without a users table.
+    Only people who consent in the snapshot *users* count; None for a shop without a users table.
 
     Raises:
-        NotFoundError: a landed day is not in the lake any more, or there is none.
+        NotFoundError: a landed day is no longer in the lake, or there is none.
     """
     end = shop.calendar.clock.day_from(until) - timedelta(days=1)
     chosen = [day for day in days if day.path and since.isoformat() <= day.day <= end.isoformat()]
@@ -189,7 +189,7 @@ def sample(
         raise NotFoundError(f"{len(gone)} of {len(chosen)} days from {since} are not in the lake any more")
     events = _read(spark, lake, chosen, users, since, until)
     chance = F.xxhash64(Columns.USER, Columns.ITEM, Columns.EVENT_TIME)
-    # The catalogue of landed days says how many rows there are, so none is sorted that has no chance to be chosen.
+    # The entries of the landed days give the number of rows, so rows that cannot be chosen are not sorted.
     share = min(1.0, 1.1 * most / max(sum(day.rows for day in chosen), 1))
     lucky = events.where(F.pmod(chance, F.lit(_LOTS)) < int(share * _LOTS)).orderBy(chance).limit(most)
     drift = shop.drift
@@ -200,7 +200,7 @@ def sample(
 
 
 def measurable(drift: Drift, reference: Profile) -> Drift:
-    """Return *drift* without the features that *reference* has not measured; the policy may have grown since."""
+    """Return *drift* without features missing from *reference*; the policy may have gained some since."""
     measured = {*reference.counts, *reference.tenure}
     groups = ("numbers", "categories", "activity", "newcomers")
     return drift.model_copy(
@@ -214,7 +214,7 @@ def day_number(day: date) -> int:
 
 
 def window_start(days: Sequence[Landed], drift: Drift, cutoff: date) -> date | None:
-    """Return the first of the days since the day *cutoff* that a check looks at, or None when there is none."""
+    """Return the first day since the day *cutoff* that a check covers, or None if there is none."""
     new = [entry.day for entry in days if entry.path and entry.day >= cutoff.isoformat()]
     return date.fromisoformat(new[-drift.days :][0]) if new else None
 
@@ -246,6 +246,6 @@ def _tenure(rows: DataFrame, first: DataFrame, key: str, name: str) -> Table:
 def _whole_period(daily: DailyCounts, feature: str) -> dict[int, int]:
     total: dict[int, int] = {}
     for counted in daily.values():
-        for place, count in counted[feature].items():
-            total[place] = total.get(place, 0) + count
+        for code, count in counted[feature].items():
+            total[code] = total.get(code, 0) + count
     return total

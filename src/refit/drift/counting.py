@@ -1,4 +1,4 @@
-"""Counting days: one Spark job that says how often each bin of each feature occurred on each day."""
+"""Counts how often each bin of each feature occurred on each day, in one Spark job."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ from refit.drift.profiles import MISSING, Binning, cuts
 
 _QUANTILES = 1_000
 _ACCURACY = 10_000
-"""Relative accuracy of Spark's quantiles; ten times more costs twice the time and changes nothing."""
+"""Accuracy of Spark's quantiles; ten times more doubles the time and does not change the results."""
 _TOGETHER = 4_096
-"""Features are counted together as long as there are no more combinations of their bins than this."""
+"""Largest number of bin combinations of features that are counted together."""
 
 _COMPARED = 64
-"""Up to so many borders are compared in generated code; more go to a function, which costs a call for each row."""
+"""Largest number of borders compared in generated code; more need a function call per row."""
 
 Pack = dict[str, int]
-"""Feature -> how many bins it has, that of the missing included; 0 for one that is alone and has no end."""
+"""Feature -> number of bins, including the one for missing values; 0 for a single feature without an upper bound."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to be counted by `day`, and in which of their columns."""
+    """Rows to count by `day`, and the columns to count."""
 
     rows: DataFrame
     numbers: Sequence[str] = ()
     categories: Sequence[str] = ()
     codes: Sequence[str] = ()
-    """Columns of small whole numbers that are bins already."""
+    """Integer columns that already hold bins."""
 
 
 def quantile_edges(rows: DataFrame, numbers: Sequence[str]) -> dict[str, tuple[float, ...]]:
     """
-    Return a thousand quantiles of each of *numbers*, each value once; one Spark job.
+    Return the distinct values among a thousand quantiles of each of *numbers*; one Spark job.
 
-    Null, NaN and the infinities are no edges. A column without any other value has none.
+    Null, NaN and infinities are not edges. A column without other values has no edges.
     """
     if not numbers:
         return {}
-    places = [n / _QUANTILES for n in range(1, _QUANTILES)]
+    quantiles = [n / _QUANTILES for n in range(1, _QUANTILES)]
     finite = {name: F.when(F.abs(F.nanvl(name, F.lit(math.inf))) < math.inf, F.col(name)) for name in numbers}
     row = rows.select(
-        *[F.percentile_approx(number, places, F.lit(_ACCURACY)).alias(name) for name, number in finite.items()]
+        *[F.percentile_approx(number, quantiles, F.lit(_ACCURACY)).alias(name) for name, number in finite.items()]
     ).collect()[0]
     return {name: tuple(sorted(set(row[name] or ()))) for name in numbers}
 
 
 def frequent_names(rows: DataFrame, categories: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
     """
-    Return the most frequent values of each of *categories* (column -> how many at most), ties in their own order.
+    Return the most frequent values of each of *categories* (column -> maximum number), ties in alphabetical order.
 
-    One Spark job that collects no more than that, however many values there are.
+    One Spark job that collects only these values, however many there are.
     """
     if not categories:
         return {}
@@ -93,8 +93,8 @@ def count_days(tables: Sequence[Table], ruler: Binning) -> dict[int, dict[str, d
     counted = stacked.groupBy(DAY, "pack", "bin").count().toArrow()
     for day, pack, code, count in zip(*(column.to_pylist() for column in counted.columns), strict=True):
         bins = daily.setdefault(day, {name: {} for name in features})
-        for name, place in _unpacked(code, packs[pack]):
-            bins[name][place] = bins[name].get(place, 0) + count
+        for name, bin_code in _unpacked(code, packs[pack]):
+            bins[name][bin_code] = bins[name].get(bin_code, 0) + count
     return daily
 
 
@@ -102,8 +102,8 @@ def packed(table: Table, ruler: Binning) -> list[Pack]:
     """
     Return which features of *table* are counted together: their bins are the digits of one number.
 
-    What has few bins shares a number with others, so that a row is counted three or four times and not once for each
-    of its features; the table of counts stays small.
+    Features with few bins share a number, so that each row is counted three or four times instead of once per feature,
+    and the table of counts stays small.
     """
     known = {name: ruler.bins(name) + 1 for name in (*table.numbers, *table.categories, *table.codes) if name in ruler}
     known |= {WEEKDAY: 8} if WEEKDAY in table.codes else {}
@@ -124,42 +124,42 @@ def _unpacked(code: int, pack: Pack) -> Iterator[tuple[str, int]]:
         yield name, digit - 1
 
 
-def _stacked(table: Table, ruler: Binning, packs: Sequence[Pack], *, first: int) -> DataFrame:
-    """Return one row per row of *table* and pack: day, number of the pack, code; *first* is the number of the first."""
+def _stacked(table: Table, binning: Binning, packs: Sequence[Pack], *, first: int) -> DataFrame:
+    """Return one row per row of *table* and pack: day, pack number, code; *first* is the number of the first pack."""
     rows = table.rows
-    borders = {name: cuts(ruler.edges[name]) for name in table.numbers}
+    borders = {name: cuts(binning.edges[name]) for name in table.numbers}
     binned = {name: f"_bin_{name}" for name in table.numbers if len(borders[name]) > _COMPARED}
     if binned:
         splits = [[-math.inf, *borders[name], math.inf] for name in binned]
         rows = Bucketizer(
             splitsArray=splits, inputCols=list(binned), outputCols=list(binned.values()), handleInvalid="keep"
         ).transform(rows)
-    places: dict[str, Column] = {}
+    codes: dict[str, Column] = {}
     for name in table.numbers:
         known = F.col(name).isNotNull() & ~F.isnan(name)
-        place = F.col(binned[name]).cast("int") if name in binned else _place(F.col(name), borders[name], 0)
-        places[name] = F.when(known, place)
+        bin_code = F.col(binned[name]).cast("int") if name in binned else _bin_index(F.col(name), borders[name], 0)
+        codes[name] = F.when(known, bin_code)
     for name in table.categories:
-        places[name] = place_in(ruler.names[name], F.col(name))
+        codes[name] = place_in(binning.names[name], F.col(name))
     for name in table.codes:
-        places[name] = F.col(name).cast("int")
+        codes[name] = F.col(name).cast("int")
     pairs: list[Column] = []
     for number, pack in enumerate(packs, start=first):
         code, scale = F.lit(0), 1
         for name, size in pack.items():
-            # A digit is never negative: 0 stands for what is missing.
-            code = code + (F.coalesce(places[name], F.lit(MISSING)) + 1) * scale
+            # Digits are never negative: 0 stands for missing values.
+            code = code + (F.coalesce(codes[name], F.lit(MISSING)) + 1) * scale
             scale *= size
         pairs += [F.lit(number), code]
     return rows.select(DAY, F.stack(F.lit(len(packs)), *pairs).alias("pack", "bin"))
 
 
-def _place(number: Column, borders: Sequence[float], first: int) -> Column:
-    """Return how many of *borders*, ascending, are not above *number*, plus *first*: a search by halves as one term."""
+def _bin_index(number: Column, borders: Sequence[float], first: int) -> Column:
+    """Return *first* plus the number of *borders* (ascending) <= *number*: a binary search as one expression."""
     if not borders:
         return F.lit(first)
     middle = len(borders) // 2
     below, above = borders[:middle], borders[middle + 1 :]
-    return F.when(number < borders[middle], _place(number, below, first)).otherwise(
-        _place(number, above, first + middle + 1)
+    return F.when(number < borders[middle], _bin_index(number, below, first)).otherwise(
+        _bin_index(number, above, first + middle + 1)
     )

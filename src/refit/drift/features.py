@@ -1,4 +1,4 @@
-"""What is watched for drift: features of each event, and of each person on each day on which they did something."""
+"""Features watched for drift: of each event, and of each person on each day with events."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ DAY = "day"
 """Days since 1970-01-01 by the shop's clock."""
 WEEKDAY, TOP_ITEM, NEW_ITEMS, NEW_PEOPLE = "weekday", "top_item", "new_items", "new_people"
 BY_ITEM = (Columns.CATEGORY, TOP_ITEM)
-"""Categories that the item alone decides."""
+"""Categories that depend on the item alone."""
 _LIST_PRICE, _LISTED_CATEGORY, _TOP = "_list_price", "_listed_category", "_top"
 _MONEY = "_money"
 _MAY_BE_NUMBERS = (T.NumericType, T.StringType, T.BooleanType, T.TimestampType)
-"""Kinds of columns that Spark casts to a number."""
+"""Column types that Spark casts to a number."""
 
 
 def between(interactions: DataFrame, since: datetime, until: datetime) -> DataFrame:
-    """Return the events of [since, until); landed days may begin before or end after it."""
+    """Return the events in [since, until); landed days may begin before or end after it."""
     time = F.col(Columns.EVENT_TIME)
     return interactions.where((time >= F.lit(since)) & (time < F.lit(until)))
 
 
 def named(drift: Drift) -> tuple[str, ...]:
-    """Return the categories of *drift* that are told apart by name; the day itself says which weekday it is."""
+    """Return the categories of *drift* that have names; the weekday follows from the day."""
     return tuple(name for name in drift.categories if name != WEEKDAY)
 
 
@@ -49,18 +49,18 @@ def event_features(
     """
     Return one row per event: `day`, the numbers (double) and the categories (string) of *drift*, and two codes.
 
-    The codes are `weekday`, always 0, since the day says which weekday it was, and `new_items`, 1 for an item that is
-    not *known*.
+    The codes are `weekday`, always 0 because the day determines it, and `new_items`, 1 for items not in *known*.
 
-    *catalogue* has one row per item with its price and category, *known* one per item of the model; None: all are.
-    Hours and days are those of the shop's clock in *time_zone*, so that the change to summer time is no drift.
-    With *names* the categories of `BY_ITEM` are no strings but places in their names, counted from 1, 0 for any other
-    name and null for none: they are then looked up once per item instead of once per event.
+    *catalogue* has one row per item with its price and category, *known* one per item of the model (None: all known).
+    Hours and days follow the shop's clock in *time_zone*, so that a change to summer time is not drift. With *names*,
+    the categories of `BY_ITEM` are not strings but positions in their names, from 1 on, 0 for other names and null for
+    null: they are then looked up once per item instead of once per event.
 
-    A number may be a text in the landed events: what is no number in it is null, and so counted as missing.
+    A number may be stored as text: values that do not parse become null, and so count as missing.
 
     Raises:
-        ConfigurationError: a feature is neither known here nor a column of *interactions*, or a number can be none.
+        ConfigurationError: a feature is neither built in nor a column of *interactions*, or a numeric feature has a
+            type that cannot be cast to a number.
     """
     own: dict[str, Column] = {
         "hour": F.hour(clock_time(F.col(Columns.EVENT_TIME), time_zone)),
@@ -77,18 +77,18 @@ def event_features(
         )
     _refuse_no_numbers(interactions, [name for name in drift.numbers if name not in own])
     category, top = F.col(Columns.CATEGORY), F.lit(None).cast("string")
-    shelf = _with_ids(catalogue, known, [] if names is None else names.get(TOP_ITEM, []))
+    items = _with_ids(catalogue, known, [] if names is None else names.get(TOP_ITEM, []))
     if names is not None:
         category = place_in(names.get(Columns.CATEGORY, []), category)
         top = place_in(names.get(TOP_ITEM, []), F.col(Columns.ITEM))
-    shelf = shelf.select(
+    items = items.select(
         Columns.ITEM,
         F.col(Columns.PRICE).alias(_LIST_PRICE),
         category.alias(_LISTED_CATEGORY),
         top.alias(_TOP),
         NEW_ITEMS,
     )
-    joined = interactions.join(F.broadcast(shelf), Columns.ITEM, "left")
+    joined = interactions.join(F.broadcast(items), Columns.ITEM, "left")
     kind = "string" if names is None else "int"
     return joined.select(
         day_number_of(Columns.EVENT_TIME, time_zone).alias(DAY),
@@ -100,7 +100,7 @@ def event_features(
 
 
 def place_in(names: Sequence[str], name: Column) -> Column:
-    """Return the place of a name in *names*, counted from 1, 0 when it is not there and null for null."""
+    """Return the position of *name* in *names* from 1 on, 0 if it is not among them, null for null."""
     return F.array_position(F.array(*map(F.lit, names)).cast("array<string>"), name).cast("int")
 
 
@@ -110,12 +110,12 @@ def person_days(
     """
     Return one row per person and day with events: user_id, `day`, recency, frequency, monetary.
 
-    A day is one of the clock in *time_zone*.
+    Days follow the clock in *time_zone*.
 
-    Over the `drift.activity_days` days that end with the day itself: `frequency` counts days with events and `monetary`
-    sums value * price of the events that count as success, 0 without any; `recency` is the number of days since the
-    last day with events, null when it lies further back. So a day says the same whether few or many days are looked
-    at, provided that *interactions* go back so far.
+    Over the `drift.activity_days` days that end with the day itself, `frequency` counts days with events and `monetary`
+    sums value * price of the events that count as success, 0 without any. `recency` is the number of days since the
+    previous day with events, null if that lies further back. So a day's features do not depend on how many days are
+    read, provided that *interactions* go back far enough.
     """
     listed = catalogue.select(Columns.ITEM, F.col(Columns.PRICE).alias(_LIST_PRICE))
     source = interactions
@@ -149,9 +149,9 @@ def _refuse_no_numbers(interactions: DataFrame, names: Sequence[str]) -> None:
 
 
 def _with_ids(catalogue: DataFrame, known: DataFrame | None, popular: Sequence[str]) -> DataFrame:
-    """Return the catalogue with those of the *known* and *popular* items that it lacks, and whether each is new."""
-    shelf = catalogue.select(Columns.ITEM, Columns.PRICE, Columns.CATEGORY)
-    # From Arrow, which needs no Python worker.
+    """Return the catalogue plus the *known* and *popular* items that it lacks, and whether each item is new."""
+    items = catalogue.select(Columns.ITEM, Columns.PRICE, Columns.CATEGORY)
+    # An Arrow table needs no Python worker.
     table = pa.table(
         {Columns.ITEM: pa.array(popular, pa.string()), NEW_ITEMS: pa.array([1] * len(popular), pa.int32())}
     )
@@ -161,12 +161,12 @@ def _with_ids(catalogue: DataFrame, known: DataFrame | None, popular: Sequence[s
             ids.union(known.select(Columns.ITEM, F.lit(0))).groupBy(Columns.ITEM).agg(F.min(NEW_ITEMS).alias(NEW_ITEMS))
         )
     elif not popular:
-        return shelf.withColumn(NEW_ITEMS, F.lit(0))
-    return shelf.join(ids, Columns.ITEM, "full")
+        return items.withColumn(NEW_ITEMS, F.lit(0))
+    return items.join(ids, Columns.ITEM, "full")
 
 
 def first_days(history: DataFrame, key: str, *, time_zone: str = "UTC") -> DataFrame:
-    """Return one row per *key* (a person or an item) in *history*: the key and `first`, its first day."""
+    """Return one row per *key* (person or item) in *history*: the key and `first`, its first day."""
     first = F.min(Columns.EVENT_TIME).alias("_first")
     return history.groupBy(key).agg(first).select(key, day_number_of("_first", time_zone).alias("first"))
 
@@ -177,5 +177,5 @@ def day_number_of(instant: str, time_zone: str) -> Column:
 
 
 def _paid(interactions: DataFrame) -> Column:
-    # A price paid says more than the list price of the day the catalogue was taken.
+    # The price paid is more accurate than the list price in the catalogue snapshot.
     return F.col("unit_price" if "unit_price" in interactions.columns else _LIST_PRICE)

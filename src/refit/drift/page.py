@@ -1,4 +1,4 @@
-"""The page of one drift check: what was decided, every number with its limit, and one picture per feature."""
+"""The page of one drift check: the decision, every number with its limit, and one chart per feature."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What a check compared."""
+    """The inputs of a drift check."""
 
     shop: str
     """Title of the shop."""
@@ -45,7 +45,7 @@ class Checked:
 
 
 def drift_page(verdict: Verdict, checked: Checked, drift: Drift, notes: Sequence[str] = ()) -> str:
-    """Return the page; *notes* are further sentences, for instance on where another report lies."""
+    """Return the page; *notes* are additional sentences, for example on where another report is."""
     sections = [Section("Why", _list(verdict.reasons)), Section("What was compared", _compared(checked, drift))]
     newest = checked.windows[0] if checked.windows else None
     if newest is not None:
@@ -143,11 +143,11 @@ def _pictures(checked: Checked, newest: Window) -> Markup:
 
 
 def picture(reference: Profile, feature: str, both: Sides) -> tuple[list[str], list[float], list[float]]:
-    """Return labels and shares of both sides in few enough groups to be drawn; those empty on both are left out."""
+    """Return labels and shares of both sides in few enough groups to draw, without groups that are empty on both."""
     if feature in reference.tenure:
         bars = list(zip(("known", "new"), both.reference, both.current, strict=True))
     elif feature == WEEKDAY:
-        names = [_WEEKDAYS[place] for place in both.places]
+        names = [_WEEKDAYS[code] for code in both.places]
         bars = list(zip(names, both.reference, both.current, strict=True))
     elif feature in reference.ruler.edges:
         bars = _number_bars(reference.ruler.edges[feature], both)
@@ -159,23 +159,23 @@ def picture(reference: Profile, feature: str, both: Sides) -> tuple[list[str], l
 
 def _number_bars(edges: Sequence[float], both: Sides) -> list[tuple[str, float, float]]:
     if len(edges) <= _MOST_BARS:
-        names = [_name_of_bin(edges, place) for place in both.places]
+        names = [_name_of_bin(edges, code) for code in both.places]
         return list(zip(names, both.reference, both.current, strict=True))
     group = deciles(both.places, both.reference)
     before, after = (np.bincount(group, side, DECILES + 1) for side in (both.reference, both.current))
     names = []
     for tenth in range(DECILES):
-        inside = [place for place, of in zip(both.places, group, strict=True) if of == tenth]
+        inside = [code for code, of in zip(both.places, group, strict=True) if of == tenth]
         last = edges[min(inside[-1] // 2, len(edges) - 1)] if inside else 0.0
         names.append(f"over {number(edges[-1])}" if inside and inside[-1] == 2 * len(edges) else f"to {number(last)}")
     return list(zip([*names, "missing"], before, after, strict=True))
 
 
-def _name_of_bin(edges: Sequence[float], place: int) -> str:
-    """Bins alternate between what lies before an edge and the edge itself."""
-    if place == MISSING:
+def _name_of_bin(edges: Sequence[float], code: int) -> str:
+    """Return the name of a bin; bins alternate between the range before an edge and the edge itself."""
+    if code == MISSING:
         return "missing"
-    edge, itself = divmod(place, 2)
+    edge, itself = divmod(code, 2)
     if itself:
         return number(edges[edge])
     if not edges:
@@ -189,11 +189,11 @@ def _name_of_bin(edges: Sequence[float], place: int) -> str:
 
 def _category_bars(reference: Profile, feature: str, both: Sides) -> list[tuple[str, float, float]]:
     bars = [
-        (reference.ruler.label(feature, place), float(left), float(right))
-        for place, left, right in zip(both.places, both.reference, both.current, strict=True)
+        (reference.ruler.label(feature, code), float(left), float(right))
+        for code, left, right in zip(both.places, both.reference, both.current, strict=True)
     ]
     named, rest = bars[:-2], bars[-2:]
-    # Those that have moved most are the ones to look at; the order of the reference is kept.
+    # Show the categories that moved most, in the order of the reference.
     kept = sorted(range(len(named)), key=lambda n: -abs(named[n][1] - named[n][2]))[: _MOST_BARS - 3]
     left_out = [named[n] for n in range(len(named)) if n not in set(kept)]
     merged = [("the rest", sum(bar[1] for bar in left_out), sum(bar[2] for bar in left_out))] if left_out else []

@@ -1,4 +1,4 @@
-"""The drift policy: which days are looked at side by side, and whether they are reason enough to retrain."""
+"""The drift policy: which days are compared, and whether they are reason enough to retrain."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from refit.verdicts import Measure, Verdict
 
 STATISTICS: tuple[Literal["ks", "psi", "missing", "new"], ...] = ("ks", "psi", "missing", "new")
 _NOISE = 0.25
-"""Two samples of one distribution have an index of (groups - 1) * (1 / n + 1 / m) on average; it may use so much of
-its limit."""
+"""Largest share of the index's limit that sampling noise may use: two samples of one distribution have an expected
+index of (groups - 1) * (1 / n + 1 / m)."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Some consecutive days with events, and how far they are from the reference."""
+    """Consecutive days with events, and their distance from the reference."""
 
     first: int
     """Days since 1970-01-01."""
@@ -33,8 +33,8 @@ def split_windows(days: Iterable[int], drift: Drift) -> list[list[int]]:
     """
     Return up to `drift.windows` times `drift.window_days` of the *days* with events, the newest window first.
 
-    Days without events do not count, so that a holiday makes no window empty. Only the newest window may be shorter
-    than the others, when there are not days enough for one.
+    Days without events do not count, so that a holiday does not empty a window. Only the newest window may be shorter,
+    if there are too few days for one.
 
     >>> split_windows([1, 2, 4, 5, 6, 9], Drift(windows=3, window_days=2))
     [[6, 9], [4, 5], [1, 2]]
@@ -48,7 +48,7 @@ def split_windows(days: Iterable[int], drift: Drift) -> list[list[int]]:
 
 
 def measure_windows(reference: Profile, daily: DailyCounts, drift: Drift, *, cutoff: int) -> list[Window]:
-    """Return how far each window of *daily* is from *reference*, the newest first; *cutoff* as in `compare`."""
+    """Return the windows of *daily* with their distances from *reference*, newest first; *cutoff* as in `compare`."""
     return [
         Window(
             days[0],
@@ -60,18 +60,18 @@ def measure_windows(reference: Profile, daily: DailyCounts, drift: Drift, *, cut
 
 
 def rows_needed(feature: FeatureDrift, drift: Drift) -> int:
-    """Return how many rows each side needs before *feature* is judged."""
+    """Return the number of rows that each side needs before *feature* is judged."""
     noise = (feature.groups - 1) / (_NOISE * drift.limit(feature.name, "psi"))
     return max(drift.min_rows, round(noise))
 
 
 def judged(feature: FeatureDrift, drift: Drift) -> bool:
-    """Return whether both sides of *feature* have rows enough to tell."""
+    """Return whether both sides of *feature* have enough rows to judge it."""
     return min(feature.n_reference, feature.n_current) >= rows_needed(feature, drift)
 
 
 def beyond(feature: FeatureDrift, drift: Drift) -> list[str]:
-    """Return a few words on each statistic of *feature* that is beyond its limit."""
+    """Return a short text for each statistic of *feature* that is beyond its limit."""
     words = []
     for statistic in STATISTICS:
         value, limit = getattr(feature, statistic), drift.limit(feature.name, statistic)
@@ -86,21 +86,21 @@ def judge_drift(
     """
     Return `retrain`, `skip` or `refuse`, with every statistic, its sample size and its limit.
 
-    A person or the champion's age (*cutoff* is its training cutoff) decides alone. Otherwise so many windows must be
-    readable as must have moved, or nothing can be told and the verdict is `refuse`; *forced* is who demands a
-    retraining and why.
+    A forced retraining or the champion's age (*cutoff* is its training cutoff) is sufficient alone. Otherwise at least
+    `drift.moved_windows` windows must be readable, or the verdict is `refuse`. *forced* says who demands a retraining
+    and why.
     """
     age = (as_of - cutoff).total_seconds() / 86_400
-    told = [window for window in windows if _readable(window, drift)]
-    moved = [window for window in told if _share(window, drift) >= drift.share_limit]
+    readable = [window for window in windows if _readable(window, drift)]
+    moved = [window for window in readable if _share(window, drift) >= drift.share_limit]
     measures = [measure for n, window in enumerate(windows) for measure in _measures(window, drift, n)]
     measures += [
         Measure(
             name="windows_moved",
-            value=float(len(moved)) if told else None,
+            value=float(len(moved)) if readable else None,
             limit=float(drift.moved_windows),
-            n=len(told),
-            passed=bool(told) and len(moved) < drift.moved_windows,
+            n=len(readable),
+            passed=bool(readable) and len(moved) < drift.moved_windows,
         ),
         Measure(name="age_days", value=age, limit=drift.max_age_days, n=1, passed=age <= drift.max_age_days),
     ]
@@ -112,12 +112,12 @@ def judge_drift(
     aged = f"the champion's training ended {age:.0f} days ago, {drift.max_age_days} are allowed"
     if age > drift.max_age_days:
         asked.append(aged)
-    seen = _sentence(told, drift)
+    seen = _sentence(readable, drift)
     enough = len(moved) >= drift.moved_windows
     if asked:
         return verdict("retrain", *asked, *([seen] if enough else []))
-    if len(told) < drift.moved_windows:
-        return verdict("refuse", _too_little(windows, told, drift))
+    if len(readable) < drift.moved_windows:
+        return verdict("refuse", _too_little(windows, readable, drift))
     if enough and age < drift.min_age_days:
         young = f"the champion's training ended {age:.0f} days ago, fewer than the {drift.min_age_days} it is given"
         return verdict("skip", young, seen)
@@ -125,7 +125,7 @@ def judge_drift(
 
 
 def forced_by(force: bool, reason: str, requested_by: str) -> str | None:
-    """Return who demands a retraining and why, or None; ConfigurationError when force and reason do not go together."""
+    """Return who demands a retraining and why, or None; ConfigurationError if only one of force and reason is given."""
     if force and not reason.strip():
         raise ConfigurationError("force=true needs a reason; say why in the parameter `reason`")
     if reason.strip() and not force:
@@ -134,24 +134,24 @@ def forced_by(force: bool, reason: str, requested_by: str) -> str | None:
 
 
 def first_training(forced: str | None) -> Verdict:
-    """Return the verdict when there is no champion to compare with."""
+    """Return the verdict if there is no champion to compare with."""
     reasons = ["there is no champion yet"] + ([f"forced by {forced}"] if forced else [])
     return Verdict(gate="drift", decision="retrain", measures=(), reasons=tuple(reasons))
 
 
 def forced_training(forced: str) -> Verdict:
-    """Return the verdict when a person demands a retraining as of a day with nothing new for the champion."""
+    """Return the verdict if a person demands a retraining as of a day with nothing new for the champion."""
     reasons = (f"forced by {forced}", "nothing is compared: the champion has learnt from everything before that day")
     return Verdict(gate="drift", decision="retrain", measures=(), reasons=reasons)
 
 
 def statistics_of(verdict: Verdict) -> dict[str, float | None]:
-    """Return every measured number by its name."""
+    """Return measure name -> value."""
     return {measure.name: measure.value for measure in verdict.measures}
 
 
 def _readable(window: Window, drift: Drift) -> bool:
-    """Whether at least half of the features can be judged; the rest would decide for all otherwise."""
+    """Whether at least half of the features can be judged, so that a few do not decide for all."""
     return 2 * sum(judged(feature, drift) for feature in window.features) >= len(window.features)
 
 
@@ -166,7 +166,7 @@ def _measures(window: Window, drift: Drift, back: int) -> list[Measure]:
     for feature in window.features:
         known = judged(feature, drift)
         values: dict[str, float | None] = {name: getattr(feature, name) for name in STATISTICS}
-        # What has no row on a side is named once, without a value, instead of vanishing.
+        # A feature without rows on a side appears once, without a value, instead of vanishing.
         for name in [name for name in STATISTICS if values[name] is not None] or STATISTICS[1:2]:
             value, limit = values[name], drift.limit(feature.name, name)
             measures.append(
@@ -184,9 +184,9 @@ def _measures(window: Window, drift: Drift, back: int) -> list[Measure]:
     return [*measures, Measure(name=f"share_moved{end}", value=share, limit=drift.share_limit, n=n, passed=within)]
 
 
-def _sentence(told: Sequence[Window], drift: Drift) -> str:
+def _sentence(readable: Sequence[Window], drift: Drift) -> str:
     parts = []
-    for window in told:
+    for window in readable:
         known = [feature for feature in window.features if judged(feature, drift)]
         words = [", ".join(words) for feature in known if (words := beyond(feature, drift))]
         few = "at least" if len(words) >= drift.share_limit * len(known) else "fewer than"
@@ -196,18 +196,18 @@ def _sentence(told: Sequence[Window], drift: Drift) -> str:
         )
     if drift.windows == 1:
         return parts[0] if parts else "no window can be read"
-    moved = sum(_share(window, drift) >= drift.share_limit for window in told)
+    moved = sum(_share(window, drift) >= drift.share_limit for window in readable)
     return (
-        f"{moved} of the last {len(told)} windows of {drift.window_days} days moved, {drift.moved_windows} ask for a "
-        f"retraining; the newest first: {'. '.join(parts)}"
+        f"{moved} of the last {len(readable)} windows of {drift.window_days} days moved, {drift.moved_windows} ask for "
+        f"a retraining; the newest first: {'. '.join(parts)}"
     )
 
 
-def _too_little(windows: Sequence[Window], told: Sequence[Window], drift: Drift) -> str:
+def _too_little(windows: Sequence[Window], readable: Sequence[Window], drift: Drift) -> str:
     most = max((feature.n_current for window in windows for feature in window.features), default=0)
     least = min((feature.n_reference for window in windows for feature in window.features), default=0)
     return (
-        f"too little data to tell: {len(told)} of {len(windows)} windows of {drift.window_days} days can be read, "
+        f"too little data to tell: {len(readable)} of {len(windows)} windows of {drift.window_days} days can be read, "
         f"{drift.moved_windows} are needed; the fullest has {most:,} events against {least:,} of the reference, and a "
         f"feature needs at least {drift.min_rows:,} on both sides; land more days, or force the retraining"
     )

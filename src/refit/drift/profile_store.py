@@ -1,4 +1,4 @@
-"""The drift profile of a training set: made once, kept beside the set, and part of every model trained on it."""
+"""The drift profile of a training set: computed once, stored with the set, and part of every model trained on it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def stored_profile(
     open_spark: Callable[[], SparkSession], lake: Lake, shop: Shop, recipe: Recipe, folder: str
 ) -> bytes:
     """
-    Return the profile of the days before the cutoff of *recipe* as JSON; only one that is not there yet opens Spark.
+    Return the profile of the days before the cutoff of *recipe* as JSON; Spark is opened only if it is not stored yet.
 
-    It lies in *folder*, that of the training set relative to the root of the lake, under a name that tells what it was
-    made from: a shop that watches other features, or was given another catalogue, gets another profile.
+    It is stored in *folder*, the training set's folder relative to the lake, under a name derived from its inputs: a
+    shop that watches other features, or has another catalogue, gets another profile.
     """
     days = [day for day in recipe.days if day.day <= recipe.cutoff.date().isoformat()]
     catalogue = lake.snapshot("items", recipe.cutoff)

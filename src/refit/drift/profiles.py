@@ -1,8 +1,8 @@
 """
-Profiles: how a period was distributed, day by day or by weekday, small enough to travel with a model.
+Profiles: the distribution of a period, by day or by weekday, small enough to store with a model.
 
-Numbers are counted in bins whose edges are quantiles of the reference, so that comparing new days with it needs one
-pass over them (`refit.drift.counting`) and none over the old ones.
+Numbers are counted in bins whose edges are quantiles of the reference, so that comparing new days with it takes one
+pass over them (`refit.drift.counting`) and none over the old days.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ _MONDAY = 3
 MISSING = -1
 """Bin of null and NaN."""
 OUTSIDE = 0
-"""Bin of every category that the reference does not name; `names[n]` is bin n + 1."""
+"""Bin of all categories that the reference does not name; `names[n]` is bin n + 1."""
 
 Counts = Mapping[int, int]
 """Bin -> rows."""
 DailyCounts = Mapping[int, Mapping[str, Counts]]
-"""Day since 1970-01-01 -> feature -> bin -> rows. A day without rows is not there."""
+"""Day since 1970-01-01 -> feature -> bin -> rows; days without rows are absent."""
 
 
 @dataclass(frozen=True)
 class Binning:
-    """What features are measured by."""
+    """The bins of each feature."""
 
     edges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """Quantiles of each numeric feature, ascending; each is a bin of its own, and so is what lies between two."""
+    """Quantiles of each numeric feature, ascending; each edge is a bin, and so is each range between two edges."""
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Categories of each categorical feature that are counted apart, the most frequent first."""
+    """Categories of each categorical feature that have their own bin, most frequent first."""
 
     def bins(self, feature: str) -> int:
-        """Return how many bins *feature* has, without the one for what is missing."""
+        """Return the number of bins of *feature*, without the one for missing values."""
         return 2 * len(self.edges[feature]) + 1 if feature in self.edges else len(self.names[feature]) + 1
 
     def __contains__(self, feature: str) -> bool:
@@ -53,7 +53,7 @@ class Binning:
 
 @dataclass(frozen=True)
 class Profile:
-    """The reference: what the days before a training cutoff were like."""
+    """The reference: the distribution of the days before a training cutoff."""
 
     ruler: Binning
     days: Mapping[int, int]
@@ -61,9 +61,9 @@ class Profile:
     counts: Mapping[str, Mapping[int, Counts]]
     """Feature -> weekday -> bin -> rows."""
     tenure: Mapping[str, Counts]
-    """`new_people`, `new_items` -> days since they were first seen -> rows."""
+    """`new_people`, `new_items` -> days since the person or item was first seen -> rows."""
     history: int
-    """Days of events before the reference; nobody can have been seen for the first time earlier than that."""
+    """Days of events before the reference; no person or item can have been first seen earlier than that."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the profile as plain JSON values."""
@@ -86,7 +86,7 @@ class Profile:
         Return the profile that `to_json` wrote.
 
         Raises:
-            ModelDamagedError: it is of another format.
+            ModelDamagedError: *values* have another format.
         """
         if values.get("format") != FORMAT:
             raise ModelDamagedError(
@@ -123,24 +123,24 @@ def by_weekday(daily: DailyCounts, features: Sequence[str]) -> dict[str, dict[in
     sums: dict[str, dict[int, dict[int, int]]] = {name: {} for name in features}
     for day, counted in daily.items():
         for name in features:
-            for place, count in counted.get(name, {}).items():
+            for code, count in counted.get(name, {}).items():
                 bins = sums[name].setdefault(weekday(day), {})
-                bins[place] = bins.get(place, 0) + count
+                bins[code] = bins.get(code, 0) + count
     return sums
 
 
 def cuts(edges: Sequence[float]) -> list[float]:
     """
-    Return the borders between the bins of *edges*: each edge and the number right after it.
+    Return the borders between the bins of *edges*: each edge and the next larger float.
 
-    A value that many rows share is a bin of its own then, so that distances of discrete columns are exact.
+    So a value that many rows share has its own bin, and distances of discrete columns are exact.
     """
     return sorted({*edges, *(math.nextafter(edge, math.inf) for edge in edges)})
 
 
 def _texts(counts: Counts) -> dict[str, int]:
-    return {str(place): count for place, count in counts.items()}
+    return {str(code): count for code, count in counts.items()}
 
 
 def _numbers(counts: Mapping[str, int]) -> dict[int, int]:
-    return {int(place): count for place, count in counts.items()}
+    return {int(code): count for code, count in counts.items()}

@@ -1,4 +1,4 @@
-"""Drift: how far the days since a training cutoff are from the profile of the days before it."""
+"""Drift statistics: the distance of the days since a training cutoff from the profile of the days before it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from refit.drift.features import NEW_ITEMS, NEW_PEOPLE, WEEKDAY
 from refit.drift.profiles import MISSING, OUTSIDE, Counts, DailyCounts, Profile, by_weekday, weekday
 
 _EMPTY = 1e-4
-"""Share given to an empty bin, so that its logarithm is finite."""
+"""Share assigned to an empty bin, so that its logarithm is finite."""
 DECILES = 10
 _PRIOR = 100
-"""Rows of all days that stand beside those of each weekday, so that a weekday with few rows is read from all days."""
+"""Prior weight of all days in each weekday's distribution, in rows; a weekday with few rows follows all days."""
 
 Floats = NDArray[np.float64]
 
@@ -47,10 +47,10 @@ def population_stability(reference: Sequence[float] | Floats, current: Sequence[
 
 def effective_size(weights: Sequence[float] | Floats, rows: Sequence[float] | Floats) -> int:
     """
-    Return how many rows of one kind tell as much as groups of *rows* rows whose shares are summed with *weights*.
+    Return the effective sample size of a sum, weighted with *weights*, of the shares of groups of *rows* rows.
 
-    A share p of n rows has the variance p (1 - p) / n, so that of the sum is p (1 - p) times sum(w^2 / n). Weights sum
-    to 1, and a group of no rows has none.
+    A share p of n rows has the variance p (1 - p) / n, so the weighted sum has p (1 - p) times sum(w^2 / n). Weights
+    sum to 1, and a group without rows has weight 0.
 
     >>> effective_size([0.5, 0.5], [100, 100]), effective_size([0.5, 0.5], [10, 1_000_000])
     (200, 40)
@@ -68,22 +68,22 @@ def shares(counts: Sequence[float] | Floats) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureDrift:
-    """How far one feature of a window is from the reference."""
+    """The distance of one feature of a window from the reference."""
 
     name: str
     n_reference: int = 0
-    """Effective number of rows of the reference that stand behind it: of events, or of days of people."""
+    """Effective number of reference rows: of events, or of person-days."""
     n_current: int = 0
     groups: int = 1
-    """Groups of which the index is made; the more there are, the more rows it takes."""
+    """Number of groups in the index; more groups need more rows."""
     ks: float | None = None
-    """None for what has no order, and where a side has no known value."""
+    """None for features without an order, and if a side has no known value."""
     psi: float | None = None
-    """None where a side has no row, and for newcomers."""
+    """None if a side has no row, and for newcomers."""
     missing: float | None = None
     """Change of the share of missing values, up or down."""
     new: float | None = None
-    """By how much more falls outside of what the model's data have; below 0 when less does. None for numbers."""
+    """Increase of the share outside the model's data; negative if it fell. None for numbers."""
 
 
 @dataclass(frozen=True)
@@ -92,33 +92,33 @@ class Sides:
 
     places: tuple[int, ...]
     reference: Floats
-    """Shares, in the weekdays of the window."""
+    """Shares, reweighted to the weekdays of the window."""
     current: Floats
     """Shares."""
     n_reference: int
-    """Effective: as many equally weighted rows tell as much; see `effective_size`."""
+    """Effective number of reference rows; see `effective_size`."""
     n_current: int
 
 
 def sides(reference: Profile, window: DailyCounts, feature: str) -> Sides | None:
     """
-    Return both sides of a number, a category or an activity; None when one of them has no row.
+    Return both sides of a number, a category or an activity; None if one side has no row.
 
-    A window of a few days has other weekdays than the reference, so each weekday of the reference weighs as much as it
-    does in the window, as far as it has rows to speak for itself: n of its rows count n / (n + 100), and the rest is
-    read from all days of the reference. So are the days of a weekday that it lacks.
+    A window of a few days has another mix of weekdays than the reference, so each weekday of the reference is weighted
+    as in the window. A weekday with n rows keeps n / (n + 100) of its weight; the rest goes to all days of the
+    reference, as does the weight of weekdays that the reference lacks.
     """
     before = reference.counts.get(feature, {})
     after = by_weekday(window, (feature,))[feature]
     if feature == WEEKDAY:
         return _weekdays(reference, window, after)
-    ruler = reference.ruler
+    binning = reference.ruler
     if not before or not after:
         return None
-    # What lies outside and what is missing come last, so that numbers stay in their order.
-    bins = range(ruler.bins(feature)) if feature in ruler.edges else range(1, ruler.bins(feature))
-    places = (*bins, MISSING) if feature in ruler.edges else (*bins, OUTSIDE, MISSING)
-    position = {place: n for n, place in enumerate(places)}
+    # OUTSIDE and MISSING come last, so that numbers keep their order.
+    bins = range(binning.bins(feature)) if feature in binning.edges else range(1, binning.bins(feature))
+    codes = (*bins, MISSING) if feature in binning.edges else (*bins, OUTSIDE, MISSING)
+    position = {code: n for n, code in enumerate(codes)}
     old = {each: _row(counts, position) for each, counts in before.items()}
     new = {each: _row(counts, position) for each, counts in after.items()}
     rows = {each: float(row.sum()) for each, row in old.items() if row.sum()}
@@ -127,19 +127,18 @@ def sides(reference: Profile, window: DailyCounts, feature: str) -> Sides | None
     if not rows or not n_current:
         return None
     weights = _weights(rows, asked)
-    expected = sum((weights[each] * shares(old[each]) for each in rows), np.zeros(len(places)))
-    current = shares(sum(new.values(), np.zeros(len(places))))
-    return Sides(places, shares(expected), current, effective_size([*weights.values()], [*rows.values()]), n_current)
+    expected = sum((weights[each] * shares(old[each]) for each in rows), np.zeros(len(codes)))
+    current = shares(sum(new.values(), np.zeros(len(codes))))
+    return Sides(codes, shares(expected), current, effective_size([*weights.values()], [*rows.values()]), n_current)
 
 
 def newcomers(reference: Profile, window: DailyCounts, feature: str, *, cutoff: int) -> Sides | None:
     """
-    Return the shares of known and new, expected and found, of `new_people` or `new_items`; None without any row.
+    Return the expected and observed shares of known and new, for `new_people` or `new_items`; None without any row.
 
-    New is what was first seen at or after *cutoff* (days since 1970-01-01), so its share grows with the age of the
-    model in any shop. Expected is what was as young as that in the reference: of the rows of a day that is n days after
-    the cutoff, the share whose person or item had been first seen at most n days earlier, as far back as the history
-    before the reference tells.
+    New means first seen at or after *cutoff* (days since 1970-01-01), so the share grows with the model's age in any
+    shop. The expected share comes from the reference: for a day n days after the cutoff, it is the share of reference
+    rows whose person or item was first seen at most n days earlier, limited by the history before the reference.
     """
     tenure = reference.tenure.get(feature, {}) if reference.history > 0 else {}
     total = sum(tenure.values())
@@ -161,12 +160,12 @@ def newcomers(reference: Profile, window: DailyCounts, feature: str, *, cutoff: 
 
 
 def compare(reference: Profile, window: DailyCounts, features: Sequence[str], *, cutoff: int) -> list[FeatureDrift]:
-    """Return how far each of *features* of the days of *window* is from *reference*, whose days end before *cutoff*."""
+    """Return the distance of each of *features* in *window* from *reference*, whose days end before *cutoff*."""
     return [_moved(reference, window, name, cutoff) for name in features]
 
 
 def deciles(places: Sequence[int], reference: Floats) -> NDArray[np.int64]:
-    """Group fine bins to deciles of the reference by the middle of each bin's cumulative share; missing is the last."""
+    """Group fine bins into deciles of the reference by each bin's mid cumulative share; missing values come last."""
     known = np.where(np.asarray(places) == MISSING, 0.0, reference)
     middle = np.cumsum(shares(known)) - shares(known) / 2
     tenths = np.minimum((middle * DECILES).astype(np.int64), DECILES - 1)
@@ -206,7 +205,7 @@ def _moved(reference: Profile, window: DailyCounts, name: str, cutoff: int) -> F
 
 
 def _weights(rows: Mapping[int, float], asked: Mapping[int, float]) -> dict[int, float]:
-    """Return what the *rows* of each weekday of the reference weigh when a window has *asked* rows of each; sum 1."""
+    """Return the weight of each weekday with *rows* reference rows for a window with *asked* rows; the sum is 1."""
     everything = sum(asked.values())
     own = {each: asked.get(each, 0.0) / everything * n / (n + _PRIOR) for each, n in rows.items()}
     rest, total = 1 - sum(own.values()), sum(rows.values())
@@ -215,9 +214,9 @@ def _weights(rows: Mapping[int, float], asked: Mapping[int, float]) -> dict[int,
 
 def _weekdays(reference: Profile, window: DailyCounts, after: Mapping[int, Counts]) -> Sides | None:
     """
-    The weekdays of a window are given; what can drift is how many events each of its days has beside the others.
+    Return both sides of the weekdays: the window's weekdays are given, so what can drift is each one's share of events.
 
-    As in `sides`, the days of a weekday whose rows are few, or would be if it were like the others, are read from all.
+    As in `sides`, a weekday with few rows, or with few expected rows, is partly estimated from all days.
     """
     rows = {each: float(sum(counts.values())) for each, counts in reference.counts.get(WEEKDAY, {}).items()}
     total, every_day = sum(rows.values()), sum(reference.days.values())
@@ -225,25 +224,25 @@ def _weekdays(reference: Profile, window: DailyCounts, after: Mapping[int, Count
     if not total or not every_day or not found:
         return None
     mean = total / every_day
-    places = tuple(sorted(found))
-    usual, read_from_all = np.zeros(len(places)), 0.0
+    weekdays = tuple(sorted(found))
+    usual, read_from_all = np.zeros(len(weekdays)), 0.0
     weights = dict.fromkeys(rows, 0.0)
-    for n, place in enumerate(places):
-        days, known = sum(weekday(day) == place for day in window), reference.days.get(place, 0)
+    for n, weekday_number in enumerate(weekdays):
+        days, known = sum(weekday(day) == weekday_number for day in window), reference.days.get(weekday_number, 0)
         own = known * mean / (known * mean + _PRIOR)
-        of_its_own = days * own * rows.get(place, 0.0) / known if known else 0.0
+        of_its_own = days * own * rows.get(weekday_number, 0.0) / known if known else 0.0
         usual[n] = of_its_own + days * (1 - own) * mean
         read_from_all += days * (1 - own) * mean
-        weights[place] = of_its_own
+        weights[weekday_number] = of_its_own
     weights = {each: weight + read_from_all * rows.get(each, 0.0) / total for each, weight in weights.items()}
-    told = np.array([*weights.values()]) / usual.sum()
-    n_reference = effective_size(told, [rows.get(each, 0.0) for each in weights])
-    now = np.array([found[place] for place in places])
-    return Sides(places, shares(usual), shares(now), n_reference, int(now.sum()))
+    normalised = np.array([*weights.values()]) / usual.sum()
+    n_reference = effective_size(normalised, [rows.get(each, 0.0) for each in weights])
+    now = np.array([found[weekday_number] for weekday_number in weekdays])
+    return Sides(weekdays, shares(usual), shares(now), n_reference, int(now.sum()))
 
 
 def _row(counts: Counts, position: Mapping[int, int]) -> Floats:
     row = np.zeros(len(position))
-    for place, count in counts.items():
-        row[position[place]] += count
+    for code, count in counts.items():
+        row[position[code]] += count
     return row

@@ -1,10 +1,10 @@
 """
-Anchors: what the losses of many promotions are counted from.
+Anchors: the reference against which the losses of successive promotions accumulate.
 
-A challenger may be a little worse than the champion and still replace it. So that small losses do not add up without
-end, the recipe of an earlier champion is kept beside each version: its settings, trained again on the days of the
-challenger and judged by the same people, so that neither the season nor the age of a model is taken for a loss. The
-first champion is the first anchor; a challenger that is shown to be better than the anchor is the next one.
+A challenger may be slightly worse than the champion and still replace it. To bound the sum of such losses, each version
+carries the recipe (settings) of an earlier champion. The recipe is trained again on the challenger's days and judged on
+the same people, so that neither season nor model age counts as a loss. The first champion is the first anchor; a
+challenger shown to be better than the anchor becomes the next one.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from refit.training.model_settings import read_settings, settings_of
 
 @dataclass(frozen=True, kw_only=True)
 class Anchor:
-    """The settings that losses are counted from, and the model that they give today."""
+    """The settings that losses are measured against, and the model trained with them."""
 
     settings: ModelSettings | None
-    """None before there is a champion that tells its settings."""
+    """None until there is a champion with known settings."""
     model: ItemFactors | None = None
-    """None where it would be the challenger itself, or can no longer be trained."""
+    """None if it would equal the challenger or can no longer be trained."""
     notes: tuple[str, ...] = ()
-    """Why there is none, where that is worth a sentence."""
+    """Reasons for a missing model that are worth reporting."""
 
     @property
     def contender(self) -> dict[str, ItemFactors]:
-        """The model under the name by which it is judged; nothing where there is none."""
+        """The model under the name used in judging; empty if there is none."""
         return {ANCHOR: self.model} if self.model is not None else {}
 
 
@@ -47,9 +47,9 @@ def find_anchor(
     train: Callable[[ModelSettings], ItemFactors],
 ) -> Anchor:
     """
-    Return the anchor that *champion* carries, else the champion's own settings, with the model that *train* makes.
+    Return the anchor that *champion* carries, or else its own settings, with the model that *train* makes of them.
 
-    *models* are `challenger` and, where there is one, `champion`.
+    *models* are `challenger` and, if there is one, `champion`.
 
     Raises:
         ModelDamagedError: the tag of the champion cannot be read.
@@ -69,7 +69,7 @@ def find_anchor(
 
 
 def next_anchor(found: Anchor, compared: Comparison, challenger: ItemFactors, metric: str) -> str:
-    """Return the anchor that *challenger* carries as a version, for the tag; empty for a model without settings."""
+    """Return the anchor tag for the version made from *challenger*; empty for a model without settings."""
     difference = compared.against.get(ANCHOR, {}).get(f"{metric}@{compared.k}")
     surpassed = difference is not None and difference.above_zero
     settings = settings_of(challenger) if surpassed or found.settings is None else found.settings

@@ -1,4 +1,4 @@
-"""Models that anybody would try first: what is popular, and what neighbours of items or of people took."""
+"""Simple baselines: popularity, item neighbourhoods and user neighbourhoods."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ Likeness = Literal["cosine", "pearson"]
 
 _POWER = 0.5
 _ENTRIES = 8_000_000
-"""Similarities that are held at once, at most: 100 MB, whatever the number of items and people."""
+"""Largest number of similarities held at once: 100 MB, for any number of items and people."""
 
 
 @dataclass(frozen=True, eq=False)
 class PairSample:
-    """The pairs that teach neighbourhoods, in memory."""
+    """The training pairs of neighbourhood baselines, in memory."""
 
     people: pa.Array
-    """Ids, ascending: rows of *confidences*."""
+    """User ids, ascending: rows of *confidences*."""
     items: pa.Array
-    """Ids, ascending: columns of *confidences*."""
+    """Item ids, ascending: columns of *confidences*."""
     confidences: sparse.csr_matrix
-    """people x items, MLlib's r, above 0."""
+    """people x items, confidence r as in MLlib, above 0."""
     pairs: int
-    """Pairs of the whole training set that teach."""
+    """Number of pairs with confidence above 0 in the whole training set."""
 
     @property
     def share(self) -> float:
-        """Share of the pairs that are here; 1 when nothing was left out."""
+        """Share of the pairs in the sample; 1 if nothing was left out."""
         return self.confidences.nnz / self.pairs if self.pairs else 1.0
 
 
 def collect_pairs(pairs: DataFrame, items: pa.Array, *, most: int, seed: int) -> PairSample:
     """
-    Return the pairs of a training set that teach, about *most* of them at most.
+    Collect the pairs of a training set with confidence above 0, at most about *most* of them.
 
-    Of a larger set whole people are kept, chosen by a hash of their id and *seed*; neighbourhoods of items are then
+    A larger set is sampled by whole people, chosen by a hash of their id and *seed*. Item neighbourhoods are then
     estimated from fewer people, and people find their neighbours among fewer. *items* are the columns.
     """
     taught = pairs.where(F.col(Columns.CONFIDENCE) > 0)
@@ -68,10 +68,10 @@ def collect_pairs(pairs: DataFrame, items: pa.Array, *, most: int, seed: int) ->
 
 def ranked_for_everybody(items: pa.Array, order: NDArray[np.int64], people: NDArray[np.int64]) -> ItemFactors:
     """
-    Return the model that ranks *items* in *order*, positions from best to worst, for whoever has a history.
+    Return the model that ranks *items* in *order* (positions, best first) for everybody with a history.
 
-    One latent factor does it: everybody's vector is a positive number, and an item's factor falls with its rank. So
-    popularity is ranked by the same code as every other model.
+    It has one latent factor: everybody's vector is a positive number, and an item's factor falls with its rank. So the
+    same code ranks popularity and every other model.
     """
     factor = np.empty((len(items), 1), dtype=np.float32)
     factor[order, 0] = np.linspace(1.0, 0.5, len(items), dtype=np.float32)
@@ -87,7 +87,7 @@ def recent_popularity(model: ItemFactors, recent: DataFrame) -> ItemFactors:
     """
     Return the model that ranks by the number of people in *recent* (user_id, item_id; any number of rows per pair).
 
-    Items with equally many, for instance without any, follow their number of people in training.
+    Ties, for instance items without recent people, are ranked by the number of people in training.
     """
     found = recent.groupBy(Columns.ITEM).agg(F.count_distinct(Columns.USER).alias("people")).toArrow()
     positions = model.positions(found[Columns.ITEM].combine_chunks())
@@ -118,20 +118,20 @@ def item_neighbours(model: ItemFactors, sample: PairSample, *, likeness: Likenes
 
 @dataclass(frozen=True, eq=False)
 class PeopleNeighbours:
-    """User-based collaborative filtering (Herlocker et al. 1999): what the people most like somebody took."""
+    """User-based collaborative filtering (Herlocker et al. 1999)."""
 
     sample: PairSample
     likeness: Likeness
     most: int
-    """Neighbours of a person."""
+    """Largest number of neighbours of a person."""
 
     def scores(self, people: pa.Array, histories: sparse.csr_matrix) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """
         Yield blocks of people x items, each with the position of its first person.
 
         A score is the sum over the person's neighbours of similarity times the square root of the neighbour's r.
-        *histories* is people x items of the sample with r as values. Nobody is a neighbour of themself, and neighbours
-        with a similarity of 0 or less do not count.
+        *histories* is people x items of the sample with r as values. People are not their own neighbours, and
+        neighbours with a similarity of 0 or less do not count.
         """
         everyone, mine = damped(self.sample.confidences), damped(histories)
         themselves = pc.fill_null(pc.index_in(people, value_set=self.sample.people), -1).to_numpy()
@@ -140,7 +140,7 @@ class PeopleNeighbours:
 
 
 def damped(confidences: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return the square roots: a person who repeats one thing is not so different from one who does it once."""
+    """Return the square roots, which reduce the weight of repeated interactions."""
     return confidences.sqrt()
 
 
@@ -148,19 +148,17 @@ def _nearest(
     left: sparse.csr_matrix,
     right: sparse.csr_matrix,
     likeness: Likeness,
-    most: int,
+    limit: int,
     themselves: NDArray[np.int64],
 ) -> Iterator[tuple[int, sparse.csr_matrix]]:
     """
-    Yield blocks of rows of *left* x rows of *right* with the position of the first: the *most* largest similarities.
+    Yield blocks of rows of *left* x rows of *right*, each with its first row: the *limit* largest similarities.
 
-    That is their cosine, or Pearson's correlation over all columns, where it is above 0. A column without an entry is
-    a 0 that counts: not having touched something is what most pairs have in common, and correlation takes it into
-    account where the cosine does not. A row without variance has similarity 0, and so has row n of *left* with row
-    *themselves*[n] of *right*.
+    Similarity is the cosine, or Pearson's correlation over all columns; only values above 0 are kept. A missing entry
+    counts as 0, which correlation takes into account and the cosine does not. A row without variance has similarity 0,
+    and so has row n of *left* with row *themselves*[n] of *right*.
 
-    Entries are above 0, so neither kind is above 0 without a column in common: what a sparse product leaves out is not
-    needed.
+    Entries are above 0, so no similarity is above 0 without a common column, and a sparse product suffices.
     """
     ours, our_share = _scaled(left, likeness)
     theirs, their_share = _scaled(right, likeness)
@@ -172,15 +170,15 @@ def _nearest(
         if likeness == "pearson":
             alike.data -= our_share[row] * their_share[alike.indices]
         alike.data[alike.indices == themselves[row]] = 0.0
-        yield start, _largest(alike, most)
+        yield start, _largest(alike, limit)
 
 
-def _largest(values: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
-    """Return the *most* largest entries above 0 of each row."""
+def _largest(values: sparse.csr_matrix, limit: int) -> sparse.csr_matrix:
+    """Return the *limit* largest entries above 0 of each row."""
     kept = values.data > 0
     for first, stop in zip(values.indptr[:-1].tolist(), values.indptr[1:].tolist(), strict=True):
-        if stop - first > most:
-            kept[first + np.argpartition(values.data[first:stop], stop - first - most)[:-most]] = False
+        if stop - first > limit:
+            kept[first + np.argpartition(values.data[first:stop], stop - first - limit)[:-limit]] = False
     rows = np.repeat(np.arange(values.shape[0]), np.diff(values.indptr))
     pointers = np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=values.shape[0]))])
     found = values.data[kept].astype(np.float32)
@@ -189,7 +187,7 @@ def _largest(values: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
 
 def _scaled(rows: sparse.csr_matrix, likeness: Likeness) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
     """
-    Return *rows* such that the product of two is their cosine, or Pearson's correlation and the product of two shares.
+    Return *rows* scaled so that a product of two is their cosine, or Pearson's correlation plus a product of shares.
 
     With means m and lengths s around them over n columns that is (x y - n m m') / (s s'), so a share is root(n) m / s.
     """
@@ -197,7 +195,7 @@ def _scaled(rows: sparse.csr_matrix, likeness: Likeness) -> tuple[sparse.csr_mat
     squares = np.asarray(wide.multiply(wide).sum(axis=1)).ravel()
     mean = np.zeros(len(squares)) if likeness == "cosine" else np.asarray(wide.mean(axis=1)).ravel()
     around = squares - rows.shape[1] * mean**2
-    # What rounding leaves of a row without variance is not variance.
+    # Treat rounding residue as zero variance.
     lengths = np.sqrt(np.where(around > 1e-9 * squares, around, np.inf))
     wide.data /= np.repeat(lengths, np.diff(wide.indptr))
     return wide, np.sqrt(rows.shape[1]) * mean / lengths

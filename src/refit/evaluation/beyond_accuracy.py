@@ -1,8 +1,8 @@
 """
-What lists are like apart from being right: how much of the catalogue they show, how new and how varied they are.
+Properties of lists beyond accuracy: catalogue coverage, novelty, popularity and diversity.
 
-*lists* are people x k positions of items, best first, -1 where a list is shorter. *people* says how many people of the
-training set touched each item.
+*lists* are people x k item positions, best first, -1 where a list is shorter. *people* is the number of people in the
+training set who touched each item.
 """
 
 from __future__ import annotations
@@ -43,27 +43,27 @@ def coverage(counts: Counts) -> float:
 
 def novelty(lists: Lists, people: Counts, everybody: int) -> float:
     """
-    Return the mean self-information of what is recommended, -log2(share of people who know the item), in bits.
+    Return the mean self-information of recommended items, -log2(share of people who know the item), in bits.
 
-    After Zhou et al. (2010), over all places of all lists. An item that nobody touched counts as one person. Of 8
-    people, 4 know the first item and 1 the second: (1 + 3) / 2 bits.
+    After Zhou et al. (2010), over all entries of all lists. An item without people counts as having one. Of 8 people,
+    4 know the first item and 1 the second: (1 + 3) / 2 bits.
 
     >>> novelty(np.array([[0, 1]]), np.array([4, 1]), 8)
     2.0
     """
-    places = lists[lists >= 0]
-    if not len(places):
+    recommended = lists[lists >= 0]
+    if not len(recommended):
         return 0.0
-    return float(np.mean(np.log2(everybody) - np.log2(np.maximum(people[places], 1))))
+    return float(np.mean(np.log2(everybody) - np.log2(np.maximum(people[recommended], 1))))
 
 
 def popularity_lift(lists: Lists, people: Counts, past: NDArray[np.float64]) -> float:
     """
-    Return how much more popular the lists are than what the same people did before; 1 is as popular.
+    Return the popularity of the lists relative to the same people's histories; 1 means equally popular.
 
-    Popularity of an item is the number of people who touched it; means are taken over the places of a list and then
-    over people (after Abdollahpouri et al. 2019, as a ratio). *past* is the mean over each person's past items. Empty
-    lists are left out. A list of items with 4 and 2 people for somebody whose past items have 2 on average: 3 / 2.
+    The popularity of an item is the number of people who touched it; means are taken over the entries of a list and
+    then over people (after Abdollahpouri et al. 2019, as a ratio). *past* is the mean over each person's past items.
+    Empty lists are left out. A list of items with 4 and 2 people, for past items with 2 people on average: 3 / 2.
 
     >>> popularity_lift(np.array([[0, 1]]), np.array([4, 2]), np.array([2.0]))
     1.5
@@ -82,10 +82,10 @@ def diversity(lists: Lists, touched: sparse.csr_matrix) -> float:
     """
     Return 1 - the mean cosine of pairs of items within a list (Smyth and McClave 2001), averaged over lists.
 
-    An item is the set of people who touched it, *touched* is people x items: two items are alike when the same people
-    touch both. So the measure is the same for every model, whether it has factors or not, and needs no catalogue. For
-    unit vectors the sum over pairs is (|sum of the vectors|^2 - sum of |vector|^2) / 2. Lists of fewer than two items
-    are left out.
+    An item is represented by the set of people who touched it (*touched* is people x items), so two items are similar
+    if the same people touch both. The measure is therefore the same for every model, with or without factors, and
+    needs no catalogue. For unit vectors the sum over pairs is (|sum of the vectors|^2 - sum of |vector|^2) / 2. Lists
+    of fewer than two items are left out.
 
     Three people: both touch items 0 and 1, the third touches item 2; the pairs have cosines 1, 0 and 0.
 

@@ -1,4 +1,4 @@
-"""Cohorts: parts of the judged people in which a model must not lose what it wins elsewhere."""
+"""Cohorts: groups of judged people in which a model must not lose what it wins elsewhere."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def traits(interactions: DataFrame, users: DataFrame | None, columns: Sequence[s
     """
     Return one row per person with an event before *cutoff*: user_id, first_seen_days, and *columns* as text.
 
-    A column is that of *users*, or else that of the person's latest event before *cutoff*. A person without a value
-    has null.
+    A column comes from *users*, or else from the person's latest event before *cutoff*. A person without a value has
+    null.
 
     Raises:
         ConfigurationError: neither table has a column of that name.
@@ -52,31 +52,31 @@ def traits(interactions: DataFrame, users: DataFrame | None, columns: Sequence[s
 
 def _latest(name: str) -> Column:
     value = F.col(f"`{name}`").cast("string")
-    # Of events at the same moment the larger value counts, so that the order of rows does not matter.
+    # Of events at one instant the larger value counts, so that the order of rows does not matter.
     dated = F.struct(F.col(Columns.EVENT_TIME).alias("at"), value.alias("value"))
     return F.max(F.when(value.isNotNull(), dated)).getField("value")
 
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """What is known of the judged people, in their order."""
+    """Attributes of the judged people, in their order."""
 
     activity: NDArray[np.int64]
-    """Items that each person's history teaches."""
+    """Number of items that each person's history teaches."""
     first_seen_days: NDArray[np.float64] | None = None
-    """NaN where nothing is known."""
+    """NaN if unknown."""
     segments: Mapping[str, pa.Array] | None = None
-    """Column -> value of each person, as text; null where there is none."""
+    """Column -> value of each person as text; null if there is none."""
 
 
 def cohorts(people: Described, *, new_days: int, most_values: int) -> Masks:
     """
-    Return name of cohort -> who belongs to it.
+    Return cohort name -> mask of its people.
 
-    New and returning: first seen at most, or more than, *new_days* before the cutoff. Light and heavy: the activity of
-    at most, or of more than, the median person. Of each segment column the *most_values* most frequent values are a
-    cohort each, `country=France`, and everybody else is `country=other`. Cohorts without anybody are left out, and so
-    is a column of which everybody has the same value.
+    New and returning: first seen at most, or more than, *new_days* before the cutoff. Light and heavy: activity at
+    most, or above, the median. Each of the *most_values* most frequent values of a segment column is a cohort, such as
+    `country=France`; everybody else is in `country=other`. Empty cohorts are left out, and so are columns in which
+    everybody has the same value.
 
     >>> found = cohorts(Described(np.array([1, 2, 9])), new_days=28, most_values=8)
     >>> {name: mask.tolist() for name, mask in found.items()}
@@ -99,7 +99,7 @@ def _segments(column: str, values: pa.Array, most_values: int) -> dict[str, NDAr
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     names = encoded.dictionary.to_pylist()
     counts = np.bincount(codes[codes >= 0], minlength=len(names))
-    # By size, and by name where sizes are equal, so that the order of people does not matter.
+    # Sort by size, then by name, so that the order of people does not matter.
     order = sorted(range(len(names)), key=lambda code: (-counts[code], names[code]))[:most_values]
     found = {f"{column}={names[code]}": codes == code for code in order}
     return found | {f"{column}=other": ~np.isin(codes, order)}

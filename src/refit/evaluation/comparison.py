@@ -1,4 +1,4 @@
-"""Comparing models: every metric with its interval, over all judged people and in each cohort."""
+"""Compares models: every metric with its interval, over all judged people and in each cohort."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from refit.evaluation.ratings import RatingErrors, compare_ratings
 from refit.model.item_factors import ItemFactors
 
 _DIVERSE = 2_000
-"""Lists whose variety is measured: its mean is known to a hundredth of its spread."""
+"""Number of lists sampled for diversity; the mean is then accurate to about a hundredth of the spread."""
 
 
 @dataclass(frozen=True)
@@ -31,33 +31,33 @@ class Cohort:
     rival: str
     """Model that the challenger is compared with: the champion, or popularity before there is one."""
     rival_mean: float
-    """What the rival reaches in the deciding metric."""
+    """Mean of the rival in the deciding metric."""
     differences: Mapping[str, Interval] = field(default_factory=dict)
-    """Metric -> challenger - rival; empty where the cohort is too small to be judged."""
+    """Metric -> challenger - rival; empty if the cohort is too small to be judged."""
 
 
 @dataclass(frozen=True)
 class Lists:
-    """What the lists of one model are like; see `refit.evaluation.beyond_accuracy`."""
+    """Properties of the lists of one model; see `refit.evaluation.beyond_accuracy`."""
 
     coverage: float
     gini: float
     novelty: float
     popularity_lift: float
     diversity: float | None = None
-    """None where no pairs were at hand."""
+    """None if no pairs were available."""
 
 
 @dataclass(frozen=True)
 class Everybody:
-    """Means over all who came to want something; people and items that the training set does not know are missed."""
+    """Means over all people who wanted something; people and items unknown to the training set count as missed."""
 
     people: int
-    """How many came to want something that they had not bought before."""
+    """Number of people who wanted something they had not bought before."""
     judges: int
-    """How many of them can be asked about; `Comparison.people` are those, or some of them."""
+    """Number of them in the holdout; `Comparison.people` is at most this."""
     asked: Mapping[str, int]
-    """Who and what is left out; see `refit.training.holdout_coverage.count_asked`."""
+    """Counts of people and items left out; see `refit.training.holdout_coverage.count_asked`."""
     metrics: Mapping[str, Mapping[str, float]]
     """Model -> metric@k."""
 
@@ -68,27 +68,27 @@ class Everybody:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that was measured on the judged people."""
+    """All measurements on the judged people."""
 
     people: int
     k: int
     level: float
     cohort_level: float
-    """Level of the intervals of cohorts, so that all of them hold at once with *level* (Bonferroni)."""
+    """Level of the cohort intervals, so that all hold simultaneously with *level* (Bonferroni)."""
     metrics: Mapping[str, Mapping[str, Interval]]
     """Model -> metric@k -> mean over people."""
     against: Mapping[str, Mapping[str, Interval]]
     """Rival -> metric@k -> challenger - rival, paired."""
     cohorts: Mapping[str, Cohort]
     lists: Mapping[str, Lists]
-    """Model -> what its lists of the deciding length are like."""
+    """Model -> properties of its lists at the deciding length."""
     ratings: RatingErrors | None = None
-    """Errors of predicted ratings, where the shop has ratings."""
+    """Errors of predicted ratings; None in a shop without ratings."""
     everybody: Everybody | None = None
-    """None for a training set of before, which does not count whom its holdout leaves out."""
+    """None for an older training set, which does not count what its holdout leaves out."""
 
     def mean(self, model: str, metric: str) -> float:
-        """Return the mean of one metric at the deciding length; 0 when nobody was judged."""
+        """Return the mean of one metric at the deciding length; 0 without judged people."""
         found = self.metrics[model].get(f"{metric}@{self.k}")
         return found.mean if found else 0.0
 
@@ -115,9 +115,9 @@ def compare(
     """
     Return the comparison of the models of *judged* with their intervals.
 
-    *everybody* is the number of people in the training set and *sample* its pairs, or some of them. *asked* tells who
-    is left out of the holdout, and *judges* how many people are in it. All metrics of all
-    models and of all differences are resampled together: each resample is one draw of people.
+    *everybody* is the number of people in the training set and *sample* its pairs, or some of them. *asked* counts what
+    the holdout leaves out, and *judges* is the number of people in it. All metrics of all models and all differences
+    are resampled together: each resample is one draw of people.
     """
     keys = [f"{metric}@{k}" for k in judged.lengths for metric in METRICS]
     values = {model: _values(judged, model) for model in judged.hits}
@@ -158,12 +158,12 @@ def compare(
     )
 
 
-def _over_all(judged: Judged, asked: Mapping[str, int], judges: int) -> Everybody:
+def _over_all(judged: Judged, asked: Mapping[str, int], holdout_people: int) -> Everybody:
     people = asked["people"]
-    share = judges / people if people else 0.0
+    share = holdout_people / people if people else 0.0
     return Everybody(
         people=people,
-        judges=judges,
+        judges=holdout_people,
         asked=dict(asked),
         metrics={
             model: {

@@ -1,4 +1,4 @@
-"""Dossiers: what is kept of a judgement, for machines and for the person who approves."""
+"""Dossiers: the stored results of a judgement, for machines and for the approver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from refit.verdicts import Verdict
 
 
 def metrics_of(compared: Comparison) -> dict[str, float]:
-    """Return every mean as the tracker names it: `challenger.ndcg_at_20`, `champion.coverage`, `challenger.rmse`."""
+    """Return every mean under its tracker name: `challenger.ndcg_at_20`, `champion.coverage`, `challenger.rmse`."""
     found = {
         f"{model}.{key.replace('@', '_at_')}": interval.mean
         for model, metrics in compared.metrics.items()
@@ -37,7 +37,7 @@ def metrics_of(compared: Comparison) -> dict[str, float]:
 
 
 def record_of(verdict: Verdict, compared: Comparison, champion: int | None) -> dict[str, Any]:
-    """Return the verdict with everything that was measured, as plain JSON values."""
+    """Return the verdict with all measurements, as plain JSON values."""
     measured = compared.as_record()
     return {**verdict.as_record(), "metrics": compared.means(), "champion": champion, "measured": measured}
 
@@ -53,7 +53,7 @@ def page_of(
     trials: Sequence[Mapping[str, Any]],
     drift: Mapping[str, Any],
 ) -> bytes:
-    """Return the page; *counts* are those of the training set, *trials* of tuning, *drift* the receipt of its check."""
+    """Return the page; *counts* describe the training set, *trials* the tuning, *drift* the drift check."""
     challenger = models[CHALLENGER]
     page = dossier_page(
         Dossier(

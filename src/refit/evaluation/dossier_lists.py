@@ -1,4 +1,4 @@
-"""The part of the dossier that shows lists: what they are like together, and those of a few people."""
+"""The part of the dossier about lists: their overall properties, and the lists of a few people."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _GROUPS = (
     (0.5, "25 to 50%"),
     (1.0, "rest"),
 )
-"""Items from most to least popular, by the share of the catalogue up to which a group reaches."""
+"""Popularity groups of items: upper end as a share of the catalogue, from most to least popular, and label."""
 
 
 def model_name(name: str) -> str:
-    """Return the name of a model for people."""
+    """Return the display name of a model."""
     return name.replace("_", " ")
 
 
 def what_lists_show(compared: Comparison, judged: Judged, people: Sequence[int]) -> Markup:
-    """Return coverage, novelty, variety and popularity; *people* of the training set touched each item of *judged*."""
+    """Return coverage, novelty, variety and popularity; *people* counts people per item in training."""
     heads = ("model", "catalogue shown", "Gini", "novelty (bits)", "variety", "popularity lift")
     rows = [
         (
@@ -70,16 +70,16 @@ def _by_popularity(judged: Judged, model: str, people: Sequence[int]) -> list[fl
 
 
 def people_drawn(examples: Sequence[Example]) -> Markup:
-    """Return the lists of some people, old beside new where there are two; the first is open."""
+    """Return the lists of some people, champion beside challenger if both exist; the first is expanded."""
     parts = [tag("p", "✓ is what the person came to want; grey is what the champion showed too.", class_="note")]
     for n, example in enumerate(examples):
         names = list(example.lists)
-        longest = max((len(places) for places in example.lists.values()), default=0)
+        longest = max((len(entries) for entries in example.lists.values()), default=0)
         rows = [
-            [str(rank + 1), *(_place(example.lists[name], rank, example.lists[names[0]]) for name in names)]
+            [str(rank + 1), *(_cell(example.lists[name], rank, example.lists[names[0]]) for name in names)]
             for rank in range(longest)
         ]
-        hits = ", ".join(f"{name} {sum(place.hit for place in example.lists[name])}" for name in names)
+        hits = ", ".join(f"{name} {sum(entry.hit for entry in example.lists[name])}" for name in names)
         head = (
             f"{shorten(example.user_id, 16)} · {example.activity} items before, {example.wanted} wanted, hits: {hits}"
         )
@@ -89,12 +89,12 @@ def people_drawn(examples: Sequence[Example]) -> Markup:
     return join(parts)
 
 
-def _place(places: Sequence[ListedItem], rank: int, old: Sequence[ListedItem]) -> str:
-    if rank >= len(places):
+def _cell(entries: Sequence[ListedItem], rank: int, old: Sequence[ListedItem]) -> str:
+    if rank >= len(entries):
         return ""
-    place = places[rank]
-    title = shorten(place.title, 44)
-    new = places is not old and place.title not in {each.title for each in old}
-    if place.hit:
+    entry = entries[rank]
+    title = shorten(entry.title, 44)
+    new = entries is not old and entry.title not in {each.title for each in old}
+    if entry.hit:
         return tag("b", f"✓ {title}", class_="passed")
-    return tag("span", title) if new or places is old else tag("span", title, class_="muted")
+    return tag("span", title) if new or entries is old else tag("span", title, class_="muted")

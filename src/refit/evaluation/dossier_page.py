@@ -1,4 +1,4 @@
-"""The dossier of a challenger: what the person who approves it reads in two minutes."""
+"""The dossier of a challenger: a page that the approver reads in two minutes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from refit.training.holdout_coverage import describe_coverage
 from refit.verdicts import Verdict
 
 DOSSIER_FILE = "dossier.html"
-"""The page among the files of the challenger's run."""
+"""File name of the page in the challenger's run."""
 
 _DECISIONS: dict[str, Kind] = {"propose": "good", "refuse": "refused"}
-_STANDINGS: dict[Standing, Kind] = {"better": "good", "not worse": "good", "worse": "refused", "unclear": "warning"}
+_BADGES: dict[Standing, Kind] = {"better": "good", "not worse": "good", "worse": "refused", "unclear": "warning"}
 _NAMES = {"capped_recall": "capped recall", "map": "MAP", "ndcg": "NDCG", "mrr": "MRR", "hit_rate": "hit rate"}
 
 
@@ -45,17 +45,17 @@ class Dossier:
     facts: Mapping[str, Any]
     """Training facts of the challenger."""
     people: Sequence[int]
-    """How many people of the training set touched each item."""
+    """Number of people in the training set who touched each item."""
     examples: Sequence[Example] = ()
     notes: Sequence[str] = ()
     tuning: Sequence[Mapping[str, Any]] = ()
-    """Trials in their order: number, kind, values, scores and state each."""
+    """Trials in order, each with number, kind, values, scores and state."""
     drift: Mapping[str, Any] = field(default_factory=dict)
-    """What the drift check said before the training: decision, reasons, statistics and address."""
+    """Result of the drift check before training: decision, reasons, statistics and address."""
 
 
 def dossier_page(dossier: Dossier) -> str:
-    """Return the page, which needs nothing outside it."""
+    """Return the page as self-contained HTML."""
     compared = dossier.compared
     sections = []
     if compared.people:
@@ -134,9 +134,9 @@ def _everybody(compared: Comparison, order: Sequence[str]) -> Markup:
         ]
         for name in order
     ]
-    told = f"{describe_coverage(found.asked, found.judges)}. Over everybody, what no model knows counts as missed."
+    note = f"{describe_coverage(found.asked, found.judges)}. Over everybody, what no model knows counts as missed."
     title = tag("h3", f"Over everybody: {number(found.people)} people")
-    return join([title, table(heads, rows, numeric=set(range(1, len(heads)))), tag("p", told, class_="note")])
+    return join([title, table(heads, rows, numeric=set(range(1, len(heads)))), tag("p", note, class_="note")])
 
 
 def _ratings(compared: Comparison) -> Markup:
@@ -152,9 +152,9 @@ def _ratings(compared: Comparison) -> Markup:
         )
         for name, errors in found.errors.items()
     ]
-    told = f"{number(found.ratings)} ratings by {number(found.people)} people; less is better"
+    note = f"{number(found.ratings)} ratings by {number(found.people)} people; less is better"
     heads = ("predicted ratings", "RMSE", "MAE", "RMSE of the challenger less that")
-    return join([table(heads, rows, numeric={1, 2, 3}), tag("p", told, class_="note")])
+    return join([table(heads, rows, numeric={1, 2, 3}), tag("p", note, class_="note")])
 
 
 def _between(found: Interval, spelt: str) -> str:
@@ -188,10 +188,10 @@ def _champion(dossier: Dossier) -> Markup:
     return interval_chart(lines, title=title, unit=unit, percent=True)
 
 
-def _relative(name: str, found: Interval, base: float, margin: float | None, least: int) -> Line:
+def _relative(name: str, found: Interval, base: float, margin: float | None, min_differing: int) -> Line:
     kind: Kind = "good" if found.above_zero else "refused" if found.below_zero else "neutral"
     if margin is not None:
-        kind = _STANDINGS[comparison_verdict(found, margin * base, least=least)]
+        kind = _BADGES[comparison_verdict(found, margin * base, least=min_differing)]
     limit = None if margin is None else -margin
     return Line(name, found.low / base, found.mean / base, found.high / base, kind, limit)
 
@@ -201,13 +201,13 @@ def _cohorts(dossier: Dossier) -> Markup:
     lines, rows = [], []
     for name, cohort in compared.cohorts.items():
         found = cohort.differences.get(policy.metric)
-        told = badge(f"too small, needs {policy.cohort_people:,}", "neutral")
+        result = badge(f"too small, needs {policy.cohort_people:,}", "neutral")
         if found is not None:
             if cohort.rival_mean:
                 lines.append(_relative(name, found, cohort.rival_mean, policy.cohort_margin, policy.min_differing))
-            stands = comparison_verdict(found, policy.cohort_margin * cohort.rival_mean, least=policy.min_differing)
-            told = badge("cannot be told" if stands == "unclear" else stands, _STANDINGS[stands])
-        rows.append((shorten(name), number(cohort.people), f"{cohort.rival_mean:.4f}", _difference(found), told))
+            outcome = comparison_verdict(found, policy.cohort_margin * cohort.rival_mean, least=policy.min_differing)
+            result = badge("cannot be told" if outcome == "unclear" else outcome, _BADGES[outcome])
+        rows.append((shorten(name), number(cohort.people), f"{cohort.rival_mean:.4f}", _difference(found), result))
     rival = model_name(_rival(compared.cohorts))
     metric = _spelt(f"{policy.metric}@{compared.k}")
     heads = ("cohort", "people", f"{metric} of {rival}", "difference", "")
@@ -250,7 +250,7 @@ def _tuning(trials: Sequence[Mapping[str, Any]]) -> Markup:
 
 
 def _learning(facts: Mapping[str, Any]) -> Markup | None:
-    """Return how the objective fell; None for a model that was not learnt by iterations."""
+    """Return a chart of the objective by iteration; None for a model trained without iterations."""
     left = facts.get("learning")
     if left:
         return line_chart(
@@ -265,13 +265,13 @@ def _learning(facts: Mapping[str, Any]) -> Markup | None:
 
 
 def _values(values: Mapping[str, Any]) -> str:
-    said = (f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items())
-    return ", ".join(said) or "as in shop.toml"
+    parts = (f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items())
+    return ", ".join(parts) or "as in shop.toml"
 
 
 def _data(dossier: Dossier) -> Markup:
     facts = dossier.facts
-    rows = [(told, _fact(facts[name])) for name, told in _FACTS.items() if name in facts]
+    rows = [(label, _fact(facts[name])) for name, label in _FACTS.items() if name in facts]
     parts: list[Markup] = [table(("", ""), rows)]
     if dossier.drift:
         reasons = [tag("li", str(reason)) for reason in dossier.drift.get("reasons", ())]
@@ -297,7 +297,7 @@ _FACTS = {
 def _fact(value: Any) -> str:
     if isinstance(value, int | float):
         return number(value)
-    # Of an instant the day is enough, and of a digest the beginning.
+    # The day is enough for an instant, and the first digits for a digest.
     return str(value)[:10] if str(value)[4:5] == "-" else str(value)[:16]
 
 

@@ -1,4 +1,4 @@
-"""Judging a challenger on a training set, beside the champion and the baselines."""
+"""Judges a challenger on a training set, beside the champion and the baselines."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from refit.training.model_settings import pairs_of, settings_of
 from refit.training.training_set import Recipe
 
 _SHOWN = 10
-"""People whose lists are shown."""
+"""Number of people whose lists are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What was found out about a challenger."""
+    """Results of judging a challenger."""
 
     judged: Judged
     compared: Comparison
     examples: tuple[Example, ...]
     notes: tuple[str, ...]
-    """Sentences on what was left out."""
+    """Sentences about what was left out."""
 
 
 def judge_challenger(
@@ -52,8 +52,8 @@ def judge_challenger(
     """
     Judge `challenger`, and `champion` if *models* has one, on the training set at *place* with *manifest*.
 
-    Every model sees people through confidences of its own kind, made from the same events before the cutoff. Baselines
-    learn from the challenger's pairs.
+    Every model gets histories with its own confidences, made from the same events before the cutoff. Baselines learn
+    from the challenger's pairs.
     """
     recipe = Recipe.from_manifest(manifest)
     challenger, settings = models[CHALLENGER], shop.evaluation.drawn_for(manifest["digest"])
@@ -70,9 +70,9 @@ def judge_challenger(
         recent = events.where(
             (F.col(Columns.EVENT_TIME) >= F.lit(since)) & F.col(Columns.EVENT_TYPE).isin(*recipe.events.weights)
         )
-        asked = histories(pairs)
+        challenger_histories = histories(pairs)
         judged = judge_people(
-            asked,
+            challenger_histories,
             holdout_of(spark, lake, place),
             models,
             settings,
@@ -100,7 +100,7 @@ def judge_challenger(
         shown = [name for name in (CHAMPION, CHALLENGER) if name in models]
         found = examples(
             judged,
-            asked,
+            challenger_histories,
             lake.read(spark, "items", [catalogue] if catalogue else []),
             shown,
             most=_SHOWN,
@@ -121,7 +121,7 @@ def holdout_of(spark: SparkSession, lake: Lake, place: str) -> DataFrame:
 def baselines(
     challenger: ItemFactors, sample: PairSample, recent: DataFrame, settings: Evaluation
 ) -> dict[str, Contender]:
-    """Return the configured baselines over the items of *challenger*; *recent* are events of the last days."""
+    """Return the configured baselines over the items of *challenger*; *recent* holds the events of the last days."""
     likeness: Mapping[str, Literal["cosine", "pearson"]] = {"cosine": "cosine", "pearson": "pearson"}
     found: dict[str, Contender] = {}
     for name in settings.baselines:
@@ -137,7 +137,7 @@ def baselines(
 
 
 def trials_beside(store: ObjectStore, settings: str) -> list[dict[str, Any]]:
-    """Return the trials of the study that found *settings*, a file of *store*, in their order; none without a study."""
+    """Return, in order, the trials of the study that wrote the file *settings* in *store*; none without a study."""
     if not settings:
         return []
     found = (store.get(key) for key in store.keys(f"{settings.rpartition('/')[0]}/trial-"))
@@ -145,7 +145,7 @@ def trials_beside(store: ObjectStore, settings: str) -> list[dict[str, Any]]:
 
 
 def same_histories(left: ModelSettings | None, right: ModelSettings | None) -> bool:
-    """Return whether models of both settings see people through the same confidences; None: those of the set itself."""
+    """Return whether both settings give the same confidences; None stands for those of the training set."""
     if left is None or right is None:
         return left is right
     return (left.confidence, left.weights) == (right.confidence, right.weights)

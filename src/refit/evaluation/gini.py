@@ -1,4 +1,4 @@
-"""How unequally items are shown. Its imports are few: it is asked while lists are made, too."""
+"""How unequally items are shown. Imports are few because Spark workers load this module while making lists."""
 
 from __future__ import annotations
 

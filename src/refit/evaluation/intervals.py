@@ -1,4 +1,4 @@
-"""Intervals of means over people by the bootstrap."""
+"""Bootstrap intervals of means over people."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 _ENTRIES = 4_000_000
-"""Weights that are made at once; bounds the memory, whatever the number of people."""
+"""Number of weights computed at once; bounds memory for any number of people."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over people and where it lies with a given confidence."""
+    """A mean over people and its confidence interval."""
 
     mean: float
     low: float
     high: float
     telling: int
-    """People with a value other than 0: of a difference, those whom the two models serve differently."""
+    """Number of people with a value other than 0; for a difference, those for whom the two models differ."""
 
     @property
     def above_zero(self) -> bool:
@@ -35,20 +35,20 @@ class Interval:
         return self.high < 0
 
     def __str__(self) -> str:
-        """Return the two ends with their signs."""
+        """Return the two ends, signed."""
         return f"{self.low:+.4f} to {self.high:+.4f}"
 
 
 def bootstrap(values: NDArray[Any], *, resamples: int, level: float, seed: int) -> list[Interval]:
     """
-    Return for each column of *values*, people x columns, its mean and expanded percentile interval.
+    Return, for each column of *values* (people x columns), the mean and its expanded percentile interval.
 
-    Whole rows are drawn with replacement (Efron 1979): every column is of the same people in each resample, so the
-    interval of a column of differences is that of a paired comparison. The percentiles are moved away from the mean by
-    the ratio of Student's quantile to the normal one (Hesterberg 2015), with one degree of freedom less than there are
-    values other than 0: where two models agree on nearly everybody, only the few others tell them apart. With C
-    columns of which all shall hold at once, ask for the level 1 - (1 - level) / C (Bonferroni). The same seed gives the
-    same intervals, whatever the other columns are.
+    Whole rows are drawn with replacement (Efron 1979), so every column has the same people in each resample and a
+    column of differences gets the interval of a paired comparison. The percentiles are moved away from the mean by the
+    ratio of Student's quantile to the normal one (Hesterberg 2015), with one degree of freedom less than the number of
+    values other than 0: if two models agree for nearly everybody, only the remaining people distinguish them. For C
+    columns that must hold simultaneously, use the level 1 - (1 - level) / C (Bonferroni). The same seed gives the same
+    intervals, regardless of the other columns.
 
     >>> bootstrap(np.array([[0.25, 1.0], [0.25, 1.0]]), resamples=100, level=0.95, seed=1)
     [Interval(mean=0.25, low=0.25, high=0.25, telling=2), Interval(mean=1.0, low=1.0, high=1.0, telling=2)]
@@ -59,7 +59,7 @@ def bootstrap(values: NDArray[Any], *, resamples: int, level: float, seed: int) 
     if not columns:
         return []
     centres = values.mean(axis=0)
-    # Single precision is enough for what lies around the mean, and twice as fast.
+    # Single precision is enough for deviations from the mean, and twice as fast.
     around = (values - centres).astype(np.float32)
     means = np.concatenate([weights @ around for weights in _weights(people, resamples, seed)]) / people
     tail = (1 - level) / 2
@@ -72,15 +72,15 @@ def bootstrap(values: NDArray[Any], *, resamples: int, level: float, seed: int) 
 
 def resampled_sums(values: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[np.float64]:
     """
-    Return resamples x columns: the sums of the columns of *values* over the people that were drawn each time.
+    Return resamples x columns: the column sums of *values* over the people drawn in each resample.
 
-    They are drawn as in `bootstrap`; what is made of several sums, such as a ratio, has the interval of `interval_of`.
+    People are drawn as in `bootstrap`. For a statistic of several sums, such as a ratio, use `interval_of`.
     """
     return np.concatenate([weights.astype(np.float64) @ values for weights in _weights(len(values), resamples, seed)])
 
 
 def interval_of(drawn: NDArray[np.float64], value: float, *, telling: int, level: float) -> Interval:
-    """Return the expanded percentile interval of *value* as `bootstrap` makes it; *telling* people have a say in it."""
+    """Return the expanded percentile interval of *value*, as in `bootstrap`; *telling* counts the people behind it."""
     tail = (1 - level) / 2
     low, high = value + (np.quantile(drawn, [tail, 1 - tail]) - value) * float(_wider(telling, tail))
     return Interval(value, float(low), float(high), telling)
@@ -91,11 +91,11 @@ def _wider(telling: Any, tail: float) -> Any:
 
 
 def _weights(people: int, resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:
-    """Yield blocks of resamples x people: how often each person was drawn in each resample."""
+    """Yield blocks of resamples x people: the number of times each person was drawn in each resample."""
     generator = np.random.default_rng(seed)
-    left, most = resamples, max(1, _ENTRIES // people)
+    left, max_block = resamples, max(1, _ENTRIES // people)
     while left:
-        block = min(left, most)
+        block = min(left, max_block)
         drawn = generator.integers(0, people, (block, people), dtype=np.int32)
         drawn += (np.arange(block, dtype=np.int32) * people)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=block * people)

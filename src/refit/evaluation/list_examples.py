@@ -1,4 +1,4 @@
-"""Examples: the lists of a few judged people, with titles, for whoever wants to see and not only to count."""
+"""Examples: the lists of a few judged people, with titles, for inspection."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from refit.columns import Columns
 from refit.evaluation.holdout_lists import Judged
 
 _PAST = 8
-"""Items of a history that are shown: those with the highest confidence."""
+"""Number of history items shown: those with the highest confidence."""
 
 
 @dataclass(frozen=True)
 class ListedItem:
-    """One place of a list."""
+    """One entry of a list."""
 
     title: str
     hit: bool
-    """Whether the person came to want the item."""
+    """Whether the item is relevant to the person."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Example:
     user_id: str
     """Pseudonymised, as everywhere."""
     activity: int
-    """Items that the history teaches."""
+    """Number of items that the history teaches."""
     wanted: int
-    """Items that the person came to want."""
+    """Number of relevant items of the person."""
     past: Sequence[str]
-    """Titles of what weighs most in the history."""
+    """Titles of the history items with the highest confidence."""
     lists: Mapping[str, Sequence[ListedItem]]
     """Model -> list, best first."""
 
@@ -45,21 +45,21 @@ def examples(
     judged: Judged, histories: DataFrame, catalogue: DataFrame, models: Sequence[str], *, most: int, seed: int
 ) -> list[Example]:
     """
-    Return *most* judged people, drawn by *seed* and not by how well they were served, with their lists of *models*.
+    Return *most* judged people, drawn at random by *seed*, with their lists from *models*.
 
-    *catalogue* gives `item_id` and `title`; an item without a title is shown by its id. Only what is shown is read.
+    *catalogue* gives `item_id` and `title`; an item without a title is shown by its id. Only the shown rows are read.
     """
     chosen = np.sort(np.random.default_rng(seed).permutation(judged.people)[:most])
     users = [judged.users[int(row)].as_py() for row in chosen]
     pasts = _pasts(histories.where(F.col(Columns.USER).isin(users)))
     ids = judged.items.to_pylist()
     lists = {
-        model: [[(ids[place], bool(hit)) for place, hit in _placed(judged, model, int(row))] for row in chosen]
+        model: [[(ids[index], bool(hit)) for index, hit in _list_entries(judged, model, int(row))] for row in chosen]
         for model in models
     }
-    asked = {item for rows in lists.values() for row in rows for item, _ in row}
-    asked |= {item for past in pasts.values() for item in past}
-    known = catalogue.where(F.col(Columns.ITEM).isin(sorted(asked)) & F.col(Columns.TITLE).isNotNull())
+    item_ids = {item for rows in lists.values() for row in rows for item, _ in row}
+    item_ids |= {item for past in pasts.values() for item in past}
+    known = catalogue.where(F.col(Columns.ITEM).isin(sorted(item_ids)) & F.col(Columns.TITLE).isNotNull())
     titles = {row[0]: row[1] for row in known.select(Columns.ITEM, Columns.TITLE).collect()}
     return [
         Example(
@@ -76,9 +76,9 @@ def examples(
     ]
 
 
-def _placed(judged: Judged, model: str, row: int) -> list[tuple[int, bool]]:
-    places, hits = judged.lists[model][row, : judged.k], judged.hits[model][row, : judged.k]
-    return [(int(place), bool(hit)) for place, hit in zip(places, hits, strict=True) if place >= 0]
+def _list_entries(judged: Judged, model: str, row: int) -> list[tuple[int, bool]]:
+    positions, hits = judged.lists[model][row, : judged.k], judged.hits[model][row, : judged.k]
+    return [(int(position), bool(hit)) for position, hit in zip(positions, hits, strict=True) if position >= 0]
 
 
 def _pasts(histories: DataFrame) -> dict[str, list[str]]:

@@ -1,9 +1,9 @@
 """
-Metrics of lists against what people came to want.
+Metrics of lists against the relevant items of people.
 
-A metric takes *hits*, people x k, which is 1 (or True) where the item at that rank is relevant, and *relevant*,
-the number of relevant items of each person (at least 1), and returns one value per person between 0 and 1. A list
-shorter than k is padded with 0. A cut at a shorter length is `hits[:, :length]`.
+A metric takes *hits*, people x k, which is 1 (or True) where the item at that rank is relevant, and *relevant*, the
+number of relevant items of each person (at least 1). It returns one value per person between 0 and 1. Lists shorter
+than k are padded with 0. To cut lists at a shorter length, pass `hits[:, :length]`.
 """
 
 from __future__ import annotations
@@ -114,4 +114,4 @@ METRICS: Mapping[str, Callable[[Hits, Counts], Values]] = {
     "hit_rate": hit_rate,
     "mrr": reciprocal_rank,
 }
-"""The metrics by the names that configuration, MLflow and reports use."""
+"""The metrics by their names in configuration, MLflow and reports."""

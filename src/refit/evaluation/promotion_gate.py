@@ -17,7 +17,7 @@ from refit.verdicts import Measure, Verdict
 Standing = Literal["better", "not worse", "worse", "unclear"]
 
 _NAMED = 2
-"""Small cohorts that are named; of more only the number is told, and the dossier has the names."""
+"""Largest number of small cohorts that are named; of more, only the number is given and the dossier names them."""
 _POPULAR = (POPULARITY, "recent_popularity")
 _ABOVE_ZERO = float(np.nextafter(0, 1))
 """The smallest number above 0: equal to popularity is not better than popularity."""
@@ -25,11 +25,11 @@ _ABOVE_ZERO = float(np.nextafter(0, 1))
 
 def comparison_verdict(difference: Interval, margin: float, *, least: int) -> Standing:
     """
-    Return how a challenger stands by the interval of its *difference* when a loss of *margin* is tolerated.
+    Classify a challenger by the interval of its *difference* when a loss of *margin* is tolerated.
 
-    Better: the interval lies above 0. Not worse: a loss beyond the margin is excluded, and at least *least* people fare
-    differently; where hardly anybody does, an interval is narrow because nothing was told apart. Worse: the interval
-    lies below 0 and such a loss is not excluded. Unclear: too few people to tell.
+    Better: the interval lies above 0. Not worse: a loss beyond the margin is excluded and the models differ for at
+    least *least* people; if they differ for hardly anybody, a narrow interval is no evidence. Worse: the interval lies
+    below 0 and a loss beyond the margin is not excluded. Unclear: too few people.
 
     >>> ends = ((0.1, 0.3), (-0.05, 0.2), (-0.3, -0.1), (-0.3, 0.1))
     >>> [comparison_verdict(Interval(0.0, low, high, telling=50), 0.1, least=10) for low, high in ends]
@@ -46,29 +46,29 @@ def comparison_verdict(difference: Interval, margin: float, *, least: int) -> St
 
 def judge_promotion(compared: Comparison, policy: Promotion) -> Verdict:
     """
-    Return `propose` or `refuse`; all refusals are given, not only the first, and the merits after them.
+    Return `propose` or `refuse`, with all refusals first and the merits after them.
 
     The challenger
 
     - must not be worse than the champion by more than the margin: the paired interval lies above minus the margin, and
-      enough people fare differently with the two;
-    - must not be worse than the anchor, where it was judged, by more than all promotions together may lose;
-    - must beat popularity, overall and recent where both were judged: the interval lies above 0;
-    - must not be worse in any cohort. Intervals of cohorts have a Bonferroni level, so that a challenger that equals
-      the champion is refused by any of its C cohorts in at most (1 - level) / 2 of all cases, whatever C is. A cohort
-      that is too small, or in which a loss beyond the margin is neither shown nor excluded, is named; with
-      `unclear_cohorts = "refuse"` the second of these is a refusal;
+      the two models differ for enough people;
+    - must not be worse than the anchor, if it was judged, by more than all promotions together may lose;
+    - must beat popularity, overall and recent if both were judged: the interval lies above 0;
+    - must not be worse in any cohort. Intervals of cohorts have a Bonferroni level, so that a challenger equal to the
+      champion is refused by any of its C cohorts in at most (1 - level) / 2 of all cases, whatever C is. The reasons
+      name a cohort that is too small, or in which a loss beyond the margin is neither shown nor excluded; with
+      `unclear_cohorts = "refuse"` the latter is a refusal;
     - must not show a smaller part of the catalogue than the champion by more than the limit.
 
-    A shop without a champion asks only that popularity is beaten. Too few judged people are no evidence, and no
-    evidence is a refusal. Every baseline with a higher mean is named, which refuses nothing.
+    A shop without a champion requires only that popularity is beaten. Too few judged people are no evidence, and
+    missing evidence is a refusal. Every baseline with a higher mean is named, but does not cause a refusal.
     """
     gate = _Gate(compared, policy)
-    least = policy.min_people or 1
-    enough = compared.people >= least
-    gate.measure("judged_people", compared.people, least, compared.people, enough)
+    min_people = policy.min_people or 1
+    enough = compared.people >= min_people
+    gate.measure("judged_people", compared.people, min_people, compared.people, enough)
     if not enough:
-        reason = f"{compared.people:,} people could be judged, at least {least:,} are needed as evidence"
+        reason = f"{compared.people:,} people could be judged, at least {min_people:,} are needed as evidence"
         return Verdict(gate="promotion", decision="refuse", measures=tuple(gate.measures), reasons=(reason,))
     gate.against_champion()
     gate.against_anchor()
@@ -100,38 +100,40 @@ class _Gate:
             return
         found, policy, people = self._difference(CHAMPION), self.policy, self.compared.people
         margin = policy.margin * self.compared.mean(CHAMPION, policy.metric)
-        stands = comparison_verdict(found, margin, least=policy.min_differing)
-        passed, few = stands in ("better", "not worse"), found.telling < policy.min_differing
-        self.measure("differing_people", found.telling, policy.min_differing, people, stands == "better" or not few)
+        outcome = comparison_verdict(found, margin, least=policy.min_differing)
+        passed, few_differ = outcome in ("better", "not worse"), found.telling < policy.min_differing
+        self.measure(
+            "differing_people", found.telling, policy.min_differing, people, outcome == "better" or not few_differ
+        )
         self.measure(f"{policy.metric}_over_champion.low", found.low, -margin, people, passed)
-        told = self._told(found, CHAMPION)
-        if few and stands == "unclear":
+        description = self._describe(found, CHAMPION)
+        if few_differ and outcome == "unclear":
             self.refusals.append(
                 f"cannot be told from the champion: {found.telling:,} of {people:,} judged people fare differently, at "
-                f"least {policy.min_differing:,} are asked for (promotion.min_differing); {told}"
+                f"least {policy.min_differing:,} are asked for (promotion.min_differing); {description}"
             )
             return
-        sentence = f"{_LEADS[stands]} the champion: {told}"
-        self._say(sentence if stands == "better" else f"{sentence}; a loss of {margin:.4f} is tolerated", passed)
+        sentence = f"{_LEADS[outcome]} the champion: {description}"
+        self._report(sentence if outcome == "better" else f"{sentence}; a loss of {margin:.4f} is tolerated", passed)
 
     def against_anchor(self) -> None:
-        """Refuse what losses within the margin have added up to since the anchor."""
+        """Refuse if losses within the margin have accumulated too far since the anchor."""
         if ANCHOR not in self.compared.against:
             return
         found = self._difference(ANCHOR)
         limit = self.policy.max_total_loss * self.compared.mean(ANCHOR, self.policy.metric)
-        # The same recipe gives the same lists, and has lost nothing.
-        stands = comparison_verdict(found, limit, least=0)
-        passed = stands in ("better", "not worse")
+        # The same recipe gives the same lists, so no minimum number of differing people applies.
+        outcome = comparison_verdict(found, limit, least=0)
+        passed = outcome in ("better", "not worse")
         self.measure(f"{self.policy.metric}_over_anchor.low", found.low, -limit, self.compared.people, passed)
-        self._say(
-            f"{_LEADS[stands]} the anchor, the recipe of an earlier champion trained on the same days: "
-            f"{self._told(found, ANCHOR)}; {limit:.4f} may be lost in all since then (promotion.max_total_loss)",
+        self._report(
+            f"{_LEADS[outcome]} the anchor, the recipe of an earlier champion trained on the same days: "
+            f"{self._describe(found, ANCHOR)}; {limit:.4f} may be lost in all since then (promotion.max_total_loss)",
             passed,
         )
 
     def beaten_by(self, rivals: Sequence[str]) -> None:
-        """Name the *rivals* that have a higher mean than the challenger, the best first."""
+        """Name the *rivals* with a higher mean than the challenger, best first."""
         found = {rival: self._difference(rival) for rival in rivals}
         for rival in sorted(found, key=lambda name: found[name].mean):
             difference = found[rival]
@@ -151,16 +153,16 @@ class _Gate:
             if found.above_zero:
                 beaten.append((found.mean, rival))
             else:
-                words = f"does not beat {_words(rival)}: {self._told(found, rival)}"
+                words = f"does not beat {_words(rival)}: {self._describe(found, rival)}"
                 self.refusals.append(f"{words}; the interval must lie above 0")
         if beaten:
             closest = min(beaten)[1]
-            told = self._told(self._difference(closest), closest)
+            description = self._describe(self._difference(closest), closest)
             against = f" against {_words(closest)}" if len(beaten) > 1 else ""
-            self.merits.append(f"beats {' and '.join(_words(rival) for _, rival in beaten)}: {told}{against}")
+            self.merits.append(f"beats {' and '.join(_words(rival) for _, rival in beaten)}: {description}{against}")
 
     def in_cohorts(self) -> list[str]:
-        """Refuse for what was lost in a cohort, or return what is to be said of them."""
+        """Refuse a loss in any cohort; otherwise return sentences about the cohorts."""
         metric, policy = self.policy.metric, self.policy
         judged: dict[str, list[str]] = {"better": [], "not worse": [], "worse": [], "unclear": [], "too small": []}
         for name, cohort in self.compared.cohorts.items():
@@ -168,12 +170,14 @@ class _Gate:
                 judged["too small"].append(f"{name} ({cohort.people:,})")
                 continue
             found, margin = cohort.differences[metric], policy.cohort_margin * cohort.rival_mean
-            stands = comparison_verdict(found, margin, least=policy.min_differing)
-            passed = stands in ("better", "not worse") or (stands == "unclear" and policy.unclear_cohorts == "report")
+            outcome = comparison_verdict(found, margin, least=policy.min_differing)
+            passed = outcome in ("better", "not worse") or (outcome == "unclear" and policy.unclear_cohorts == "report")
             self.measure(f"{metric}_over_champion[{name}].low", found.low, -margin, cohort.people, passed)
-            judged[stands].append(name)
+            judged[outcome].append(name)
             if not passed:
-                self._say(f"{_LEADS[stands]} the champion in cohort {name}: {self._in_cohort(found, cohort)}", False)
+                self._report(
+                    f"{_LEADS[outcome]} the champion in cohort {name}: {self._in_cohort(found, cohort)}", False
+                )
         small = judged.pop("too small")
         fine, large = len(judged["better"]) + len(judged["not worse"]), sum(map(len, judged.values()))
         parts = [f"not worse in {fine} of {large} cohorts"]
@@ -185,21 +189,21 @@ class _Gate:
         return parts if self.compared.cohorts and not judged["worse"] else []
 
     def width(self) -> list[str]:
-        """Refuse lists that show too little of the catalogue, or return what is to be said of them."""
+        """Refuse lists that show too little of the catalogue; otherwise return a sentence about coverage."""
         ours, theirs = (self.compared.lists[model].coverage for model in (CHALLENGER, CHAMPION))
-        least = (1 - self.policy.max_narrowing) * theirs
-        passed = ours >= least
-        self.measure("coverage", ours, least, self.compared.people, passed)
+        min_coverage = (1 - self.policy.max_narrowing) * theirs
+        passed = ours >= min_coverage
+        self.measure("coverage", ours, min_coverage, self.compared.people, passed)
         sentence = f"shows {ours:.1%} of the catalogue, the champion {theirs:.1%}"
         if passed:
             return [sentence]
-        self.refusals.append(f"{sentence}; at least {least:.1%} are asked for")
+        self.refusals.append(f"{sentence}; at least {min_coverage:.1%} are asked for")
         return []
 
     def _difference(self, rival: str) -> Interval:
         return self.compared.against[rival][f"{self.policy.metric}@{self.compared.k}"]
 
-    def _told(self, found: Interval, rival: str) -> str:
+    def _describe(self, found: Interval, rival: str) -> str:
         return f"{self.policy.metric}@{self.compared.k} {self._size(found, rival)}"
 
     def _size(self, found: Interval, rival: str) -> str:
@@ -215,7 +219,7 @@ class _Gate:
             f"{found}, {cohort.people:,} people); a loss of {margin:.4f} is tolerated"
         )
 
-    def _say(self, sentence: str, passed: bool) -> None:
+    def _report(self, sentence: str, passed: bool) -> None:
         (self.merits if passed else self.refusals).append(sentence)
 
 

@@ -1,4 +1,4 @@
-"""Contenders: whatever can rank the catalogue for a batch of people, models and baselines alike."""
+"""Rankers of the catalogue for a batch of people: models and baselines."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ class Contender(Protocol):
 
     @property
     def items(self) -> pa.Array:
-        """Ids of the items that it may rank."""
+        """Ids of the items it may rank."""
 
     def rank(self, batch: pa.RecordBatch, k: int) -> NDArray[np.int64]:
         """
         Return people x k positions in *items*, best first and -1 for none, for a batch of `refit.lake.pairs.histories`.
 
-        What a person has bought is left out.
+        Items that the person bought are left out.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class ByModel:
-    """Ranks with the code that makes the lists, without any rule of the shop."""
+    """Ranks with the code that makes the lists, but without the shop's rules."""
 
     ranker: Ranker
 
     @classmethod
     def over(cls, model: ItemFactors, catalogue: pa.Array) -> ByModel:
-        """Return what ranks the items of *model* that are in *catalogue*."""
+        """Return a ranker of the items of *model* that are in *catalogue*."""
         there = pc.is_in(model.items, value_set=catalogue).to_numpy(zero_copy_only=False)
         return cls(Ranker(model, CandidateSet.plain(model.items, np.asarray(there, dtype=np.bool_))))
 
@@ -57,7 +57,7 @@ class ByModel:
         return self.model.items
 
     def rank(self, batch: pa.RecordBatch, k: int) -> NDArray[np.int64]:
-        """Return the best *k*; somebody of whom the model knows nothing gets what lists would show, popular items."""
+        """Return the best *k*; people unknown to the model get popular items, as in the lists."""
         histories = read_histories(batch, self.model)
         found = self.ranker.best(histories, k)
         for person in np.flatnonzero(~found.known).tolist():
@@ -72,7 +72,7 @@ class ByModel:
 
 @dataclass(frozen=True, eq=False)
 class ByPeople:
-    """Ranks by the scores of people's neighbours; only items that a neighbour took are ranked."""
+    """Ranks by user neighbourhoods; only items that a neighbour took are ranked."""
 
     neighbours: PeopleNeighbours
 

@@ -1,4 +1,4 @@
-"""Predicted ratings against those that people gave, in a shop of explicit preferences."""
+"""Compares predicted ratings with given ones, in a shop with explicit preferences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from refit.ranking.flat_histories import read_histories
 from refit.ranking.fold_in import fold_in_people
 
 ITEM_MEAN = "item_mean"
-"""The baseline that predicts for everybody what others gave an item on average."""
+"""The baseline that predicts the mean rating of each item for everybody."""
 
 
 class RatingPredictor(Protocol):
@@ -26,15 +26,15 @@ class RatingPredictor(Protocol):
 
     def predict(self, batch: pa.RecordBatch, wanted: pa.ListArray) -> NDArray[np.float64]:
         """
-        Return a rating for each of the *wanted* items of the people of *batch*, one after the other; NaN for none.
+        Return a rating for each *wanted* item of the people in *batch*, flattened in order; NaN for none.
 
-        *batch* is one of `refit.lake.pairs.histories`, and *wanted* has a list for each of its people.
+        *batch* is a batch of `refit.lake.pairs.histories`, and *wanted* has one list per person.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class ByFolding:
-    """Folds people in and multiplies; nothing is known of people without a history and of unknown items."""
+    """Predicts with folded-in people and item factors; NaN for people without a history and for unknown items."""
 
     model: ItemFactors
 
@@ -58,7 +58,7 @@ class ByItemMean:
 
     @classmethod
     def of(cls, sample: PairSample) -> ByItemMean:
-        """Return the means of the pairs of *sample*; an item without any there has that of all pairs."""
+        """Return the item means over the pairs of *sample*; an item without pairs gets the overall mean."""
         given = sample.confidences.tocsc()
         totals = np.asarray(given.sum(axis=0, dtype=np.float64)).ravel()
         counts = np.diff(given.indptr)
@@ -66,17 +66,17 @@ class ByItemMean:
         return cls(sample.items, np.divide(totals, counts, out=np.full(len(totals), overall), where=counts > 0))
 
     def predict(self, batch: pa.RecordBatch, wanted: pa.ListArray) -> NDArray[np.float64]:
-        """Return the means of the wanted items; whose list they stand in does not matter."""
+        """Return the means of the wanted items, independent of the person."""
         found = pc.fill_null(pc.index_in(wanted.flatten(), value_set=self.items), -1)
         return np.asarray(np.append(self.means, np.nan)[found.to_numpy(zero_copy_only=False)], dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class Missed:
-    """By how much models missed the ratings that all of them predict; sums over the ratings of each judged person."""
+    """Errors on the ratings that all models predict, summed over the ratings of each judged person."""
 
     ratings: NDArray[np.int64]
-    """How many of a person's ratings count here."""
+    """Number of ratings of each person that count."""
     squared: Mapping[str, NDArray[np.float64]]
     """Model -> sum of the squared errors."""
     absolute: Mapping[str, NDArray[np.float64]]
@@ -85,23 +85,23 @@ class Missed:
 
 @dataclass(frozen=True)
 class RatingErrors:
-    """Errors of predicted ratings, in the unit of the ratings; less is better."""
+    """Errors of predicted ratings, in rating units; lower is better."""
 
     ratings: int
-    """How many were given and predicted by every model."""
+    """Number of ratings that were given and that every model predicts."""
     people: int
-    """By whom."""
+    """Number of people who gave them."""
     errors: Mapping[str, Mapping[str, Interval]]
     """Model -> rmse and mae."""
     against: Mapping[str, Mapping[str, Interval]]
-    """Rival -> rmse and mae of the first model less those of the rival, paired."""
+    """Rival -> rmse and mae of the first model minus those of the rival, paired."""
 
 
 def missed(given: pa.ListArray, predicted: Mapping[str, NDArray[np.float64]]) -> Missed | None:
     """
-    Return what models missed of *given*, a list for each person; *predicted* are as many numbers for each model.
+    Return the errors of models on *given*, one list per person; *predicted* has as many flat values per model.
 
-    A rating that is NaN, or for which some model has no prediction, counts for nobody. None when none is left.
+    A rating that is NaN, or that some model does not predict, is ignored for all models. None if no rating is left.
     """
     ratings = np.asarray(given.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
     counts = np.isfinite(np.stack([ratings, *predicted.values()])).all(axis=0)
@@ -122,10 +122,10 @@ def missed(given: pa.ListArray, predicted: Mapping[str, NDArray[np.float64]]) ->
 
 def compare_ratings(found: Missed, *, resamples: int, level: float, seed: int) -> RatingErrors:
     """
-    Return root mean squared and mean absolute errors with intervals, and how those of the first model differ.
+    Return root mean squared and mean absolute errors with intervals, and the differences of the first model.
 
-    People are resampled with all their ratings, since those of one person are alike; see `intervals.bootstrap`. Errors
-    1 and -2 of two people: the root of (1 + 4) / 2, and (1 + 2) / 2.
+    People are resampled with all their ratings, because ratings of one person are correlated; see
+    `intervals.bootstrap`. Errors 1 and -2 of two people: the root of (1 + 4) / 2, and (1 + 2) / 2.
 
     >>> found = missed(pa.array([[3.0], [3.0]]), {"model": np.array([4.0, 1.0])})
     >>> errors = compare_ratings(found, resamples=100, level=0.95, seed=1).errors["model"]
@@ -161,6 +161,6 @@ def compare_ratings(found: Missed, *, resamples: int, level: float, seed: int) -
 
 
 def _errors(sums: NDArray[np.float64], names: list[str]) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Return model -> rmse and mae of each row of *sums*: how many ratings, then squared and absolute errors."""
+    """Return model -> rmse and mae of each row of *sums*: number of ratings, then squared and absolute errors."""
     mean = sums[:, 1:] / sums[:, :1]
     return {name: {"rmse": np.sqrt(mean[:, n]), "mae": mean[:, len(names) + n]} for n, name in enumerate(names)}

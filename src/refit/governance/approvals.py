@@ -1,4 +1,4 @@
-"""Approvals: what a person answered about one challenger, and whether that answer counts."""
+"""Approvals: a person's answer about one challenger, and whether that answer counts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ REJECT = "Reject"
 NOBODY = "nobody (no answer in time)"
 AIRFLOW, MLFLOW = "airflow", "mlflow"
 DECISION = "decision-"
-"""A tag of the champions' registered model of this name and the version of a challenger is an answer about it."""
+"""Prefix of tags of the champions' registered model; followed by a challenger's version, it holds an answer."""
 DIGITS = 16
-"""So many hexadecimal digits of a digest name a model in an answer."""
+"""Number of hexadecimal digits of a digest that identify a model in an answer."""
 EVIDENCE = ("cutoff", "training_set", "evaluation_run", "dossier", "judged_against", "registered_at", "code")
-"""What a challenger must carry beside its digest and a passed verdict before a person may answer."""
+"""Tags that a challenger needs, besides its digest and a passed verdict, before a person may answer."""
 ANCHOR_TAG = "anchor"
-"""Tag of a version: the settings, as JSON, from which losses are counted; see `refit.evaluation.anchors`."""
+"""Tag of a version: the anchor's settings as JSON; losses are measured from them (`refit.evaluation.anchors`)."""
 
 _PLACEHOLDER = "YOUR NAME"
 _LINE = re.compile(r"(approve|reject) ([0-9a-f]{16,64}) ([^:\s][^:]{0,99}): *(\S.{0,999})", re.DOTALL)
@@ -30,26 +30,26 @@ _LINE = re.compile(r"(approve|reject) ([0-9a-f]{16,64}) ([^:\s][^:]{0,99}): *(\S
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One answer, in the words that are kept of it."""
+    """One answer as it is recorded."""
 
     approved: bool
     by: str
     names: frozenset[str] = frozenset()
-    """Everything by which the person is known."""
+    """All names under which the person is known."""
     reason: str
     at: str
-    """When it was answered (ISO 8601), as the system that asked has recorded it."""
+    """When the person answered (ISO 8601), as recorded by the system that asked."""
     source: str
     digest: str = ""
-    """What the answer itself says it is about, at least the first 16 digits; empty where the question said it."""
+    """Digest named in the answer, at least its first 16 digits; empty where the question named it."""
 
     @property
     def silent(self) -> bool:
-        """Whether nobody has answered in time."""
+        """Whether no person answered in time."""
         return self.by == NOBODY
 
     def as_tags(self) -> dict[str, str]:
-        """Return the answer as tags of a model version, for people; the audit log is what counts."""
+        """Return the answer as tags of a model version, for people to read; the audit log is authoritative."""
         return {
             "approval": "approved" if self.approved else "rejected",
             "approver": self.by,
@@ -58,15 +58,15 @@ class Answer:
         }
 
     def repeats(self, known: Answered) -> bool:
-        """Whether this is the answer that is *known*, told again."""
-        describe_answer = (self.approved, self.by, self.reason, self.source)
-        return describe_answer == (known.approved, known.by, known.reason, known.source)
+        """Whether this answer repeats the *known* one."""
+        content = (self.approved, self.by, self.reason, self.source)
+        return content == (known.approved, known.by, known.reason, known.source)
 
     def asked_anew(self, known: Answered) -> bool:
         """
-        Whether a person was asked once more after a rejection.
+        Whether a person was asked again after a rejection.
 
-        Airflow takes one answer to each question, so a later answer there is to a question that somebody asked again.
+        Airflow accepts one answer per question, so a later answer there belongs to a question that was asked again.
         """
         later = datetime.fromisoformat(self.at) > datetime.fromisoformat(known.at)
         return not known.approved and known.source == self.source == AIRFLOW and later
@@ -77,16 +77,16 @@ class Objection:
     """Why an answer does not make a champion."""
 
     cause: str
-    """In a word or two, for counting."""
+    """One or two words, for counting."""
     sentence: str
 
 
 def read_decision(line: str, noticed_at: str) -> Answer:
     """
-    Return what *line* says, the tag by which somebody has decided in MLflow and which was *noticed_at* (ISO 8601).
+    Parse *line*, the value of an MLflow tag that records a decision and was *noticed_at* (ISO 8601).
 
     Raises:
-        NotApprovedError: the line is not written as `decision_line` says.
+        NotApprovedError: the line does not have the format of `decision_line`.
     """
     match = _LINE.fullmatch(line.strip())
     if not match or _PLACEHOLDER in line:
@@ -108,7 +108,7 @@ def read_decision(line: str, noticed_at: str) -> Answer:
 
 def in_utc(text: str) -> str:
     """
-    Return an instant in one spelling, to the second, so that it can be compared; one without a zone is of UTC.
+    Return an instant in UTC, to the second, so that instants compare as text; without a zone, UTC is assumed.
 
     >>> in_utc("2026-03-02T09:00:00.123+01:00")
     '2026-03-02T08:00:00+00:00'
@@ -119,7 +119,7 @@ def in_utc(text: str) -> str:
 
 def decision_line(challenger: int, digest: str) -> tuple[str, str]:
     """
-    Return name and value of the tag by which a person approves *challenger* in MLflow.
+    Return the name and value of the tag with which a person approves *challenger* in MLflow.
 
     >>> decision_line(7, "0123456789abcdef0123")
     ('decision-7', 'approve 0123456789abcdef YOUR NAME: YOUR REASON')
@@ -137,10 +137,10 @@ def object_to(
     answer: Answer, challenger: ModelVersion, digest: str, known: Answered | None, policy: Approvals, hours: float
 ) -> Objection | None:
     """
-    Return the first reason for which *answer* about *challenger* does not count, or None.
+    Return the first reason why *answer* about *challenger* does not count, or None.
 
-    *digest* is what the person was shown, *known* the answer that was given before. One that counted stays valid:
-    neither its age nor the policy is asked again.
+    *digest* is what the person was shown, *known* the earlier answer. An approval that already counted stays valid:
+    neither its age nor the policy is checked again.
     """
     named = answer.digest or digest
     what = f"challenger version {challenger.version}"
@@ -166,7 +166,7 @@ def object_to(
 
 
 def describe_answer(known: Answered) -> str:
-    """Return an answer that was given, in words."""
+    """Return a sentence fragment that describes an answer."""
     where = {AIRFLOW: "Airflow", MLFLOW: "MLflow"}.get(known.source, known.source)
     return f"{'approved' if known.approved else 'rejected'} by {known.by} in {where} at {known.at} ({known.reason})"
 

@@ -1,9 +1,9 @@
 """
 The audit log: who approved, refused, promoted, rolled back or adopted which model, when and why.
 
-Each record is an object of its own that is created and never written again: of two writers at once the one who comes
-second is told, so appending is the compare-and-swap of everything that the log decides. Each record names the SHA-256
-of the one before and ends with what holds after it, so one read tells who is champion.
+Each record is a separate object that is created once and never overwritten. The second of two concurrent writers gets
+an error, so appending acts as the compare-and-swap for everything that the log decides. Each record names the SHA-256
+of the previous one and contains the state after it, so one read yields the champion.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NAME = re.compile(r"audit/([0-9]{6,})\.json")
 
 
 class AuditDamagedError(RefitError):
-    """A record of the audit log was changed, removed, or put there by somebody else."""
+    """A record of the audit log was changed, removed or added by somebody else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +42,15 @@ class Record:
     by: str
     reason: str
     facts: Mapping[str, Any]
-    """What belongs to the kind, as plain JSON values."""
+    """Facts specific to the kind, as plain JSON values."""
     before: str
-    """SHA-256 of the record before; empty for the first one."""
+    """SHA-256 of the previous record; empty for the first one."""
     standing: ChampionState
-    """What holds after it."""
+    """Champion state after this record."""
 
     @property
     def key(self) -> str:
-        """Where the record is."""
+        """Key of the record in the store."""
         return key_of(self.number)
 
     @property
@@ -83,7 +83,7 @@ class AuditLog:
 
     @property
     def address(self) -> str:
-        """Where the records are."""
+        """Address of the records."""
         return f"{self._store.address}/{PREFIX}"
 
     def newest(self) -> Record | None:
@@ -92,7 +92,7 @@ class AuditLog:
         return self.record(numbers[-1]) if numbers else None
 
     def standing(self) -> ChampionState:
-        """Return what holds now."""
+        """Return the current champion state."""
         newest = self.newest()
         return newest.standing if newest else ChampionState()
 
@@ -103,15 +103,15 @@ class AuditLog:
         Write the record that follows *after*, and return it.
 
         Raises:
-            ConflictError: somebody else has written that record first; read the newest one and decide again.
-            AheadOfClockError: *at*, or the moment of the answer that *facts* tell, is after the clock of the store.
+            ConflictError: somebody else wrote that record first; read the newest one and decide again.
+            AheadOfClockError: *at*, or the time of the answer in *facts*, is later than the store's clock.
         """
         clock = read_clock(self._store, after.key if after else key_of(1))
         require_past("at", at, clock)
         if facts.get(ANSWERED_AT):
             require_past(ANSWERED_AT, facts[ANSWERED_AT], clock)
         number = after.number + 1 if after else 1
-        standing = after.standing if after else ChampionState()
+        state = after.standing if after else ChampionState()
         record = Record(
             number=number,
             kind=kind,
@@ -120,7 +120,7 @@ class AuditLog:
             reason=reason,
             facts=facts,
             before=after.sha256 if after else "",
-            standing=standing.after(number, kind, at=at, by=by, reason=reason, facts=facts),
+            standing=state.after(number, kind, at=at, by=by, reason=reason, facts=facts),
         )
         try:
             self._store.create(record.key, record.to_bytes())
@@ -157,9 +157,9 @@ class AuditLog:
             raise AuditDamagedError(
                 f"{self.address}: {wrong} record {record.number} was written, which names another SHA-256"
             )
-        since = before.standing if before else ChampionState()
+        earlier = before.standing if before else ChampionState()
         try:
-            holds = since.after(
+            holds = earlier.after(
                 record.number, record.kind, at=record.at, by=record.by, reason=record.reason, facts=record.facts
             )
             follows = holds == record.standing
@@ -182,7 +182,7 @@ class AuditLog:
         return sorted(numbers), strange
 
     def record(self, number: int) -> Record:
-        """Return one record; AuditDamagedError when it is gone or cannot be one."""
+        """Return one record; AuditDamagedError when it is missing or unreadable."""
         key = key_of(number)
         stored = self._store.get(key)
         if stored is None:

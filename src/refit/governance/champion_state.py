@@ -10,39 +10,39 @@ from refit.digests import digest_of
 
 APPROVAL, REFUSAL, PROMOTION, ROLLBACK, ADOPTION = "approval", "refusal", "promotion", "rollback", "adoption"
 HORIZON = "horizon"
-"""Somebody has lowered the horizon of the pointers; it concerns no model."""
+"""Record kind: somebody lowered the horizon of the pointers; it concerns no model."""
 ANSWERED_AT = "answered_at"
-"""Fact of a record: when a person has answered."""
+"""Fact of a record: when a person answered."""
 REJECTED = "rejected"
-"""Cause of a refusal: a person who may answer said no. It settles the challenger."""
+"""Cause of a refusal: an approver rejected the challenger. The answer is final."""
 OVERTAKEN = "champion changed"
-"""Cause of a refusal: the champion that the challenger was compared with has changed; a person is asked again."""
+"""Cause of a refusal: the champion that the challenger was judged against has changed; a person is asked again."""
 _RUNS = 50
 """Number of rollbacks remembered, by run id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChampionRecord:
-    """One version of the champions' model that was made champion."""
+    """One version of the champions' model that was promoted."""
 
     version: int
     challenger: str
-    """Version of the challenger that it is a copy of; empty where nobody knows."""
+    """Version of the challenger that was copied; empty if unknown."""
     model_id: str
     digest: str
     cutoff: str
-    """Nothing at or after it was seen in training (ISO 8601)."""
+    """Training used no data at or after this instant (ISO 8601)."""
     since: int
-    """Number of the record that put it at the end of the line."""
+    """Number of the record that made this version champion."""
     at: str
     by: str
     withdrawn: str = ""
-    """Why a rollback took it away; empty while it stands."""
+    """Why a rollback withdrew it; empty if it was not withdrawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What a person has answered about a challenger."""
+    """A person's answer about a challenger."""
 
     approved: bool
     by: str
@@ -54,83 +54,85 @@ class Answered:
 
 @dataclass(frozen=True, kw_only=True)
 class ChampionState:
-    """What holds after a record; it follows from the records up to it alone."""
+    """State after an audit record, derived only from the records up to it."""
 
     champion: int | None = None
     """Version of the champions' model."""
     previous: int | None = None
-    """Who was champion before the last move."""
+    """Champion before the last move."""
     moved: int = 0
-    """Number of the record of the last move."""
+    """Number of the record that last moved the champion."""
     reigns: Mapping[int, ChampionRecord] = field(default_factory=dict)
     answers: Mapping[int, Answered] = field(default_factory=dict)
     """Challenger -> the answer that counts."""
     refused: Mapping[int, str] = field(default_factory=dict)
-    """Challenger -> digest of its last refusal, so that the same one is written once."""
+    """Challenger -> digest of its last refusal, so that a repeated refusal is recorded once."""
     runs: Mapping[str, int] = field(default_factory=dict)
-    """Run that rolled back -> its record, newest last."""
+    """Run id of a rollback -> number of its record, newest last."""
 
     @property
     def reigning(self) -> ChampionRecord | None:
-        """The champion with everything that is known of it."""
+        """The record of the current champion; None before the first promotion."""
         return None if self.champion is None else self.reigns[self.champion]
 
     def line(self) -> list[ChampionRecord]:
-        """Return those that stand, in the order in which they became champion; the champion is the last one."""
-        return sorted((reign for reign in self.reigns.values() if not reign.withdrawn), key=lambda reign: reign.since)
+        """Return the records that were not withdrawn, in order of promotion; the champion is last."""
+        return sorted(
+            (record for record in self.reigns.values() if not record.withdrawn), key=lambda record: record.since
+        )
 
     def copy_of(self, challenger: int) -> ChampionRecord | None:
-        """Return the champion, past or present, that is a copy of *challenger*."""
-        found = [reign for reign in self.reigns.values() if reign.challenger == str(challenger)]
+        """Return the past or present champion that was copied from *challenger*."""
+        found = [record for record in self.reigns.values() if record.challenger == str(challenger)]
         return found[0] if found else None
 
     def after(
         self, number: int, kind: str, *, at: str, by: str, reason: str, facts: Mapping[str, Any]
     ) -> ChampionState:
-        """Return what holds after record *number*; ValueError for a *kind* that there is not."""
+        """Return the state after record *number*; ValueError for an unknown *kind*."""
         if kind == APPROVAL:
-            return self._answered(facts, True, by, reason)
+            return self._with_answer(facts, True, by, reason)
         if kind == REFUSAL:
-            return self._refused(facts, by, reason)
+            return self._with_refusal(facts, by, reason)
         if kind == HORIZON:
             return self
         version = int(facts["version"])
         moved = replace(self, champion=version, previous=self.champion, moved=number)
         if kind == ROLLBACK:
-            return moved._rolled_back(
+            return moved._with_rollback(
                 number, version, f"rolled back to version {version} at {at} by {by}: {reason}", facts
             )
         if kind not in (PROMOTION, ADOPTION):
             raise ValueError(f"there are no records of kind {kind!r}")
         known = {name: str(facts[name]) for name in ("challenger", "model_id", "digest", "cutoff")}
-        reign = ChampionRecord(version=version, since=number, at=at, by=by, **known)
-        return replace(moved, reigns={**self.reigns, version: reign})
+        record = ChampionRecord(version=version, since=number, at=at, by=by, **known)
+        return replace(moved, reigns={**self.reigns, version: record})
 
-    def _answered(self, facts: Mapping[str, Any], approved: bool, by: str, reason: str) -> ChampionState:
+    def _with_answer(self, facts: Mapping[str, Any], approved: bool, by: str, reason: str) -> ChampionState:
         answer = Answered(
             approved=approved, by=by, reason=reason, source=str(facts["source"]), at=str(facts[ANSWERED_AT])
         )
         return replace(self, answers={**self.answers, int(facts["challenger"]): answer})
 
-    def _refused(self, facts: Mapping[str, Any], by: str, reason: str) -> ChampionState:
+    def _with_refusal(self, facts: Mapping[str, Any], by: str, reason: str) -> ChampionState:
         challenger = int(facts["challenger"])
         refused = {**self.refused, challenger: refusal_digest(facts, by, reason)}
-        standing = replace(self, refused=refused)
+        state = replace(self, refused=refused)
         if facts["cause"] == REJECTED:
-            return standing._answered(facts, False, by, reason)
+            return state._with_answer(facts, False, by, reason)
         if facts["cause"] == OVERTAKEN:
-            return replace(standing, answers={key: kept for key, kept in self.answers.items() if key != challenger})
-        return standing
+            return replace(state, answers={key: kept for key, kept in self.answers.items() if key != challenger})
+        return state
 
-    def _rolled_back(self, number: int, version: int, why: str, facts: Mapping[str, Any]) -> ChampionState:
+    def _with_rollback(self, number: int, version: int, why: str, facts: Mapping[str, Any]) -> ChampionState:
         target = self.reigns[version]
-        reigns = {
-            key: replace(reign, withdrawn=why) if reign.since > target.since and not reign.withdrawn else reign
-            for key, reign in self.reigns.items()
+        records = {
+            key: replace(record, withdrawn=why) if record.since > target.since and not record.withdrawn else record
+            for key, record in self.reigns.items()
         }
-        reigns[version] = replace(target, withdrawn="")
+        records[version] = replace(target, withdrawn="")
         runs = [*self.runs.items(), (str(facts["logical_run"]), number)]
-        return replace(self, reigns=reigns, runs=dict(runs[-_RUNS:]))
+        return replace(self, reigns=records, runs=dict(runs[-_RUNS:]))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -138,7 +140,7 @@ class ChampionState:
             "champion": self.champion,
             "previous": self.previous,
             "moved": self.moved,
-            "reigns": [asdict(reign) for _, reign in sorted(self.reigns.items())],
+            "reigns": [asdict(record) for _, record in sorted(self.reigns.items())],
             "answers": {str(key): asdict(answer) for key, answer in self.answers.items()},
             "refused": {str(key): digest for key, digest in self.refused.items()},
             "runs": [[run, number] for run, number in self.runs.items()],
@@ -146,7 +148,7 @@ class ChampionState:
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> ChampionState:
-        """Return what `to_json` has written; KeyError, TypeError or ValueError for anything else."""
+        """Return the state that `to_json` wrote; KeyError, TypeError or ValueError for anything else."""
         return cls(
             champion=state["champion"],
             previous=state["previous"],
@@ -159,5 +161,5 @@ class ChampionState:
 
 
 def refusal_digest(facts: Mapping[str, Any], by: str, reason: str) -> str:
-    """Return one name for a refusal and for every repetition of it, at whatever time it is made."""
+    """Return a digest that is the same for every repetition of a refusal, whenever it is made."""
     return digest_of([facts["challenger"], facts["cause"], facts["said"], facts["source"], by, reason])[:16]

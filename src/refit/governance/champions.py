@@ -1,8 +1,8 @@
 """
-Champions: which model may serve, as the audit log says, and how the registry's alias is kept to it.
+Champions: which model may serve according to the audit log, and how the registry's alias follows the log.
 
-The newest record decides. The alias follows, and a note beside it tells which record it has followed last; so an alias
-that was left behind by a killed promotion is told from one that somebody has moved.
+The newest record decides. A note beside the alias names the last record that the alias followed, which distinguishes an
+alias left behind by a killed promotion from one that somebody moved.
 """
 
 from __future__ import annotations
@@ -16,76 +16,76 @@ from refit.governance.champion_state import ChampionRecord, ChampionState
 from refit.interfaces import ModelRegistry, ModelVersion
 
 CARRIED_OUT = "audit-record"
-"""Tag of the champions' registered model: number and SHA-256 of the record that the alias follows."""
+"""Tag of the champions' registered model: number and SHA-256 of the last record that the alias followed."""
 _TRIES = 10
 
 
 class AliasMovedError(RefitError):
-    """The registry's alias names another version than the audit log, or one that is gone."""
+    """The registry's alias names a different version than the audit log, or one that no longer exists."""
 
 
 class ChampionGoneError(AliasMovedError):
-    """The version that became champion is no longer in the registry, and the alias went with it."""
+    """The champion's version was removed from the registry, and the alias with it."""
 
 
 class PromotionInterruptedError(TransientError):
-    """The audit log has a new champion and the alias has not followed yet."""
+    """The audit log has a new champion, but the alias does not point at it yet."""
 
 
 def serving_champion(registry: ModelRegistry, log: AuditLog, as_of: datetime) -> ModelVersion | None:
     """
     Return the champion for lists as of *as_of*, or None before the first promotion.
 
-    That is the newest promoted, not withdrawn version whose training cutoff is not after *as_of*. It has the digest
-    with which it became champion, whatever its tags say now.
+    This is the newest promoted version that was not withdrawn and whose training cutoff is not after *as_of*. Its
+    digest is checked against the one it was promoted with.
 
     Raises:
-        AliasMovedError: the alias was moved, or the version removed, by somebody else.
-        PromotionInterruptedError: a promotion or a rollback has not been finished.
-        ConfigurationError: every champion has seen data at or after *as_of*.
+        AliasMovedError: somebody else moved the alias or removed the version, or its tags were changed.
+        PromotionInterruptedError: a promotion or a rollback was not finished.
+        ConfigurationError: every champion was trained on data at or after *as_of*.
     """
-    standing = require_reconciled(registry, log)
-    line = standing.line()
-    if not line:
+    state = require_reconciled(registry, log)
+    active = state.line()
+    if not active:
         return None
-    old_enough = [reign for reign in line if datetime.fromisoformat(reign.cutoff) <= as_of]
+    old_enough = [record for record in active if datetime.fromisoformat(record.cutoff) <= as_of]
     if not old_enough:
-        first = min(line, key=lambda reign: reign.cutoff)
+        oldest = min(active, key=lambda record: record.cutoff)
         raise ConfigurationError(
-            f"no champion is old enough for as_of={as_of.date()}: the oldest one, version {first.version}, has seen "
-            f"data up to {first.cutoff[:10]}; lists for that date would know their future; give a later as_of"
+            f"no champion is old enough for as_of={as_of.date()}: the oldest one, version {oldest.version}, has seen "
+            f"data up to {oldest.cutoff[:10]}; lists for that date would know their future; give a later as_of"
         )
     return active_version(registry, old_enough[-1])
 
 
 def active_champion(registry: ModelRegistry, log: AuditLog) -> ModelVersion | None:
     """
-    Return the champion that is active now, or None before the first promotion.
+    Return the current champion, or None before the first promotion.
 
     Raises:
-        AliasMovedError: the alias was moved, or the version removed, by somebody else.
-        PromotionInterruptedError: a promotion or a rollback has not been finished.
+        AliasMovedError: somebody else moved the alias or removed the version, or its tags were changed.
+        PromotionInterruptedError: a promotion or a rollback was not finished.
     """
     record = require_reconciled(registry, log).reigning
     return active_version(registry, record) if record else None
 
 
 def withdrawn(log: AuditLog, version: int) -> str | None:
-    """Return why a rollback took champion *version* away; None when it stands, or was merely succeeded."""
-    reign = log.standing().reigns.get(version)
-    if reign is None or not reign.withdrawn:
+    """Return why a rollback withdrew champion *version*; None when it was not withdrawn."""
+    record = log.standing().reigns.get(version)
+    if record is None or not record.withdrawn:
         return None
-    return f"champion version {version} was {reign.withdrawn}"
+    return f"champion version {version} was {record.withdrawn}"
 
 
 def approved_digest(log: AuditLog, version: int) -> str | None:
-    """Return the digest with which *version* became champion; None when it never did."""
-    reign = log.standing().reigns.get(version)
-    return None if reign is None else reign.digest
+    """Return the digest with which *version* was promoted; None when it never became champion."""
+    record = log.standing().reigns.get(version)
+    return None if record is None else record.digest
 
 
 def active_version(registry: ModelRegistry, reign: ChampionRecord) -> ModelVersion:
-    """Return the registered version of *reign*; AliasMovedError when it is gone or another model now."""
+    """Return the registered version of *reign*; AliasMovedError when it is gone or its model was changed."""
     try:
         found = registry.champion_version(reign.version)
     except NotFoundError as error:
@@ -100,15 +100,15 @@ def active_version(registry: ModelRegistry, reign: ChampionRecord) -> ModelVersi
 
 def adoptable(registry: ModelRegistry, standing: ChampionState, version: int) -> ModelVersion:
     """
-    Return *version* of the champions' model if it may be adopted: a former champion, or one with its evidence.
+    Return *version* of the champions' model if it may be adopted: a former champion, or a version with evidence.
 
     Raises:
-        AliasMovedError: it was champion, and is gone or another model now.
-        NotApprovedError: it never was, and evidence is missing.
+        AliasMovedError: a former champion is gone from the registry or its model was changed.
+        NotApprovedError: the version was never champion and lacks evidence.
     """
-    reign = standing.reigns.get(version)
-    if reign is not None:
-        return active_version(registry, reign)
+    record = standing.reigns.get(version)
+    if record is not None:
+        return active_version(registry, record)
     found = registry.champion_version(version)
     missing = [name for name in ("model_id", "digest", "cutoff", "verdict") if not found.tags.get(name)]
     if missing or found.tags["verdict"] != "propose":
@@ -120,53 +120,53 @@ def adoptable(registry: ModelRegistry, standing: ChampionState, version: int) ->
 
 
 def require_reconciled(registry: ModelRegistry, log: AuditLog) -> ChampionState:
-    """Return what holds, after checking that the alias is where the newest record says."""
+    """Return the current champion state after checking that the alias agrees with the newest record."""
     newest = log.newest()
-    standing = newest.standing if newest else ChampionState()
+    state = newest.standing if newest else ChampionState()
     alias = registry.champion()
     named = alias.version if alias else None
-    if named == standing.champion:
-        return standing
-    reign = standing.reigning
-    if newest is None or reign is None:
+    if named == state.champion:
+        return state
+    record = state.reigning
+    if newest is None or record is None:
         raise AliasMovedError(
             f"the alias champion names version {named}, but the audit log {log.address} knows of no promotion; "
             f"accept it with adopt version={named} reason=..., or remove the alias"
         )
-    if carried_out(registry, newest.number) < standing.moved and named == standing.previous:
+    if carried_out(registry, newest.number) < state.moved and named == state.previous:
         raise PromotionInterruptedError(
-            f"version {reign.version} became champion at {reign.at} by {reign.by}, but the alias still names "
+            f"version {record.version} became champion at {record.at} by {record.by}, but the alias still names "
             f"{f'version {named}' if named else 'none'}: the step was interrupted; run it again (promote_model, "
             "rollback or adopt), it goes on where it stopped"
         )
     if named is None:
         try:
-            registry.champion_version(reign.version)
+            registry.champion_version(record.version)
         except NotFoundError as error:
-            raise ChampionGoneError(_gone(reign)) from error
+            raise ChampionGoneError(_gone(record)) from error
     raise AliasMovedError(
         f"the alias champion names {f'version {named}' if named else 'no version'}, the audit log version "
-        f"{reign.version}, champion since {reign.at} by {reign.by}: somebody has moved the alias; "
+        f"{record.version}, champion since {record.at} by {record.by}: somebody has moved the alias; "
         + (f"accept it with adopt version={named} reason=..., or " if named else "")
-        + f"put it back with adopt version={reign.version} reason=..."
+        + f"put it back with adopt version={record.version} reason=..."
     )
 
 
 def reconcile_alias(registry: ModelRegistry, log: AuditLog, also: Callable[[], None] | None = None) -> Record:
     """
-    Point the alias at the champion of the newest record, do what *also* belongs to it, and note that this is done.
+    Point the alias at the champion of the newest record, call *also*, and note that the record was carried out.
 
-    Returns the record.
+    Returns that record.
 
     Raises:
-        ConflictError: others went on writing records meanwhile.
+        ConflictError: other writers kept appending records in the meantime.
     """
     for _ in range(_TRIES):
         newest = log.newest()
         if newest is None or newest.standing.champion is None:
             raise NotFoundError(f"{log.address} names no champion; promote a challenger first")
         registry.point(newest.standing.champion)
-        # A record that was written meanwhile may name another champion, whose writer has set the alias before us.
+        # A record written in the meantime may name another champion, and its writer may have set the alias before us.
         now = log.newest()
         if now is not None and now.number == newest.number:
             if also:
@@ -177,7 +177,7 @@ def reconcile_alias(registry: ModelRegistry, log: AuditLog, also: Callable[[], N
 
 
 def carried_out(registry: ModelRegistry, newest: int) -> int:
-    """Return the number of the last record that the alias has followed; *newest* is that of the newest one."""
+    """Return the number of the last record that the alias followed; *newest* is the number of the newest record."""
     number = _remembered(registry)[0]
     if number > newest:
         raise AuditDamagedError(
@@ -189,10 +189,10 @@ def carried_out(registry: ModelRegistry, newest: int) -> int:
 
 def check_memory(registry: ModelRegistry, records: list[Record]) -> int:
     """
-    Compare *records* with the one that the registry remembers, and return its number; 0 when it remembers none.
+    Check *records* against the last record noted in the registry, and return its number; 0 when none is noted.
 
     Raises:
-        AuditDamagedError: that record was changed or is missing, with all that followed.
+        AuditDamagedError: that record was changed, or it and all later records are missing.
     """
     number, digest = _remembered(registry)
     if number > len(records):
@@ -215,8 +215,8 @@ def _remembered(registry: ModelRegistry) -> tuple[int, str]:
         ) from error
 
 
-def _gone(reign: ChampionRecord) -> str:
+def _gone(record: ChampionRecord) -> str:
     return (
-        f"champion version {reign.version}, champion since {reign.at} by {reign.by}, is gone from the registry; "
+        f"champion version {record.version}, champion since {record.at} by {record.by}, is gone from the registry; "
         "go back to an earlier one with rollback to=VERSION reason=..., or train and promote again"
     )

@@ -1,4 +1,4 @@
-"""Code versions: which code trained a model, wherever it ran."""
+"""Code versions: which code trained a model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SECONDS = 10
 
 def code_version(package: str, commit: str, folders: Mapping[str, Path]) -> str:
     """
-    Return one line that names the code: package version and commit where there is one, and a digest of all sources.
+    Return one line that identifies the code: package version and commit where known, and a digest of all sources.
 
-    The digest tells apart what the others do not: an installed package that was patched, a commit with changes.
+    The digest detects what version and commit do not: a patched installed package, or uncommitted changes.
     """
     files = {
         f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes()
@@ -36,7 +36,7 @@ def installed_version() -> str:
 
 
 def git_commit(folder: Path) -> str:
-    """Return the commit that *folder* is a checkout of, with `-dirty` when files differ; empty where there is none."""
+    """Return the commit checked out in *folder*, with `-dirty` when files differ; empty where there is none."""
     if not (folder / ".git").exists():
         return ""
     try:

@@ -1,9 +1,9 @@
 """
-Experiments on the past: training as of a day that the champion has already learnt from.
+Experiments on the past: training up to a day that the champion has already learnt from.
 
-Such a challenger shows what would have come out then. It is trained, judged and registered like any other and never put
-before a person: an older model replaces a newer one only by rollback, and a champion that has seen part of the holdout
-looks better on it than it is.
+Such a challenger shows what training would have produced then. It is trained, judged and registered like any other but
+never put before a person: an older model replaces a newer one only by rollback, and a champion that has seen part of
+the holdout scores too well on it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from refit.verdicts import Verdict
 
 
 def experiment(champion: ModelVersion | None, cutoff: datetime) -> str | None:
-    """Return in what way training up to *cutoff* is an experiment, or None when the result may replace *champion*."""
+    """Return why training up to *cutoff* is only an experiment, or None when the result may replace *champion*."""
     if champion is None or cutoff >= datetime.fromisoformat(champion.cutoff):
         return None
     return (
@@ -27,10 +27,10 @@ def experiment(champion: ModelVersion | None, cutoff: datetime) -> str | None:
 
 
 def describe_experiment(verdict: Verdict, what: str | None) -> Verdict:
-    """Return *verdict* with *what*, if that is the sentence of an experiment, in front of its reasons."""
+    """Return *verdict* with the sentence of an experiment, *what*, in front of its reasons; unchanged without one."""
     return replace(verdict, reasons=(what, *verdict.reasons)) if what else verdict
 
 
 def refuse_experiment(verdict: Verdict, what: str | None) -> Verdict:
-    """Return *verdict*, or a refusal with everything that was measured if *what* is the sentence of an experiment."""
+    """Return *verdict*, or a refusal with the same measures if *what* is the sentence of an experiment."""
     return replace(describe_experiment(verdict, what), decision="refuse") if what else verdict

@@ -1,8 +1,8 @@
 """
-Rollbacks: the model and the lists go back together, to a champion that stood before.
+Rollbacks: return the model and the lists together to an earlier champion.
 
 Everything is checked before anything moves. Then the record is written, the alias follows, and the pointer of the lists
-is moved once. Whatever was begun is finished by the same call made again.
+moves once. Repeating the same call finishes a rollback that was interrupted.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ Lists = Literal["back", "stay"]
 
 @dataclass(frozen=True, kw_only=True)
 class RollbackRequest:
-    """What somebody wants to go back to."""
+    """A request to return to an earlier champion."""
 
     to: int | None
-    """A version of the champions' model; None: the champion before this one that was not withdrawn."""
+    """A version of the champions' model; None: the previous champion that was not withdrawn."""
     reason: str
     by: str
     at: str
     logical_run: str
-    """The same for every try of one rollback: it is done once."""
+    """The same for every attempt at one rollback, so that it is carried out once."""
     lists: Lists = "back"
-    """`stay` leaves the lists, for a champion of which no batch is left."""
+    """`stay` leaves the lists as they are, for a champion without a remaining batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RolledBack:
-    """Where model and lists stand."""
+    """State of model and lists after a rollback."""
 
     record: Record
     published: Published | None
@@ -50,89 +50,89 @@ class RolledBack:
 
 @dataclass(frozen=True, kw_only=True)
 class Rollbacks:
-    """Everything that a rollback moves or checks."""
+    """Carries out rollbacks; holds everything that one moves or checks."""
 
     registry: ModelRegistry
     tracker: Tracker
     log: AuditLog
     store: ObjectStore
-    """Of the lists."""
+    """The store of the lists."""
 
     def roll_back(self, wish: RollbackRequest) -> RolledBack:
         """
-        Go back; a rollback that was begun, by this run or one that was killed, is finished and no other is begun.
+        Roll back, or finish a rollback that this run or a killed one began instead of beginning another.
 
         Raises:
-            ConfigurationError: no reason, no name, or no such champion to go back to.
-            AliasMovedError: the version to go back to is gone or is another model now.
-            ModelDamagedError: its files are not those with which it became champion.
-            NotFoundError: no batch of lists by it is left.
-            ConflictError: somebody else has changed the champion at the same moment.
+            ConfigurationError: the reason or name is missing, or there is no such champion to go back to.
+            AliasMovedError: the target version is gone or its model was changed.
+            ModelDamagedError: the target's files differ from those it was promoted with.
+            NotFoundError: no batch of lists made by the target is left.
+            ConflictError: somebody else changed the champion at the same moment.
         """
         if not wish.reason.strip() or not wish.by.strip():
             raise ConfigurationError("a rollback is recorded: give reason=... and requested_by=...")
         newest = self.log.newest()
         if newest is None or newest.standing.champion is None:
             raise ConfigurationError(f"{self.log.address} names no champion, so there is nothing to go back from")
-        begun = self._begun(newest, wish)
-        return self._finished(begun or self._begin(newest, wish))
+        begun = self._begun_before(newest, wish)
+        return self._finish(begun or self._begin(newest, wish))
 
-    def _begun(self, newest: Record, wish: RollbackRequest) -> Record | None:
-        standing = newest.standing
-        number = standing.runs.get(wish.logical_run)
-        if number is None and carried_out(self.registry, newest.number) < standing.moved:
-            number = standing.moved
+    def _begun_before(self, newest: Record, request: RollbackRequest) -> Record | None:
+        state = newest.standing
+        number = state.runs.get(request.logical_run)
+        if number is None and carried_out(self.registry, newest.number) < state.moved:
+            number = state.moved
         record = self.log.record(number) if number else None
         if record is None or record.kind != ROLLBACK:
             return None
-        return record if wish.to in (None, record.facts["version"]) else None
+        return record if request.to in (None, record.facts["version"]) else None
 
-    def _begin(self, newest: Record, wish: RollbackRequest) -> Record:
-        target = self._target(newest.standing, wish.to)
+    def _begin(self, newest: Record, request: RollbackRequest) -> Record:
+        target = self._target(newest.standing, request.to)
         load_verified(self.tracker, active_version(self.registry, target))
-        passed = [reign.version for reign in newest.standing.line() if reign.since > target.since]
+        passed = [record.version for record in newest.standing.line() if record.since > target.since]
         facts = {
             "version": target.version,
             "from": newest.standing.champion,
             "withdrawn": sorted(passed),
-            "logical_run": wish.logical_run,
-            "lists": self._lists(target.version, passed) if wish.lists == "back" else "stay",
+            "logical_run": request.logical_run,
+            "lists": self._list_action(target.version, passed) if request.lists == "back" else "stay",
         }
-        return self.log.append(newest, ROLLBACK, at=wish.at, by=wish.by, reason=wish.reason, facts=facts)
+        return self.log.append(newest, ROLLBACK, at=request.at, by=request.by, reason=request.reason, facts=facts)
 
-    def _finished(self, record: Record) -> RolledBack:
+    def _finish(self, record: Record) -> RolledBack:
         moved: list[Published] = []
         version = int(record.facts["version"])
 
         def lists() -> None:
-            # Somebody may have made another one champion since this was begun; then the lists are theirs.
+            # Another version may have become champion since this rollback began; then its lists stay.
             if record.facts["lists"] == "back" and self.log.standing().champion == version:
-                moved.append(self._pointed(record, version))
+                moved.append(self._point_lists_back(record, version))
 
         reconcile_alias(self.registry, self.log, lists)
         return RolledBack(record=record, published=moved[0] if moved else None)
 
-    def _pointed(self, record: Record, version: int) -> Published:
-        said = {"reason": record.reason, "by": record.by, "at": record.at}
-        return point_back(self.store, version=version, logical_run=str(record.facts["logical_run"]), **said)
+    def _point_lists_back(self, record: Record, version: int) -> Published:
+        origin = {"reason": record.reason, "by": record.by, "at": record.at}
+        return point_back(self.store, version=version, logical_run=str(record.facts["logical_run"]), **origin)
 
-    def _target(self, standing: ChampionState, to: int | None) -> ChampionRecord:
-        line = standing.line()
+    def _target(self, state: ChampionState, to: int | None) -> ChampionRecord:
+        active = state.line()
         if to is None:
-            if len(line) < 2:
+            if len(active) < 2:
                 raise ConfigurationError(
-                    f"champion version {standing.champion} is the only one that stands; there is none to go back to"
+                    f"champion version {state.champion} is the only one that stands; there is none to go back to"
                 )
-            return line[-2]
-        if to == standing.champion:
+            return active[-2]
+        if to == state.champion:
             raise ConfigurationError(f"version {to} is the champion already; nothing to go back from")
-        if to not in standing.reigns:
-            known = ", ".join(str(version) for version in sorted(standing.reigns))
+        if to not in state.reigns:
+            known = ", ".join(str(version) for version in sorted(state.reigns))
             raise ConfigurationError(f"version {to} was never champion; those that were are {known}")
-        return standing.reigns[to]
+        return state.reigns[to]
 
-    def _lists(self, version: int, passed: list[int]) -> str:
-        """Return `back` if the lists can go back, or `stay` if none of those that are live would have to."""
+    def _list_action(self, version: int, passed: list[int]) -> str:
+        """Return `back` if the lists can go back, or `stay` if the live lists need not."""
         try:
             require_point_back(self.store, version=version)
         except NotFoundError as error:

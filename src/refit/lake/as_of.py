@@ -1,4 +1,4 @@
-"""The shop as it stood at an instant: nothing at or after it is read."""
+"""The shop as of an instant: nothing at or after it is read."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def history_before(
     spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime, *, consent_at: datetime | None = None
 ) -> DataFrame:
     """
-    Return every event before *as_of* that was not taken back before it, of people who consent.
+    Return every event before *as_of* that was not cancelled before it, from people who consent.
 
-    Consent is that of the newest users snapshot not after *consent_at*, or *as_of* where that is not given: a model
-    that learns up to a cutoff and is judged after it must not learn from somebody who withdrew in between.
+    Consent is read from the newest users snapshot not after *consent_at* (default: *as_of*): a model that learns up to
+    a cutoff and is judged after it must not learn from people who withdrew consent in between.
     """
     users = lake.snapshot("users", consent_at or as_of)
     events = events_of_consenting(spark, lake, days_before(lake, as_of), users)
@@ -41,10 +41,10 @@ def history_before(
 
 def people_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime) -> DataFrame | None:
     """
-    Return each person who consents once, with `segment` where the lists use one; None for a shop without users.
+    Return one row per person who consents, with `segment` if the lists use one; None for a shop without users.
 
     Raises:
-        ConfigurationError: the shop names a segment column that there is not.
+        ConfigurationError: the segment column that the shop names does not exist.
     """
     landed = lake.snapshot("users", as_of)
     if landed is not None:
@@ -61,25 +61,25 @@ def everybody_as_of(spark: SparkSession, lake: Lake, shop: Shop, as_of: datetime
     """
     Return the history of each person who may be served, as `refit.lake.people.everybody` describes it.
 
-    It holds the items that teach or count as bought. Days before the month in which the training window begins are read
-    by way of their summary (`refit.lake.summaries`), which is made and stored where it is not there yet.
+    It holds the items that count for training or as bought. Days before the month in which the training window begins
+    are read through their summary (`refit.lake.summaries`), which is made and stored if it does not exist yet.
     """
     clock, events = shop.calendar.clock, shop.serving_events
     since = clock.back(as_of, shop.training.window_days)
     days = split(days_before(lake, as_of), since, clock)
-    told = events_of_consenting(
+    observed = events_of_consenting(
         spark,
         lake,
         days.after,
         lake.snapshot("users", as_of),
         earlier=stand_in(spark, lake, days.before, events),
     )
-    history = without_cancelled(told.where(F.col(Columns.EVENT_TIME) < F.lit(as_of)), events)
+    history = without_cancelled(observed.where(F.col(Columns.EVENT_TIME) < F.lit(as_of)), events)
     pairs = person_item_pairs(history, since=since, as_of=as_of, events=events, confidence=shop.confidence)
     return everybody(histories(pairs, silent=False), people_as_of(spark, lake, shop, as_of))
 
 
 def catalogue_as_of(spark: SparkSession, lake: Lake, as_of: datetime) -> DataFrame:
-    """Return the catalogue of items; NotFoundError when none was ever landed."""
+    """Return the catalogue of items; NotFoundError if none was ever landed."""
     snapshot = lake.snapshot("items", as_of)
     return lake.read(spark, "items", [snapshot] if snapshot else [])

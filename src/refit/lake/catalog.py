@@ -2,10 +2,10 @@
 The catalogue of a lake: a small head that is compared and swapped, and shards that never change.
 
 The head names one shard for each month of each table, by the digest of its content. A reader gets the head and the
-shards of the months that it asks for; what it has read once stays good, because other content has another name. A
-writer puts new shards beside the old ones and then swaps the head, so a reader sees all of a landing or nothing.
+shards of the months that it needs, and may cache shards forever, because other content has another name. A writer
+stores new shards beside the old ones and then swaps the head, so a reader sees all of a landing or nothing.
 
-A catalogue of before, one object with everything, is read as it is, and is cut into shards by the next writer.
+A catalogue in the old format, one object with everything, can be read; the next writer splits it into shards.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from refit.storage.object_store import ObjectStore
 FORMAT = "refit-catalog/2"
 _MONTH = len("2026-01")
 _NAME = 32
-"""Hexadecimal digits of SHA-256 that name an object: 128 bits."""
+"""Hexadecimal digits of SHA-256 in an object's name: 128 bits."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Landed:
     """Folder relative to the root of the lake; empty for a day without rows."""
     rows: int
     digest: str
-    """Digest of the rows in any order; equal rows have equal digests."""
+    """Digest of the rows, independent of their order."""
     landing: str
     schema: str = field(default="", compare=False)
-    """Names the columns that the files have; empty until it is committed, and in records of before it was kept."""
+    """Name of the files' schema; empty until the commit, and in old records that did not store it."""
 
 
 Days = Mapping[str, Landed]
@@ -50,11 +50,11 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Shard:
-    """Where the days of one month of one table stand, and what columns they have."""
+    """The entries of one month of one table, and their schemas."""
 
     name: str
     schemas: Mapping[str, str]
-    """Name of a schema -> first day that has it; days without rows have none."""
+    """Name of a schema -> first day with it; days without rows have none."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,20 @@ class Head:
     shards: Mapping[str, Mapping[str, Shard]]
     """Table -> month -> its shard."""
     facts: Mapping[str, Any]
-    """What else the head says, such as the fingerprints of pseudonym keys."""
+    """Other facts, such as the fingerprints of pseudonym keys."""
     unwritten: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    """Objects that are named and not stored yet, since the head was made of a catalogue of before."""
+    """Objects that are named but not stored yet, because the head was made from a catalogue in the old format."""
 
     def months(self, table: str) -> list[str]:
-        """Return the months (YYYY-MM) of *table* in which something is landed, oldest first."""
+        """Return the months (YYYY-MM) of *table* with landed entries, oldest first."""
         return sorted(self.shards.get(table, {}))
 
     def schemas(self, table: str) -> list[tuple[str, str]]:
-        """Return each schema of *table* with a day that has it."""
+        """Return each schema of *table* with one day that has it."""
         return [found for shard in self.shards.get(table, {}).values() for found in shard.schemas.items()]
 
     def keys(self, folder: str) -> set[str]:
-        """Return the keys of all shards that the head names; *folder* is that of the catalogue's objects."""
+        """Return the keys of all shards that the head names; *folder* holds the catalogue's objects."""
         return {
             f"{folder}/{table}/{month}-{shard.name}.json"
             for table, months in self.shards.items()
@@ -87,16 +87,16 @@ class Head:
 
 
 class OvertakenError(ConflictError):
-    """Another writer has changed the catalogue first."""
+    """Another writer changed the catalogue first."""
 
 
 class _ShardGoneError(NotFoundError):
-    """A shard that the head names is not there (any more)."""
+    """A shard that the head names does not exist, or no longer exists."""
 
 
 @dataclass
 class Catalog:
-    """The catalogue under one key of a store, with what was read of it already."""
+    """The catalogue under one key of a store, with a cache of what was read."""
 
     store: ObjectStore
     key: str
@@ -111,7 +111,7 @@ class Catalog:
         return self.key.removesuffix(".json")
 
     def head(self) -> Head:
-        """Return the catalogue as it is now; one request, and what has not changed is not parsed again."""
+        """Return the current catalogue; one request, and an unchanged head is not parsed again."""
         stored = self.store.get(self.key)
         if stored is None:
             return Head(None, {}, {})
@@ -121,10 +121,10 @@ class Catalog:
 
     def reading(self, look: Callable[[Head], Found]) -> Found:
         """
-        Return what *look* finds in the catalogue of now.
+        Return what *look* finds in the current catalogue.
 
-        A shard that is gone was replaced and collected after its head was read: then *look* is asked again with the
-        head that there is now; DamagedBatchError when that is the same.
+        A missing shard was replaced and collected after its head was read, so *look* is called again with the current
+        head; DamagedBatchError if the head has not changed.
         """
         head = self.head()
         while True:
@@ -139,12 +139,12 @@ class Catalog:
                     ) from error
 
     def days(self, head: Head, table: str, months: Iterable[str]) -> dict[str, Landed]:
-        """Return day -> entry of the given months of *table*, as *head* has them."""
+        """Return day -> entry for the given months of *table* in *head*."""
         shards = head.shards.get(table, {})
         return {day: entry for month in months for day, entry in self._shard(table, month, shards[month].name).items()}
 
     def schema(self, table: str, entry: Landed) -> StructType:
-        """Return the columns that the files of *entry* have; NotFoundError when nobody knows them any more."""
+        """Return the columns of the files of *entry*; NotFoundError if their schema is no longer stored."""
         name = entry.schema or self._names_of_before().get(f"{table}/{entry.landing}", "")
         if name not in self._schemas:
             stored = self.store.get(self._schema_key(name)) if name else None
@@ -157,7 +157,7 @@ class Catalog:
         return self._schemas[name]
 
     def day_schemas(self, head: Head, table: str) -> list[DaySchema]:
-        """Return the different columns that the days of *table* have, each with one of its days."""
+        """Return the distinct schemas of the days of *table*, each with one of its days."""
         first: dict[str, str] = {}
         for name, day in head.schemas(table):
             first[name] = min(day, first.get(name, day))
@@ -165,10 +165,10 @@ class Catalog:
 
     def changed(self, head: Head, tables: Mapping[str, Mapping[str, Landed | None]], by: str) -> Head:
         """
-        Return *head* with the given days of each table changed, and without those that are None.
+        Return *head* with the given days of each table replaced; a day mapped to None is removed.
 
-        *by* is an id of whoever changes them: no two writers make a shard of one name, so one that nobody names any
-        more can be deleted without looking whether somebody is about to name it again.
+        *by* is the writer's id. It makes shard names unique to a writer, so an unnamed shard can be deleted without
+        checking whether another writer is about to name it again.
         """
         shards = {table: dict(months) for table, months in head.shards.items()}
         unwritten = dict(head.unwritten)
@@ -188,13 +188,13 @@ class Catalog:
         return replace(head, shards=shards, unwritten=unwritten)
 
     def named(self, head: Head, schema: StructType) -> tuple[Head, str]:
-        """Return *head* with *schema* written down beside it, and its name."""
+        """Store *schema* with *head*; return the new head and the schema's name."""
         name, content = named_schema(schema)
         self._schemas[name] = schema
         return replace(head, unwritten={**head.unwritten, self._schema_key(name): content}), name
 
     def swap(self, head: Head) -> None:
-        """Make *head* the catalogue; OvertakenError when it was made of one that is not there any more."""
+        """Make *head* the current catalogue; OvertakenError if the head it was made from is no longer current."""
         named = head.keys(self.folder)
         for key, content in head.unwritten.items():
             if key in named or key.startswith((f"{self.folder}/schemas/", f"{self.folder}/before/")):
@@ -228,7 +228,7 @@ class Catalog:
         return f"{self.folder}/before/{name}.json"
 
     def _names_of_before(self) -> Mapping[str, str]:
-        """Return table/landing -> name of the schema, for landings of before entries said so themselves."""
+        """Return table/landing -> name of the schema, for old landings whose entries do not name it."""
         if self._before is None:
             name = self.head().facts.get("before")
             stored = self.store.get(self._before_key(name)) if name and self._before is None else None
@@ -252,7 +252,7 @@ class Catalog:
         return Head(etag, shards, body)
 
     def _cut(self, body: dict[str, Any], etag: str) -> Head:
-        """Return the head that a catalogue of before, one object with everything, becomes."""
+        """Convert a catalogue in the old format, one object with everything, to a head."""
         tables, schemas = body.pop("tables"), body.pop("schemas")
         names, unwritten = {}, {}
         for landing, text in schemas.items():
@@ -275,7 +275,7 @@ class Catalog:
 
 
 def named_schema(schema: StructType) -> tuple[str, bytes]:
-    """Return the name of *schema* and the bytes that it is stored as."""
+    """Return the name of *schema* and its stored bytes."""
     content = canonical_json(schema.jsonValue())
     return sha256(content)[:_NAME], content
 

@@ -1,4 +1,4 @@
-"""Consent: the one way in which events are read from the lake, without those of people who do not give it."""
+"""Consent: the only way to read events from the lake, which drops people who do not consent."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from refit.lake.people import with_segment
 
 def consenting(people: DataFrame) -> DataFrame:
     """
-    Return the rows of *people*, one a person as `refit.lake.people.with_segment` gives them, whose `consent` is true.
+    Return the rows of *people* (one per person, from `refit.lake.people.with_segment`) whose `consent` is true.
 
-    All stay where there is no such column: the shop's users table then holds nobody else.
+    Without that column all rows stay: the shop's users table then holds only people who consent.
     """
     return people.where(Columns.CONSENT) if Columns.CONSENT in people.columns else people
 
@@ -31,14 +31,14 @@ def events_of_consenting(
     """
     Return the events of the landed *days* whose people are in the snapshot *users* and consent there.
 
-    *earlier* are rows that stand for other days (`refit.lake.summaries`), of people who consent or not: the events
-    then have its columns alone, and its rows beside their own.
+    *earlier* holds rows that replace other days (`refit.lake.summaries`), for people with and without consent. They are
+    added to the events, which are then reduced to the columns of *earlier*.
 
-    Whatever learns, judges, counts or shows histories reads them here, so that somebody who withdraws consent counts
-    nowhere from the next snapshot on. None for *users*: the shop has no users table, and everybody stays.
+    All code that learns from, evaluates, counts or shows histories reads them here, so that people who withdraw consent
+    count nowhere from the next snapshot on. If *users* is None, the shop has no users table and all people stay.
 
     Raises:
-        NotFoundError: none of the days has a row, and none is *earlier*.
+        NotFoundError: none of the days has a row, and there is no *earlier*.
     """
     days = [day for day in days if day.path]
     events = earlier if earlier is not None and not days else lake.read(spark, "interactions", days)

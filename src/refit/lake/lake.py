@@ -1,8 +1,8 @@
 """
-The lake: immutable landings of each table and one catalogue that says which landing of each day is current.
+The lake: immutable landings of each table, and one catalogue that says which landing of each day is current.
 
-A landing writes into a folder of its own and becomes visible by one compare-and-swap of the catalogue, so a reader sees
-a day as it was before or as it is after, and landing a day again replaces exactly that day.
+A landing writes into its own folder and becomes visible by one compare-and-swap of the catalogue. So a reader sees each
+day either before or after a landing, and landing a day again replaces exactly that day.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from refit.storage.object_store import ObjectStore
 __all__ = ["SNAPSHOTS", "Contents", "Lake", "Landed"]
 
 SNAPSHOTS = ("items", "users")
-"""Tables of which each landing holds the whole, as it was known at the end of its interval."""
+"""Tables that each landing stores whole, as of the end of its interval."""
 
 _ZONE = "zone"
-"""Entry of the catalogue that says by which clock days are cut; a lake without it is cut by UTC."""
+"""Catalogue entry with the time zone in which days are cut; a lake without it uses UTC."""
 _MONTH = len("2026-01")
 _TRIES = 20
-"""Compare-and-swap is tried so often; each lost try means that another landing has succeeded."""
+"""Number of compare-and-swap attempts; each lost attempt means that another landing succeeded."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """All that a catalogue names."""
+    """Everything that a catalogue names."""
 
     tables: Mapping[str, Sequence[Landed]]
-    """Table -> its current versions."""
+    """Table -> its current entries."""
     shards: Set[str]
-    """Keys of the objects of the catalogue that hold them."""
+    """Keys of the catalogue's shards."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Lake:
     """Key of the catalogue in *store*."""
     store: ObjectStore
     clock: ShopClock = field(default_factory=ShopClock)
-    """The shop's clock, by which its days are cut."""
+    """The shop's clock, which determines its days."""
     _catalog: Catalog = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_catalog", Catalog(self.store, self.catalog))
 
     def path(self, relative: str) -> str:
-        """Return the absolute address of a place in the lake."""
+        """Return the absolute address of the path *relative* in the lake."""
         return f"{self.root}/{relative}"
 
     def days(self, table: str, since: datetime, until: datetime) -> list[Landed]:
@@ -72,26 +72,26 @@ class Lake:
         return [entries[day] for day in sorted(entries) if self._in(day, since, until)]
 
     def newest_day(self, table: str) -> date | None:
-        """Return the newest landed day of *table*."""
+        """Return the newest landed day of *table*, or None if there is none."""
         entries = self._entries(table, _newest)
         return date.fromisoformat(max(entries)) if entries else None
 
     def newest_snapshot(self, table: str) -> Landed | None:
-        """Return the newest snapshot of *table*, or None when there is none."""
+        """Return the newest snapshot of *table*, or None if there is none."""
         entries = self._entries(table, _newest)
         return entries[max(entries)] if entries else None
 
     def snapshot(self, table: str, as_of: datetime) -> Landed | None:
         """
-        Return the newest snapshot taken not after *as_of*, or the oldest one when all are younger.
+        Return the newest snapshot taken not after *as_of*, or the oldest one if all are younger.
 
-        A history landed in one go has only a young snapshot; the caller must leave out what was listed at or after
-        *as_of*.
+        A history landed in one interval has only a young snapshot, so the caller must leave out items listed at or
+        after *as_of*.
         """
         last = self.clock.day_of(as_of).isoformat()
 
         def near(months: Sequence[str]) -> Sequence[str]:
-            """Choose the month of *as_of* and the one before it with a snapshot, or the first of all."""
+            """Choose the newest two months with a snapshot up to the month of *as_of*, or else the first month."""
             return [month for month in months if month <= last[:_MONTH]][-2:] or months[:1]
 
         entries = self._entries(table, near)
@@ -101,11 +101,11 @@ class Lake:
 
     def read(self, spark: SparkSession, table: str, landed: Iterable[Landed]) -> DataFrame:
         """
-        Return the rows of the given versions with all their columns, each of the widest type that it has in any.
+        Return the rows of the given versions with the union of their columns, each in the widest type it has in any.
 
         Raises:
             NotFoundError: none of the versions has a row.
-            IncompatibleTypesError: a column has types that no type can hold together.
+            IncompatibleTypesError: a column has types without a common type.
         """
         chosen = [entry for entry in landed if entry.path]
         if not chosen:
@@ -118,11 +118,11 @@ class Lake:
         return reduce(DataFrame.union, (self._files(spark, stored, group, wide) for stored, group in groups.items()))
 
     def schema(self, table: str, landed: Landed) -> StructType:
-        """Return the columns that the files of one version have; NotFoundError when nobody knows them any more."""
+        """Return the columns of the files of one version; NotFoundError if their schema is no longer stored."""
         return self._catalog.schema(table, landed)
 
     def require_key(self, key: PseudonymKey) -> None:
-        """Raise ConfigurationError when the lake was landed with another key of the same version."""
+        """Raise ConfigurationError if the lake was landed with another key of the same version."""
         self._reading(lambda head: self._require_key(head, key))
 
     def commit(
@@ -134,16 +134,15 @@ class Lake:
         key: PseudonymKey | None = None,
     ) -> list[str]:
         """
-        Make the days and snapshots of one landing current, all at once; *tables* gives schema and entries each.
+        Make the days and snapshots of one landing current in one step; *tables* gives schema and entries of each.
 
-        A snapshot is not filed under a day before which a younger one was taken: whoever lands an old day again knows
-        the catalogue of today, and the past must go on seeing its own. The tables whose snapshots were left out are
-        returned. *key* is the one that made the pseudonyms of the landing.
+        A snapshot is left out if a younger one is landed: re-landing an old day reads today's catalogue, and the past
+        must keep its own. Returns the tables whose snapshots were left out. *key* made the landing's pseudonyms.
 
         Raises:
-            ConflictError: *replacing*, days of interactions that the landing was made from, are not current any more.
+            ConflictError: *replacing*, the days of interactions that the landing was made from, are no longer current.
             ConfigurationError: the lake was landed with another key of that version.
-            IncompatibleTypesError: a column has a type that does not go together with that of other landed days.
+            IncompatibleTypesError: a column has a type that cannot be combined with that of other landed days.
         """
         replacing = list(replacing)
         new = {name: (schema, list(entries)) for name, (schema, entries) in tables.items()}
@@ -151,9 +150,9 @@ class Lake:
 
     def forget(self, tables: Mapping[str, Iterable[Landed]], by: str) -> None:
         """
-        Take versions out of the catalogue where they are current still; their files stay.
+        Remove the given versions from the catalogue if they are still current; their files stay.
 
-        *by* is an id of whoever does so, as those of landings are.
+        *by* is the id of the writer, like that of a landing.
         """
         old = {name: list(entries) for name, entries in tables.items()}
 
@@ -168,7 +167,7 @@ class Lake:
         self._changing(drop, f"forgetting versions for {by}")
 
     def contents(self) -> Contents:
-        """Return all that the catalogue names at one moment."""
+        """Return everything that the catalogue names at one moment."""
         catalog = self._catalog
         return self._reading(
             lambda head: Contents(
@@ -178,7 +177,7 @@ class Lake:
         )
 
     def _changing(self, change: Callable[[Head], Found], what: str) -> Found:
-        """Return what *change*, which swaps the catalogue, returns as soon as nobody else is in its way."""
+        """Call *change*, which swaps the catalogue, until no other writer is faster, and return its result."""
         for _ in range(_TRIES):
             try:
                 return self._reading(change)
@@ -194,7 +193,7 @@ class Lake:
         replacing: Sequence[Landed],
         key: PseudonymKey | None,
     ) -> list[str]:
-        """Put *tables* on top of *head* and return those that were left out; see `commit`."""
+        """Add *tables* to *head* and return the tables that were left out; see `commit`."""
         self._require_current(head, replacing)
         if key is not None:
             self._require_key(head, key)
@@ -227,7 +226,7 @@ class Lake:
             )
 
     def _is_old(self, head: Head, table: str, entries: Sequence[Landed]) -> bool:
-        """Return whether a younger snapshot than *entries* is there, and not they themselves from a try before."""
+        """Return whether a younger snapshot exists, unless *entries* were committed by an earlier attempt."""
         months = head.months(table)
         newest = max(self._catalog.days(head, table, months[-1:]), default="")
         if all(entry.day >= newest for entry in entries):
@@ -237,7 +236,7 @@ class Lake:
         return any(known.get(entry.day) != entry for entry in entries)
 
     def _files(self, spark: SparkSession, stored: str, entries: Iterable[Landed], wide: StructType) -> DataFrame:
-        """Return the rows of files that have the types of the schema *stored*, with those of *wide*."""
+        """Return the rows of files of the schema *stored*, cast to the schema *wide*."""
         schema = StructType.fromJson(json.loads(stored))
         frame = spark.read.schema(schema).parquet(*[self.path(entry.path) for entry in entries])
         if schema == wide:
@@ -255,12 +254,12 @@ class Lake:
             )
 
     def _entries(self, table: str, which: Callable[[Sequence[str]], Sequence[str]]) -> dict[str, Landed]:
-        """Return the entries of the months of *table* that *which* chooses of all, oldest first."""
+        """Return day -> entry for the months of *table* that *which* selects, oldest first."""
         catalog = self._catalog
         return self._reading(lambda head: catalog.days(head, table, which(head.months(table))))
 
     def _reading(self, look: Callable[[Head], Found]) -> Found:
-        """Return what *look* finds in the catalogue of now; ConfigurationError when days are cut by another clock."""
+        """Return what *look* finds in the current catalogue; ConfigurationError if its days use another time zone."""
 
         def checked(head: Head) -> Found:
             self._require_zone(head)

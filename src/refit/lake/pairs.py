@@ -1,4 +1,4 @@
-"""Histories: what each person did, as the confidences from which MLlib trains and people are folded in."""
+"""Histories: what each person did, as confidences for training and for folding people in."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def person_item_pairs(
     """
     Return one row per person and item touched before *as_of*: user_id, item_id, confidence, bought.
 
-    `confidence` is r = sum over events at or after *since* of weight * f(value) * 2^(-age / half-life), or where the
-    shop says so their mean or the latest of them. A pair last seen before *since* has 0 and does not teach, but still
-    counts as bought. Nothing at or after *as_of* is read.
+    `confidence` is r = sum over events at or after *since* of weight * f(value) * 2^(-age / half-life), or their mean
+    or latest value if the shop says so. A pair last seen before *since* has 0: it is not trained on, but still counts
+    as bought. Nothing at or after *as_of* is read.
     """
     weight = F.lit(0.0)
     for name, value in sorted(events.weights.items()):
@@ -42,13 +42,13 @@ def histories(pairs: DataFrame, *, silent: bool = True) -> DataFrame:
     """
     Return one row per person: user_id and three parallel arrays items, confidences, bought, in the order of item ids.
 
-    Without *silent*, items that neither teach nor count as bought are left out; a person who has only such stays.
+    Without *silent*, items that are neither trained on nor bought are left out; a person with only such items stays.
 
-    The order makes sums of floats, and so everything that follows, the same on one core and on a thousand.
+    The fixed order makes sums of floats, and so all later results, the same on one core and on a thousand.
     """
     entry = F.struct(Columns.ITEM, Columns.CONFIDENCE, Columns.BOUGHT)
     if not silent:
-        # Nulls are not collected.
+        # collect_list skips nulls.
         entry = F.when((F.col(Columns.CONFIDENCE) > 0) | F.col(Columns.BOUGHT), entry)
     entries = F.array_sort(F.collect_list(entry)).alias("entries")
     return (
@@ -64,9 +64,9 @@ def histories(pairs: DataFrame, *, silent: bool = True) -> DataFrame:
 
 
 def _combined(strength: Column, confidence: Confidence) -> Column:
-    """Return one number of the *strength* of each event, which is null for an event before the window."""
+    """Combine the *strength* of each event, null before the window, to one number per pair."""
     if confidence.combine == "latest":
-        # Of several events at one moment the largest, so that the order of rows decides nothing.
+        # Of several events at one moment take the largest, so that the order of rows does not matter.
         return F.coalesce(
             F.max_by(strength, F.when(strength.isNotNull(), F.struct(Columns.EVENT_TIME, strength))), F.lit(0.0)
         )

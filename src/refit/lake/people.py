@@ -1,4 +1,4 @@
-"""The people who are served, with or without a history."""
+"""The people who get lists, with or without a history."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _EMPTY = {
 
 def everybody(histories: DataFrame, people: DataFrame | None) -> DataFrame:
     """
-    Return one row for each person who may be served: *people*, or all with a history if there is no such table.
+    Return one row per person who may be served: *people*, or without such a table all people with a history.
 
-    A person without a history has empty arrays. A history of somebody who is not in *people* is left out: consent may
-    have been withdrawn since it was landed. *people* has each person once and may have `consent` and `segment`.
+    A person without a history gets empty arrays. Histories of people missing from *people* are dropped: they may have
+    withdrawn consent since landing. *people* has each person once and may have `consent` and `segment`.
     """
     if people is None:
         return histories
@@ -32,11 +32,11 @@ def everybody(histories: DataFrame, people: DataFrame | None) -> DataFrame:
 
 def with_segment(people: DataFrame, column: str | None) -> DataFrame:
     """
-    Return each person of *people* once, with `segment` (string or null), the value of *column*, if one is named.
+    Return each person of *people* once, with `segment` (string or null) from *column*, if one is named.
 
-    `consent` comes along where there is such a column, so that whoever counts lists can see it.
+    `consent` is kept if *people* has it, so that callers that count lists can see it.
 
-    Of a person with several rows the smallest segment counts, and no consent in one of them is no consent.
+    For a person with several rows the smallest segment counts, and a refusal in one row is a refusal.
 
     Raises:
         ConfigurationError: *people* does not have the column.

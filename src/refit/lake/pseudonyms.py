@@ -15,12 +15,12 @@ from refit.errors import ConfigurationError
 _BLOCK = 64
 """Block size of SHA-256 in bytes."""
 _CONSTANT = b"\0refit: which key is this?"
-"""No user id: ids that begin with a null byte are none."""
+"""Cannot be a user id, because no id begins with a null byte."""
 
 
 @dataclass(frozen=True)
 class PseudonymKey:
-    """A secret and the version that is written in front of each pseudonym."""
+    """A secret and its version, which prefixes each pseudonym."""
 
     secret: bytes = field(repr=False)
     version: str
@@ -33,7 +33,7 @@ class PseudonymKey:
 
     @property
     def fingerprint(self) -> str:
-        """What tells this key from any other without telling what it is: an HMAC of a constant."""
+        """An HMAC of a constant: identifies the key without revealing it."""
         return hmac.new(self.secret, _CONSTANT, hashlib.sha256).hexdigest()
 
     def pseudonym(self, user_id: str) -> str:
@@ -50,8 +50,8 @@ def pseudonymise(frame: DataFrame, key: PseudonymKey) -> DataFrame:
     """
     Return *frame* with `user_id` replaced by the pseudonym; null stays null.
 
-    Equal to `PseudonymKey.pseudonym` for every id, computed in the JVM. The key travels as a row and not as a literal,
-    so that no query plan or event log ever shows it.
+    Equal to `PseudonymKey.pseudonym` for every id, but computed in the JVM. The key is passed as a row and not as a
+    literal, so that no query plan or event log shows it.
     """
     block = key.secret if len(key.secret) <= _BLOCK else hashlib.sha256(key.secret).digest()
     padded = block.ljust(_BLOCK, b"\0")

@@ -1,9 +1,9 @@
 """
-What the lake keeps: all that is current or that a kept training set was made from, and the rest for some time.
+What the lake keeps: current data, the data behind kept training sets, and everything else for some time.
 
-Nothing is deleted by the collection that finds it first. It is written down with the instant, and goes when a later one
-still finds it unnamed after the days that the shop keeps it. So a landing at work and a reader keep their files, and an
-instant that was wrong once deletes nothing that was named until then.
+No collection deletes what it is the first to find unnamed. It records the instant, and a later collection deletes the
+object if it is still unnamed after the shop's retention period. So running landings and readers keep their files, and
+one wrong clock reading deletes nothing that was named until then.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from refit.storage.store_clock import read_clock, require_past
 _MONTH = len("2026-01")
 _SETS = "training_sets"
 REPLAYS = "replays"
-"""Scratch folder of `replay_drift`, which deletes its part at the end unless it is killed."""
+"""Scratch folder of `replay_drift`, which deletes its own part at the end unless it is killed."""
 _WHOLE = ("intake", *SNAPSHOTS, "reports", REPLAYS)
-"""Folders with one folder a landing, or a replay, which is kept or deleted whole."""
+"""Folders with one subfolder per landing or replay, which is kept or deleted whole."""
 _KINDS = {
     "interactions": "versions",
     "intake": "intakes",
@@ -44,10 +44,10 @@ _KINDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class CollectedLake:
-    """What was deleted, in counts."""
+    """Counts of what was deleted."""
 
     versions_deleted: int
-    """Replaced versions of days, and what landings left that never became visible."""
+    """Replaced versions of days, and remains of landings that never became visible."""
     intakes_deleted: int
     snapshots_deleted: int
     reports_deleted: int
@@ -56,20 +56,20 @@ class CollectedLake:
     summaries_deleted: int
     """Parts of summaries of days before the training window: rows, manifest."""
     replays_deleted: int
-    """Scratch folders left behind by replays of drift that were killed."""
+    """Scratch folders of killed drift replays."""
     catalogue_deleted: int
-    """Replaced objects of the catalogue."""
+    """Replaced catalogue objects."""
     objects_deleted: int
     waiting: int
-    """Things that nothing names any more, and whose time has not come."""
+    """Objects that are no longer named and whose retention period has not ended."""
 
 
 def collect(lake: Lake, shop: Shop, champions: Mapping[str, bool], now: datetime, by: str) -> CollectedLake:
     """
     Delete what the shop's `retention.lake` does not keep as of *now*.
 
-    *champions* are the digests of the training sets of models that became champion, true where the rows must stay and
-    not the manifest alone. *by* is an id of this collection that no other has.
+    *champions* maps the digest of each champion's training set to whether its rows must stay, and not only its
+    manifest. *by* is a unique id of this collection.
 
     Raises:
         AheadOfClockError: *now* is after the clock of the lake's store.
@@ -98,7 +98,7 @@ def collect(lake: Lake, shop: Shop, champions: Mapping[str, bool], now: datetime
     forgotten = {table: [entry for entry in old if _unit(entry) in due] for table, old in expired.items()}
     if any(forgotten.values()):
         lake.forget(forgotten, by)
-    # The manifest of a training set comes before its rows: without one it counts as never finished.
+    # Delete the manifest of a training set before its rows: without one it counts as unfinished.
     for unit in due:
         for key in units[unit]:
             lake.store.delete(key)
@@ -112,7 +112,7 @@ def collect(lake: Lake, shop: Shop, champions: Mapping[str, bool], now: datetime
 
 def unit_of(key: str, catalogue: str) -> str | None:
     """
-    Return the folder or object, to which *key* belongs, that is kept or deleted whole; None for what always stays.
+    Return the folder or object that is kept or deleted whole with *key*; None for what always stays.
 
     >>> unit_of("interactions/landing=a1/event_date=2026-01-05/fate=kept/part-0.parquet", "catalog")
     'interactions/landing=a1/event_date=2026-01-05'
@@ -134,7 +134,7 @@ def _unit(entry: Landed) -> str | None:
 
 
 def _expired(table: str, contents: Contents, oldest: str) -> Iterator[Landed]:
-    """Yield the current entries of *table* before the day *oldest* that the shop does not keep."""
+    """Yield the current entries of *table* before the day *oldest* that the shop no longer keeps."""
     entries = sorted(contents.tables.get(table, ()), key=lambda entry: entry.day)
     if table == "intake":
         yield from (entry for entry in entries if entry.day < oldest)
@@ -170,7 +170,7 @@ def _named_by(entry: Landed) -> Iterator[str]:
 def _named_by_sets(
     store: ObjectStore, keys: Iterable[str], retention: LakeRetention, champions: Mapping[str, bool], now: datetime
 ) -> set[str]:
-    """Return what the training sets that are kept consist of and were made from."""
+    """Return the units of the kept training sets and of the data that they were made from."""
     keys, oldest = list(keys), now - timedelta(days=retention.training_sets_days)
     named: set[str] = set()
     for key in keys:
@@ -183,17 +183,17 @@ def _named_by_sets(
         young = datetime.fromisoformat(manifest["ingredients"]["as_of"]) >= oldest
         if not young and manifest["digest"] not in champions:
             continue
-        place = key.rpartition("/")[0]
-        named.add(place)
+        set_folder = key.rpartition("/")[0]
+        named.add(set_folder)
         for used in (*manifest["used"], *([manifest["users"]] if "users" in manifest else [])):
             named.update(_named_by(Landed(**used)))
         if young or champions[manifest["digest"]]:
-            named.update(unit for other in keys if (unit := unit_of(other, "")) and unit.startswith(f"{place}/"))
+            named.update(unit for other in keys if (unit := unit_of(other, "")) and unit.startswith(f"{set_folder}/"))
     return named
 
 
 def _note(store: ObjectStore, key: str, units: Iterable[str], now: datetime) -> dict[str, datetime]:
-    """Write down since when nothing names each of *units*, and return it."""
+    """Record and return since when each of *units* has been unnamed."""
     stored = store.get(key)
     before: dict[str, str] = json.loads(stored.content) if stored else {}
     since = {unit: before.get(unit, now.astimezone(UTC).isoformat()) for unit in units}

@@ -23,7 +23,7 @@ _MOST_DIGITS = 38
 
 
 class IncompatibleTypesError(DataRefusedError):
-    """Days of a table give a column types that no type can hold together."""
+    """Days of a table give a column types that have no common type."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class DaySchema:
 
 
 def widest(left: T.DataType, right: T.DataType) -> T.DataType | None:
-    """Return the narrowest type that holds every value of both, or None when there is none; the order is irrelevant."""
+    """Return the narrowest type that holds every value of both, or None if there is none; symmetric."""
     if type(left) is type(right) and not isinstance(left, T.DecimalType):
         return _widest_nested(left, right)
     pair = sorted((left, right), key=_rank)
@@ -53,12 +53,12 @@ def widest(left: T.DataType, right: T.DataType) -> T.DataType | None:
 
 def widest_schema(table: str, days: Iterable[DaySchema]) -> T.StructType:
     """
-    Return the columns of all *days* with the widest type of each; columns come in the order of their first day.
+    Return the columns of all *days*, each in its widest type, in the order in which they first appear.
 
-    Names are equal whatever their case, as in Spark's SQL.
+    Names are compared without case, as in Spark SQL.
 
     Raises:
-        IncompatibleTypesError: a column has types that no type can hold together.
+        IncompatibleTypesError: a column has types without a common type.
     """
     known: dict[str, tuple[T.StructField, str]] = {}
     for each in sorted(days, key=lambda day: day.day):
@@ -80,7 +80,7 @@ def widest_schema(table: str, days: Iterable[DaySchema]) -> T.StructType:
 
 
 def stored_type(wide: T.DataType, own: T.DataType) -> T.DataType:
-    """Return *wide* with the narrower types that files of type *own* have, and all that they lack."""
+    """Return *wide* with the narrower types of files of type *own*, and with the fields that these lack."""
     if isinstance(wide, T.StructType) and isinstance(own, T.StructType):
         return stored_schema(wide, own)
     if isinstance(wide, T.ArrayType) and isinstance(own, T.ArrayType):
@@ -91,7 +91,7 @@ def stored_type(wide: T.DataType, own: T.DataType) -> T.DataType:
 
 
 def nullable(kind: T.DataType) -> T.DataType:
-    """Return *kind* with room for nulls everywhere: whether a file has some is no part of its type."""
+    """Return *kind* with every part nullable: whether a file has nulls is not part of its type."""
     if isinstance(kind, T.ArrayType):
         return T.ArrayType(nullable(kind.elementType))
     if isinstance(kind, T.MapType):

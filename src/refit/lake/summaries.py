@@ -1,15 +1,15 @@
 """
-Summaries: what lists must know of the days before the training window, in few rows.
+Summaries: what scoring needs from the days before the training window, in few rows.
 
-Before the window nothing teaches. What counts is what a person has bought, which lists may leave out, and that the
-person was there at all. So of the event types after which an item counts as bought one row a person and item stays, of
-other types one row a person; orders that can be taken back stay whole, and so do cancellations, because a later one may
-take back an order of any age.
+Events before the window are not trained on. They matter only for what a person has bought, which lists may leave out,
+and for whether the person exists. So a summary keeps one row per person and item of the event types that count as
+buying, and one row per person of the other types. Orders that can be cancelled and cancellations are kept in full,
+because a later cancellation may refer to an order of any age.
 
-A summary is named by what it is made from, the landed days and the meaning of their events: a day that is landed again
-with other content gives another name, and the summary is made anew. It ends with a month, so that most scorings find
-the one that they need, and it is made from an earlier one where there is one. Consent changes without the days, so
-everybody is in it, and it is asked for when a summary is read, as for the days (`refit.lake.consent`).
+A summary is named by its inputs, the landed days and the meaning of their events: landing a day again with other
+content gives another name, and the summary is made again. It ends with a month, so that most scorings find the one
+that they need, and it is made from an earlier summary if there is one. Consent changes independently of the days, so
+a summary holds all people, and consent is applied when it is read, as for the days (`refit.lake.consent`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FOLDER = "summaries"
 FORMAT = "refit-summary/1"
 _MONTH = len("2026-01")
 _NAME = 32
-"""Hexadecimal digits of SHA-256 that name a summary: 128 bits."""
+"""Hexadecimal digits of SHA-256 in a summary's name: 128 bits."""
 _COLUMNS = list(CONTRACT["interactions"])
 _SCHEMA = ", ".join(f"{name} {kind}" for name, kind in CONTRACT["interactions"].items())
 _LOG = logging.getLogger("refit.lake.summaries")
@@ -51,26 +51,26 @@ _LOG = logging.getLogger("refit.lake.summaries")
 
 @dataclass(frozen=True)
 class Split:
-    """Landed days, cut where a summary ends."""
+    """Landed days, split where a summary ends."""
 
     before: Sequence[Landed]
-    """Days of whole months before the window, for which a summary can stand."""
+    """Days of whole months before the window, which a summary can replace."""
     after: Sequence[Landed]
-    """The others, which must be read."""
+    """The other days, which must be read."""
 
 
 def split(days: Sequence[Landed], since: datetime, clock: ShopClock) -> Split:
-    """Return *days* cut at the beginning of the month in which *since* lies on the shop's *clock*."""
+    """Split *days* at the beginning of the month of *since*, by the shop's *clock*."""
     month = clock.day_of(since).isoformat()[:_MONTH]
     return Split([day for day in days if day.day[:_MONTH] < month], [day for day in days if day.day[:_MONTH] >= month])
 
 
 def stand_in(spark: SparkSession, lake: Lake, days: Sequence[Landed], events: Events) -> DataFrame | None:
     """
-    Return rows that stand for *days*, all landed days before the beginning of a month; None when these have no row.
+    Return rows that replace *days*, all landed days before the beginning of a month; None if these have no row.
 
-    They have the contract's columns of interactions. Whoever asks of them what is bought, or who was there, gets the
-    answer that the days give, with whatever happened later put beside both. What cannot be stored is made of the days.
+    They have the contract's columns of interactions. Combined with any later events, they give the same purchases and
+    the same people as the days. If the summary cannot be stored, the rows are computed from the days.
     """
     days = [day for day in days if day.path]
     if not days:
@@ -96,9 +96,9 @@ def stand_in(spark: SparkSession, lake: Lake, days: Sequence[Landed], events: Ev
 
 def named_units(lake: Lake, days: Sequence[Landed], clock: ShopClock, window_days: int, events: Events) -> set[str]:
     """
-    Return the folders below the lake of the summaries that are needed to score after *days*, all days that are landed.
+    Return the folders, relative to the lake, of the summaries needed to score after *days*, all landed days.
 
-    These are the one before the window as it lies now, from which the next one will be made, and the one before that.
+    These are the summary before the current window, from which the next one will be made, and the one before it.
     """
     days = [day for day in days if day.path]
     if not days:
@@ -110,7 +110,7 @@ def named_units(lake: Lake, days: Sequence[Landed], clock: ShopClock, window_day
 
 
 def _names(days: Sequence[Landed], events: Events) -> dict[str, str]:
-    """Return month -> name of the summary that ends with it, for each month of *days*, oldest first."""
+    """Return month -> name of the summary that ends with this month, for each month of *days*, oldest first."""
     meaning = {"bought": sorted(events.bought), "cancels": sorted(events.cancels), "cancellation": events.cancellation}
     name, names = digest_of({"format": FORMAT, "events": meaning}), {}
     for month, entries in groupby(days, key=lambda day: day.day[:_MONTH]):
@@ -120,7 +120,7 @@ def _names(days: Sequence[Landed], events: Events) -> dict[str, str]:
 
 
 def _made(spark: SparkSession, lake: Lake, days: Sequence[Landed], names: dict[str, str], events: Events) -> DataFrame:
-    """Return the rows that stand for *days*, made from the newest summary that is there and the days after it."""
+    """Return the rows that replace *days*, made from the newest existing summary and the days after it."""
     frames = []
     for month in sorted(names, reverse=True):
         path = _path(lake, names[month])
@@ -133,7 +133,7 @@ def _made(spark: SparkSession, lake: Lake, days: Sequence[Landed], names: dict[s
 
 
 def _reduced(rows: DataFrame, events: Events) -> DataFrame:
-    """Return *rows* without those that say nothing that another one does not say; doing so again changes nothing."""
+    """Return *rows* without redundant ones; idempotent."""
     stays = _is_any(F.col(Columns.EVENT_TYPE), [*events.cancels, *filter(None, [events.cancellation])])
     one_per_item = F.when(_is_any(F.col(Columns.EVENT_TYPE), events.bought), F.col(Columns.ITEM)).alias("_item")
     others = (
@@ -147,7 +147,7 @@ def _reduced(rows: DataFrame, events: Events) -> DataFrame:
 
 
 def _is_any(kind: Column, types: Sequence[str]) -> Column:
-    """Return whether *kind* is one of *types*: false, never null, where there is no type."""
+    """Return whether *kind* is one of *types*; false, never null, for a null type."""
     return F.coalesce(kind.isin(*types), F.lit(False)) if types else F.lit(False)
 
 
@@ -156,19 +156,19 @@ def _read(spark: SparkSession, lake: Lake, path: str) -> DataFrame:
 
 
 def _store(lake: Lake, name: str, made: DataFrame) -> str:
-    """Write *made* into a folder of its own, show it as the summary *name*, and return the folder that is shown."""
+    """Write *made* to its own folder, publish it as the summary *name*, and return the published folder."""
     path = f"{FOLDER}/{name}/{uuid4().hex[:12]}"
     made.sortWithinPartitions(Columns.USER).write.parquet(lake.path(path))
     try:
         lake.store.create(_manifest_key(name), canonical_json({"format": FORMAT, "path": path}))
     except ConflictError:
-        # Somebody else has made the same one; ours is collected with what nothing names.
+        # Another process made the same summary first; ours is unnamed and will be collected.
         return _path(lake, name) or path
     return path
 
 
 def _path(lake: Lake, name: str) -> str | None:
-    """Return the folder of the summary *name*, or None when it was never finished."""
+    """Return the folder of the summary *name*, or None if it was never finished."""
     stored = lake.store.get(_manifest_key(name))
     if stored is None:
         return None
@@ -177,5 +177,5 @@ def _path(lake: Lake, name: str) -> str | None:
 
 
 def _manifest_key(name: str) -> str:
-    # Collected before the rows: what has no manifest is not there.
+    # The manifest is collected before the rows: a summary without one does not exist.
     return f"{FOLDER}/{name}/manifest.json"

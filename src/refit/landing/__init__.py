@@ -1,1 +1,1 @@
-"""Landing: a day of raw events is judged by suites, cleaned, staged, and made visible all at once."""
+"""Landing: suites check a day of raw events, then it is cleaned, staged and published in one commit."""

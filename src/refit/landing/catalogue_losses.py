@@ -1,4 +1,4 @@
-"""A snapshot of the catalogue beside the one before it: values that were there and are null now."""
+"""Catalogue values that the previous snapshot had and the new one lost (null now)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from refit.config import Shop
 
 
 def catalogue_parameters(shop: Shop) -> dict[str, Any]:
-    """Return what the suite of items calls $PARAMETER."""
+    """Return the $PARAMETER values of the suite of items."""
     limits = shop.validation
     return {"max_price": limits.max_price, "min_priced_share": limits.min_priced_share}
 
@@ -22,10 +22,10 @@ def values_lost(before: DataFrame, now: DataFrame) -> dict[str, tuple[int, int]]
     """
     Return column -> (items that had a value in *before* and have none in *now*, items of both that had one).
 
-    Columns without a loss are left out. Both frames have one row an item; what only one of them has tells nothing.
+    Columns without a loss are left out. Both frames have one row per item; items in only one frame do not count.
     """
     columns = [name for name in now.columns if name in before.columns and name != Columns.ITEM]
-    was = {name: f"_was_{place}" for place, name in enumerate(columns)}
+    was = {name: f"_was_{position}" for position, name in enumerate(columns)}
     old = before.select(Columns.ITEM, *[F.col(f"`{name}`").isNotNull().alias(short) for name, short in was.items()])
     counts = [
         count
@@ -33,9 +33,11 @@ def values_lost(before: DataFrame, now: DataFrame) -> dict[str, tuple[int, int]]
         for count in (F.count_if(F.col(short) & F.col(f"`{name}`").isNull()), F.count_if(F.col(short)))
     ]
     row = (
-        now.join(old, Columns.ITEM).agg(*[count.alias(f"_{place}") for place, count in enumerate(counts)]).collect()[0]
+        now.join(old, Columns.ITEM)
+        .agg(*[count.alias(f"_{position}") for position, count in enumerate(counts)])
+        .collect()[0]
     )
-    found = {name: (int(row[2 * place]), int(row[2 * place + 1])) for place, name in enumerate(columns)}
+    found = {name: (int(row[2 * position]), int(row[2 * position + 1])) for position, name in enumerate(columns)}
     return {name: counted for name, counted in found.items() if counted[0]}
 
 

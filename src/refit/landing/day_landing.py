@@ -1,7 +1,7 @@
 """
-Settling an intake: every event gets its fate, what is left is judged, and each day its ledger and its page.
+Landing raw events: gives every event a status, checks the kept rows, and writes a ledger and a page for each day.
 
-Landing from the sources and replaying a quarantine differ only in where the intake comes from.
+Landing from the sources and replaying a quarantine differ only in where the raw events come from.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ from refit.row_hashes import row_hashes
 _LOG = logging.getLogger("refit.landing.staging")
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 EVENT_HASHES = ("event_hash", "event_hash_2")
-"""Name an event: by its person and `events.key` where every part of the key is there, or else by all its columns."""
+"""Hashes that identify an event: of person and `events.key` if no part of the key is null, else of all columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """What became of the events of one landing, for its receipt. `rows_in == quarantined + sum(removed) + rows`."""
+    """Event counts of one landing, for its receipt. `rows_in == quarantined + sum(removed) + rows`."""
 
     rows_in: int = 0
-    """Events read for the days, of people who consent."""
+    """Events read for these days, from people who consent."""
     quarantined: int = 0
     broken: dict[str, int] = field(default_factory=dict)
     """Row rule -> events that break it; one event may break several."""
     removed: dict[str, int] = field(default_factory=dict)
-    """Kind of cleaning -> events left out."""
+    """Kind of cleaning -> events it removed."""
     changed: dict[str, int] = field(default_factory=dict)
-    """Kind of cleaning -> events altered and kept."""
+    """Kind of cleaning -> events it altered and kept."""
     rows: int = 0
     """Events kept."""
 
 
 def interval_parameters(shop: Shop, open_days: Sequence[date]) -> dict[str, Any]:
-    """Return what the suite of interactions calls $PARAMETER when *open_days* are landed."""
+    """Return the $PARAMETER values of the suite of interactions for landing *open_days*."""
     limits = shop.validation
     expected = [] if shop.calendar.empty_days_are_normal else open_days
     return {
@@ -68,7 +68,7 @@ def interval_parameters(shop: Shop, open_days: Sequence[date]) -> dict[str, Any]
         "item_id_pattern": limits.item_id_pattern,
         "event_types": shop.events.types,
         "event_key": [*EVENT_HASHES],
-        # Without a day on which events are expected any event is fresh enough.
+        # If no day is expected to have events, any event is fresh enough.
         "fresh_after": (shop.calendar.start_of(expected[-1]) if expected else _EVER)
         .astimezone(UTC)
         .replace(tzinfo=None),
@@ -78,12 +78,12 @@ def interval_parameters(shop: Shop, open_days: Sequence[date]) -> dict[str, Any]
 
 @dataclass(frozen=True)
 class DayLanding:
-    """The settling of one landing."""
+    """Cleans, checks and stages the events of one landing."""
 
     stage: Staging
     shop: Shop
     days: Sequence[date]
-    """Days of the shop's clock that are landed, oldest first."""
+    """Days to land, by the shop's clock, oldest first."""
     inspection: Inspection
 
     def judged(self, events: DataFrame, catalogue: DataFrame) -> DataFrame:
@@ -92,34 +92,34 @@ class DayLanding:
 
     def judged_again(self, intake: DataFrame, catalogue: DataFrame) -> DataFrame:
         """
-        Return an *intake* of the past, judged by today's rules and *catalogue*.
+        Return the raw events of an earlier landing, judged by today's rules and *catalogue*.
 
-        Ids of people were judged before they became pseudonyms, so what was said of them stands.
+        Person ids were checked before they became pseudonyms, so the earlier findings about them are kept.
         """
         rules = self._rules()
         about_people = F.array(*[F.lit(rule.name) for rule in rules if rule.about_people])
-        told = F.coalesce(F.array_intersect(Columns.BROKEN, about_people), F.array().cast("array<string>"))
-        fresh = judged(with_known_items(intake.withColumn("_told", told), catalogue), rules)
+        person_rules = F.coalesce(F.array_intersect(Columns.BROKEN, about_people), F.array().cast("array<string>"))
+        fresh = judged(with_known_items(intake.withColumn("_told", person_rules), catalogue), rules)
         every = F.array_union("_told", F.coalesce(Columns.BROKEN, F.array().cast("array<string>")))
         return fresh.withColumn(Columns.BROKEN, F.when(F.size(every) > 0, every)).drop("_told")
 
     def run(self, intake: DataFrame) -> list[DayLedger]:
         """
-        Stage what becomes of *intake*, the judged events as they were written, and return the ledger of each day.
+        Clean, check and stage *intake*, the judged raw events as written, and return the ledger of each day.
 
         Raises:
-            DataRefusedError: a critical rule about the whole table or about a day is broken; the pages of the refused
-                days tell why and are the only thing that stays.
+            DataRefusedError: a critical rule about the whole table or a day is broken; only the pages of the refused
+                days remain, and they say why.
         """
         weeks = timedelta(weeks=self.shop.validation.weekday_weeks)
         landed = self._landed(self.days[0] - weeks, self.days[-1])
         earlier = self.reports.history(self.days[0])
         rows, every = intake.count(), len(self.days)
         _LOG.info("read events: %s rows of %s days; cleaning them", f"{rows:,}", f"{every:,}")
-        fates = clean(intake, rows=rows, days=every, cleaning=self.shop.cleaning, events=self.shop.events)
-        # A day that has no events any more must lose those that it had.
+        cleaned = clean(intake, rows=rows, days=every, cleaning=self.shop.cleaning, events=self.shop.events)
+        # A day that no longer has events must lose the ones landed before.
         kept_days = self._open_days if self.shop.calendar.empty_days_are_normal else []
-        written = self.stage.fates(fates, [day for day in self.days if day.isoformat() in landed or day in kept_days])
+        written = self.stage.fates(cleaned, [day for day in self.days if day.isoformat() in landed or day in kept_days])
         apart = written.rows.where(F.col(Columns.FATE) == QUARANTINED)
         days = ledgers(
             written.counts,
@@ -151,7 +151,7 @@ class DayLanding:
 
     @property
     def reports(self) -> Reports:
-        """Where the reports of the landing go."""
+        """Writer of the reports of this landing."""
         return Reports(self.stage.lake, self.shop, self.inspection.whys("interactions"))
 
     @property
@@ -187,10 +187,10 @@ class DayLanding:
             for name in row[Columns.BROKEN]:
                 breaking.setdefault(name, []).append(by_name[row["day"]])
 
-        def tell(check: Check) -> str:
+        def describe(check: Check) -> str:
             return describe_days(check, suite, breaking.get(check.name, ()), len(days))
 
-        checks = self.inspection.look("days", frame, limits, tell=tell)
+        checks = self.inspection.look("days", frame, limits, tell=describe)
         critical = {check.name for check in checks if check.severity == "critical"}
         return {day.day for name, found in breaking.items() if name in critical for day in found}
 
@@ -209,7 +209,7 @@ def totals(days: Iterable[DayLedger]) -> Totals:
 
 
 def describe_losses(sums: Totals) -> list[str]:
-    """Return a warning when events were set apart."""
+    """Return a warning if events were quarantined."""
     if not sums.quarantined:
         return []
     return [
@@ -220,11 +220,11 @@ def describe_losses(sums: Totals) -> list[str]:
 
 def named_events(kept: DataFrame, own: Sequence[str], key: Sequence[str]) -> DataFrame:
     """
-    Return *kept* with the columns EVENT_HASHES, equal for two rows that tell the same event.
+    Return *kept* with the columns EVENT_HASHES, equal for two rows that describe the same event.
 
-    They do when they agree on person and *key*. A key of which a part is null names nothing, as in cleaning; such rows,
-    and all rows without any *key*, are the same event only when they agree on every column of *own*. Comparing 96 bits
-    of hash costs a tenth of comparing every column.
+    Two rows describe the same event if they agree on person and *key*. As in cleaning, a key with a null part
+    identifies nothing: such rows, and all rows if *key* is empty, must agree on every column of *own*. Comparing 96
+    bits of hash costs a tenth of comparing every column.
     """
     whole = row_hashes(_part(kept.schema, own))
     if not key:
@@ -250,11 +250,11 @@ def _changed(written: Written) -> dict[str, dict[str, int]]:
 
 
 def _hours(written: Written, zone: str) -> dict[str, list[int]]:
-    """Return day -> events kept in each hour of a clock in *zone*."""
+    """Return day -> events kept in each hour, by a clock in *zone*."""
     hour = F.hour(clock_time(F.col(Columns.EVENT_TIME), zone))
     found: dict[str, list[int]] = {}
     for day, number, count in written.kept().groupBy(Columns.EVENT_DATE, hour).count().collect():
-        if number is not None:  # a shop may keep events without a time, by rules of its own
+        if number is not None:  # a shop's own rules may keep events without a time
             found.setdefault(day.isoformat(), [0] * 24)[number] = count
     return found
 

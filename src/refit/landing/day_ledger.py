@@ -1,4 +1,4 @@
-"""The ledger of a landed day: where every row that was read went, so that the sum is exact."""
+"""The ledger of a landed day: accounts for every row that was read, so the counts add up exactly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEDGER = (
     "weekday_ratio double, weekday_ratio_low double, weekday_ratio_high double, "
     "silent_share double, silent_share_of_newest double"
 )
-"""Columns by which the suite of days judges."""
+"""Columns that the suite of days checks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,41 +30,41 @@ class DayLedger:
     day: str
     """YYYY-MM-DD, by the shop's clock."""
     rows_in: int
-    """Events that were read for the day, of people who consent."""
+    """Events read for the day, from people who consent."""
     quarantined: int
-    """Events set apart because they break at least one row rule."""
+    """Events that break at least one row rule."""
     broken: Mapping[str, int]
     """Row rule -> events that break it; an event that breaks two counts under both."""
     removed: Mapping[str, int]
-    """Kind of cleaning -> events it left out; each event under one kind."""
+    """Kind of cleaning -> events it removed; each event counts under one kind."""
     changed: Mapping[str, int]
     """Kind of cleaning -> events it altered and kept."""
     kept: int
     weekday_median: float | None = None
-    """Median of the events kept on the same weekday of the weeks before; None with too few of them."""
+    """Median of the events kept on this weekday in the weeks before; None if there are too few weeks."""
     hours: tuple[int, ...] = ()
-    """Events kept in each hour of the shop's clock, from 0 to 23; empty for a ledger without them."""
+    """Events kept in each hour (0 to 23) of the shop's clock; empty if the ledger does not record them."""
     silent_share: float | None = None
-    """Share of such a weekday that usually comes after the hour of the last event, as `landing.volumes` tells it."""
+    """Usual share of this weekday's events after the hour of the last event; see `landing.volumes.silent_share`."""
 
     @property
     def share_lost(self) -> float:
-        """Share of the events that were set apart."""
+        """Share of the events that were quarantined."""
         return self.quarantined / self.rows_in if self.rows_in else 0.0
 
     @property
     def share_removed(self) -> float:
-        """Share of the events that cleaning left out."""
+        """Share of the events that cleaning removed."""
         return sum(self.removed.values()) / self.rows_in if self.rows_in else 0.0
 
     @property
     def weekday_ratio(self) -> float | None:
-        """Events kept over the median of the same weekday."""
+        """Events kept divided by the median of the same weekday."""
         return self.kept / self.weekday_median if self.weekday_median else None
 
     @property
     def likely_ratios(self) -> tuple[float, float] | None:
-        """Between which ratios to the median of the weekday the day lies if its events came by chance."""
+        """Likely range of `weekday_ratio` if the day's volume differs from its mean by chance alone."""
         if not self.weekday_median:
             return None
         low, high = likely(self.kept)
@@ -82,10 +82,10 @@ class DayLedger:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One event that was set apart or left out, as it was read; the person is a pseudonym."""
+    """One quarantined or removed event as it was read; the person is a pseudonym."""
 
     day: str
-    """Day of the ledger that counts it."""
+    """Day of the ledger that counts this event."""
     reason: str
     """The row rule or the kind of cleaning."""
     row: Mapping[str, Any]
@@ -93,9 +93,9 @@ class Example:
 
 
 Counts = Mapping[str, Mapping[str, int]]
-"""Day -> what is counted -> events."""
+"""Day -> status, rule or kind of cleaning -> events."""
 Hours = Mapping[str, Sequence[int]]
-"""Day -> events of each hour of the shop's clock, from 0 to 23."""
+"""Day -> events in each hour (0 to 23) of the shop's clock."""
 
 
 def ledgers(
@@ -109,23 +109,23 @@ def ledgers(
     hours_before: Hours | None = None,
 ) -> list[DayLedger]:
     """
-    Return the ledger of each day of *counts* (day -> fate -> events), oldest first.
+    Return the ledger of each day of *counts* (day -> status -> events), oldest first.
 
-    *before* says how many events earlier days kept, *hours* and *hours_before* in which hours the days themselves and
-    earlier ones kept them; what is usual on a day is told from days before it alone.
+    *before* gives the events kept on earlier days; *hours* and *hours_before* give the hourly counts of these days and
+    of earlier ones. What is usual on a day is derived from the days before it alone.
     """
     hours = hours or {}
     known = {**(hours_before or {}), **hours}
-    kept = {**before, **{day: fates.get(KEPT, 0) for day, fates in counts.items()}}
+    kept = {**before, **{day: by_status.get(KEPT, 0) for day, by_status in counts.items()}}
     return [
         DayLedger(
             day=day,
-            rows_in=sum(fates.values()),
-            quarantined=fates.get(QUARANTINED, 0),
+            rows_in=sum(by_status.values()),
+            quarantined=by_status.get(QUARANTINED, 0),
             broken=dict(broken.get(day, {})),
-            removed={fate: count for fate, count in fates.items() if fate not in {KEPT, QUARANTINED}},
+            removed={status: count for status, count in by_status.items() if status not in {KEPT, QUARANTINED}},
             changed=dict(changed.get(day, {})),
-            kept=fates.get(KEPT, 0),
+            kept=by_status.get(KEPT, 0),
             weekday_median=_usual(date.fromisoformat(day), kept, shop),
             hours=tuple(hours.get(day, ())),
             silent_share=silent_share(
@@ -133,12 +133,12 @@ def ledgers(
                 [known[week] for week in _weeks_before(date.fromisoformat(day), shop) if known.get(week)],
             ),
         )
-        for day, fates in sorted(counts.items())
+        for day, by_status in sorted(counts.items())
     ]
 
 
 def missing_days(days: Iterable[date], landed: Iterable[DayLedger]) -> list[DayLedger]:
-    """Return an empty ledger for each of the open *days* that *landed* lacks, so that rules see an empty day too."""
+    """Return an empty ledger for each of the open *days* missing from *landed*, so that rules see empty days too."""
     known = {ledger.day for ledger in landed}
     nothing: dict[str, Any] = {"rows_in": 0, "quarantined": 0, "broken": {}, "removed": {}, "changed": {}, "kept": 0}
     return [DayLedger(day=day.isoformat(), **nothing) for day in days if day.isoformat() not in known]
@@ -148,11 +148,11 @@ def ledger_frame(
     spark: SparkSession, days: Iterable[DayLedger], shop: Shop, *, newest: date | None = None
 ) -> DataFrame:
     """
-    Return one row a day with the columns of LEDGER.
+    Return one row per day with the columns of LEDGER.
 
-    A column is null where there is nothing to judge: `kept_when_open` on a day that the calendar closes, or that is
-    empty in a shop where that is normal, ratios and silent shares on a closed day or beside a median that is no
-    measure, and `silent_share_of_newest` on any other day than *newest*, the only one that may still be on its way.
+    A column is null where there is nothing to judge: `kept_when_open` on a closed day, or on an empty day in a shop
+    where empty days are normal; ratios also where the median is too small; silent shares on the same closed or empty
+    days; `silent_share_of_newest` on every day but *newest*, the only one whose events may still be on their way.
     """
     rows = []
     for ledger in days:

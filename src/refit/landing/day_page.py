@@ -1,4 +1,4 @@
-"""The data page: where the rows of one day went, what was checked, and what was set apart, left out or altered."""
+"""The data page of one day: row counts, checks, and the events that were quarantined, removed or altered."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from refit.rendering.charts import line_chart, stacked_bar, swatch
 from refit.rendering.document import Section, badge, join, number, page, percent, shorten, table, tag
 
 _DAYS = 60
-"""Days of history that the chart of volumes goes back."""
+"""Days of history in the chart of volumes."""
 _EXAMPLES = 5
-"""Examples shown of one reason."""
+"""Examples shown for each reason."""
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
     "January", "February", "March", "April", "May", "June",
@@ -35,7 +35,7 @@ _KINDS = {
     "imputed": "Missing context was filled with what is typical of the day.",
     "normalised": "Spellings or units were brought to one form.",
 }
-"""Kind of cleaning -> what it does, for readers who have not seen the shop's configuration."""
+"""Kind of cleaning -> what it does, for readers who do not know the shop's configuration."""
 
 
 def data_page(
@@ -52,11 +52,11 @@ def data_page(
     """
     Return the report of one day as an HTML document.
 
-    *history* holds the ledgers of days before, oldest first; the last 60 days of it are drawn, and a day without a
-    ledger is a gap. *examples* of other days are passed over; of one reason the first five are shown. *whys* says why a
-    row rule stands; what it says about a kind of cleaning replaces the sentence that is known here. *landing* names the
-    landing that wrote the day. *refused* are the reasons why nothing of the day became visible; a broken critical check
-    refuses it too. Counts that do not add up and a day that nothing has checked are warnings.
+    *history* holds the ledgers of the days before, oldest first; the chart shows its last 60 days, with a gap for a day
+    without a ledger. *examples* of other days are ignored, and the first five of each reason are shown. *whys* explains
+    row rules; for a kind of cleaning it overrides the built-in explanation. *landing* is the id of the landing that
+    wrote the day. *refused* gives the reasons why the day did not become visible; a broken critical check refuses it
+    too. Counts that do not add up and a day without any check are shown as warnings.
     """
     day = date.fromisoformat(ledger.day)
     broken = [check for check in checks if not check.passed]
@@ -70,7 +70,7 @@ def data_page(
     else:
         verdict = badge("landed", "good")
     sections = [
-        Section("Where every row went", _fates(ledger, missing, bool(reasons))),
+        Section("Where every row went", _row_counts(ledger, missing, bool(reasons))),
         Section("Volume over time", _volumes(ledger, day, history)),
         Section("What was checked", _checked(checks)),
         Section("What was set apart", _set_apart(ledger, own, whys)),
@@ -93,15 +93,15 @@ def data_page(
 def _summary(ledger: DayLedger, checks: Sequence[Check], is_refused: bool) -> str:
     share = f" ({percent(ledger.kept, ledger.rows_in)})" if ledger.rows_in else ""
     if is_refused:
-        fate = f"{ledger.rows_in:,} events were read; nothing of the day became visible."
+        outcome = f"{ledger.rows_in:,} events were read; nothing of the day became visible."
     else:
-        fate = f"{ledger.rows_in:,} events were read, {ledger.kept:,} are kept{share}."
+        outcome = f"{ledger.rows_in:,} events were read, {ledger.kept:,} are kept{share}."
     failed = sum(not check.passed for check in checks)
     if not checks:
-        return f"{fate} Nothing was checked."
+        return f"{outcome} Nothing was checked."
     if not failed:
-        return f"{fate} {len(checks):,} of {len(checks):,} checks passed."
-    return f"{fate} {failed:,} of {len(checks):,} checks {'is' if failed == 1 else 'are'} broken."
+        return f"{outcome} {len(checks):,} of {len(checks):,} checks passed."
+    return f"{outcome} {failed:,} of {len(checks):,} checks {'is' if failed == 1 else 'are'} broken."
 
 
 def _refusal(reasons: Sequence[str]) -> Markup:
@@ -113,22 +113,22 @@ def _refusal(reasons: Sequence[str]) -> Markup:
     )
 
 
-def _fates(ledger: DayLedger, missing: int, is_refused: bool) -> Markup:
+def _row_counts(ledger: DayLedger, missing: int, is_refused: bool) -> Markup:
     kept = "would be kept" if is_refused else "kept"
-    fates = {kept: ledger.kept, "set apart": ledger.quarantined}
-    fates.update({_name(kind): count for kind, count in ledger.removed.items()})
+    groups = {kept: ledger.kept, "set apart": ledger.quarantined}
+    groups.update({_name(kind): count for kind, count in ledger.removed.items()})
     always = (kept, "set apart")
-    terms = [f"{count:,} {name}" for name, count in fates.items() if count or name in always]
+    terms = [f"{count:,} {name}" for name, count in groups.items() if count or name in always]
     rows = [
         [join([swatch(position), name]), f"{count:,}", percent(count, ledger.rows_in)]
-        for position, (name, count) in enumerate(fates.items())
+        for position, (name, count) in enumerate(groups.items())
     ]
     total = [tag("b", "read"), tag("b", f"{ledger.rows_in:,}"), tag("b", percent(ledger.rows_in, ledger.rows_in))]
     parts = [tag("p", f"{ledger.rows_in:,} read = {' + '.join(terms)}", class_="lead")]
     if missing:
         sentence = f"This does not add up: {abs(missing):,} {'missing' if missing > 0 else 'too many'}."
         parts = [tag("p", f"{ledger.rows_in:,} read ≠ {' + '.join(terms)}", class_="lead"), _warning(sentence)]
-    parts.append(stacked_bar(fates, title="Events by what became of them", legend=False))
+    parts.append(stacked_bar(groups, title="Events by what became of them", legend=False))
     parts.append(table(["Events", "Rows", "Share"], [*rows, total], numeric={1, 2}))
     return join(parts)
 
@@ -165,12 +165,11 @@ def _checked(checks: Sequence[Check]) -> Markup:
     if not checks:
         return _warning("Nothing was checked.")
     rows = []
-    # What is broken comes first, the critical before the warnings; otherwise the order of the suite.
+    # Broken checks come first, critical before warnings; otherwise the order of the suite is kept.
     for check in sorted(checks, key=lambda check: (check.passed, not check.passed and check.severity != "critical")):
         subject = tag("span", f" {check.suite} · {check.column or 'whole table'} · {check.severity}", class_="muted")
-        what = join([tag("code", check.name), subject, tag("p", _said(check.why), class_="note")])
-        # A rule about the whole table is broken by no row in particular.
-        # Where everything passes, nothing more was asked than whether it does.
+        what = join([tag("code", check.name), subject, tag("p", _as_sentence(check.why), class_="note")])
+        # A rule about the whole table has no breaking rows, and row counts are not collected where every rule passes.
         found = f"{check.unexpected:,} of {check.rows:,}" if check.rows else ("none" if check.passed else "—")
         rows.append([what, _outcome(check), found, shorten("" if check.observed == "[]" else check.observed, 80)])
     return table(["Rule, table, column and severity", "Result", "Broken by", "Seen"], rows, numeric={2})
@@ -190,10 +189,10 @@ def _set_apart(ledger: DayLedger, examples: Sequence[Example], whys: Mapping[str
     if not blocks:
         return tag("p", "No event broke a rule about single rows.")
     share = percent(ledger.quarantined, ledger.rows_in)
-    said = f"{ledger.quarantined:,} events ({share}) are in quarantine, where they can be mended and replayed."
+    explanation = f"{ledger.quarantined:,} events ({share}) are in quarantine, where they can be mended and replayed."
     if sum(ledger.broken.values()) > ledger.quarantined:
-        said += " An event that breaks two rules is listed under both."
-    return join([tag("p", said), *blocks])
+        explanation += " An event that breaks two rules is listed under both."
+    return join([tag("p", explanation), *blocks])
 
 
 def _cleaned(ledger: DayLedger, examples: Sequence[Example], whys: Mapping[str, str]) -> Markup:
@@ -212,7 +211,7 @@ def _cleaned(ledger: DayLedger, examples: Sequence[Example], whys: Mapping[str, 
 def _reasons(
     counts: Mapping[str, int], rows: int, examples: Sequence[Example], whys: Mapping[str, str]
 ) -> list[Markup]:
-    """Return one block per reason that was met, the most frequent first: how often, why, and examples."""
+    """Return one block per reason that occurred, most frequent first: count, explanation and examples."""
     blocks = []
     for reason, count in sorted(counts.items(), key=lambda pair: -pair[1]):
         own = [example.row for example in examples if example.reason == reason]
@@ -222,7 +221,7 @@ def _reasons(
             "span", f" · {count:,} {'event' if count == 1 else 'events'}, {percent(count, rows)}", class_="muted"
         )
         why = whys.get(reason) or _what_it_does(reason) or "nobody has said why"
-        blocks.append(join([tag("h3", _name(reason), many), tag("p", _said(why)), _example_table(own, count)]))
+        blocks.append(join([tag("h3", _name(reason), many), tag("p", _as_sentence(why)), _example_table(own, count)]))
     return blocks
 
 
@@ -242,7 +241,7 @@ def _example_table(rows: Sequence[Mapping[str, Any]], count: int) -> Markup:
 
 
 def _value(value: Any) -> Markup:
-    """Return a JSON value as it was read: what cannot be seen, such as a tab, is spelt out."""
+    """Return a JSON value as it was read, with invisible characters such as tabs escaped."""
     if value is None or value == "":
         return tag("span", "null" if value is None else "empty text", class_="muted")
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
@@ -256,16 +255,16 @@ def _sentence(check: Check) -> str:
 
 
 def _name(reason: str) -> str:
-    """Return a kind of cleaning in words; what is not known here keeps its name, so that it can be searched for."""
+    """Return a kind of cleaning in words; an unknown kind keeps its name, so that it can be searched for."""
     return reason.replace("_", " ") if reason in _KINDS else reason
 
 
 def _what_it_does(reason: str) -> str | None:
-    """Return the sentence of a kind of cleaning; `imputed_country` is the kind `imputed`, done to a column."""
+    """Return the explanation of a kind of cleaning; `imputed_country` is the kind `imputed` applied to a column."""
     return next((does for kind, does in _KINDS.items() if reason == kind or reason.startswith(f"{kind}_")), None)
 
 
-def _said(why: str) -> str:
+def _as_sentence(why: str) -> str:
     return f"{why[:1].upper()}{why[1:].rstrip('.')}."
 
 

@@ -1,4 +1,4 @@
-"""The reports of landings, beside the data in the lake: one ledger file a landing, one page a day."""
+"""Reports of landings, stored beside the data in the lake: one ledger file per landing, one page per day."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _HISTORY = timedelta(days=60)
 
 @dataclass(frozen=True)
 class Reports:
-    """Where the reports of one shop lie."""
+    """Reads and writes the reports of one shop."""
 
     lake: Lake
     shop: Shop
     whys: Mapping[str, str]
-    """Row rule -> why it stands."""
+    """Row rule -> why it exists."""
 
     def write(
         self,
@@ -35,16 +35,16 @@ class Reports:
         earlier: Sequence[DayLedger],
     ) -> None:
         """
-        Write the ledgers and pages of *days*; they are history only once their landing is shown.
+        Write the ledgers and pages of *days*; they become part of the history only when their landing is committed.
 
         *earlier* are the ledgers of the days before them.
         """
         self.lake.store.create(self._ledgers(landing), canonical_json([day.as_record() for day in days]))
-        for place, day in enumerate(days):
+        for position, day in enumerate(days):
             text = data_page(
                 shop_title=self.shop.title,
                 ledger=day,
-                history=[*earlier, *days[:place]],
+                history=[*earlier, *days[:position]],
                 checks=inspection.checks,
                 examples=[example for example in examples if example.day == day.day],
                 whys=self.whys,

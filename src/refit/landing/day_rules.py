@@ -1,4 +1,4 @@
-"""What the rules about days say of a ledger, in sentences that name the days."""
+"""Messages for broken rules about days, naming the days."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
 
 
 def describe_days(check: Check, suite: Mapping[str, Any], days: Sequence[DayLedger], judged: int) -> str:
-    """Return one sentence on a rule of *suite* that *days*, of all that were *judged*, break."""
+    """Return one sentence on a rule of *suite* that *days* break, out of *judged* days in all."""
     limits = next(rule["kwargs"] for rule in suite["expectations"] if rule["name"] == check.name)
     shares = check.column not in {"kept_when_open", "kept_when_closed"}
     allowed = " and ".join(
@@ -23,12 +23,12 @@ def describe_days(check: Check, suite: Mapping[str, Any], days: Sequence[DayLedg
         for word, key in (("at least", "min_value"), ("at most", "max_value"))
         if limits.get(key) is not None
     )
-    told = ", ".join(_tell(day, check.column) for day in days[:_SHOWN])
+    described = ", ".join(_describe_day(day, check.column) for day in days[:_SHOWN])
     more = f" and {len(days) - _SHOWN} more" if len(days) > _SHOWN else ""
-    return f"{len(days):,} of {judged:,} days break {check.name} ({allowed}): {told}{more} ({check.why})"
+    return f"{len(days):,} of {judged:,} days break {check.name} ({allowed}): {described}{more} ({check.why})"
 
 
-def _tell(day: DayLedger, column: str | None) -> str:
+def _describe_day(day: DayLedger, column: str | None) -> str:
     if column in {"kept_when_open", "kept_when_closed"}:
         return f"{day.day} has {day.kept:,} events"
     if column == "share_lost":
@@ -55,5 +55,5 @@ def _tell(day: DayLedger, column: str | None) -> str:
 
 
 def counted(parts: Mapping[str, int]) -> str:
-    """Return the parts with their numbers, the largest first."""
+    """Return each name with its count, largest first, as one text."""
     return ", ".join(f"{name} {count:,}" for name, count in sorted(parts.items(), key=lambda part: (-part[1], part[0])))

@@ -1,4 +1,4 @@
-"""Landing an interval: from the shop's sources to the lake, all of it or nothing."""
+"""Landing an interval from the shop's sources into the lake: all of it or nothing."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ from refit.sources import Warehouse, explained
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one interval."""
+    """The outcome of landing one interval."""
 
     day: str
-    """The first one."""
+    """First day of the interval."""
     sums: Totals
     landing: str = ""
-    """Empty where nothing was shown."""
+    """Id of the landing; empty if nothing was committed."""
     items: int = 0
     people: int | None = None
-    """Who consent; None for a shop without a table of people."""
+    """Number of people who consent; None for a shop without a users table."""
     withheld: int = 0
     """Events of people who have not given consent; never written anywhere."""
     digest: str = ""
     not_filed: tuple[str, ...] = ()
-    """Snapshots that were read and left out, because younger ones are landed."""
+    """Snapshots that were read but not committed, because younger ones are landed."""
     checks: int = 0
     report: str = ""
-    """Page of the last day."""
+    """Address of the last day's page."""
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lander:
-    """What landing needs of the world."""
+    """Lands intervals with the given collaborators."""
 
     shop: Shop
     warehouse: Warehouse
@@ -64,7 +64,7 @@ class Lander:
 
     def land(self, since: datetime, until: datetime, *, only_changed: bool = False) -> Outcome:
         """
-        Land [*since*, *until*), two midnights of the shop's clock; with *only_changed* only if the rows are others.
+        Land [*since*, *until*), two midnights of the shop's clock; with *only_changed* only if the rows differ.
 
         Raises:
             DataRefusedError: a critical rule is broken; nothing of the interval became visible.
@@ -94,15 +94,15 @@ class Lander:
                 lost = values_lost(lake.read(self.spark, "items", [known]), items)
                 inspection.warnings += describe_values_lost(lost, known.day)
             judged = day_landing.judged(events_of(events, since, until, shop.calendar.clock), items)
-            # Ids were judged as they came; from here on there are only pseudonyms.
+            # Raw ids have been checked; from here on there are only pseudonyms.
             events = pseudonymise(judged, self.key).observe(read, F.count(F.lit(1)).alias("rows"))
             if everybody is not None:
                 inspection.look("users", everybody, {})
                 people = stage.snapshot("users", pseudonymise(everybody.where(Columns.CONSENT), self.key), until)
                 events = keep_consenting(events, people)
             inspection.refuse()
-            intake, before = stage.intake(events), lake.days("interactions", since, until)
-            if not shop.calendar.open_days(first, end) and not before and intake.isEmpty():
+            raw_events, before = stage.intake(events), lake.days("interactions", since, until)
+            if not shop.calendar.open_days(first, end) and not before and raw_events.isEmpty():
                 stage.discard()
                 return Outcome(
                     day=str(first),
@@ -110,7 +110,7 @@ class Lander:
                     withheld=int(read.get["rows"]),
                     warnings=("the shop is closed on every day of the interval, and nothing has happened",),
                 )
-            days = day_landing.run(intake)
+            days = day_landing.run(raw_events)
             shown = not only_changed or self._differs(stage, since, until)
             not_filed: list[str] = []
             if shown:
@@ -136,8 +136,8 @@ class Lander:
         """
         Read the last `calendar.look_back_days` days before *before* again, and land those that have changed.
 
-        Return an outcome for each of them that was landed, and a sentence for each that is as bad as to be refused: it
-        stays as it was landed.
+        Return an outcome for each day that was landed, and a sentence for each day that was refused and so stays as it
+        is in the lake.
         """
         calendar, found, refused = self.shop.calendar, [], []
         for n in range(calendar.look_back_days, 0, -1):
@@ -154,7 +154,7 @@ class Lander:
         return found, refused
 
     def _differs(self, stage: Staging, since: datetime, until: datetime) -> bool:
-        """Return whether a day of what is staged is not in the lake with the same rows already."""
+        """Return whether any staged day differs from what the lake has."""
 
         def rows(entries: Sequence[Landed]) -> dict[str, Any]:
             return {entry.day: (entry.rows, entry.digest) for entry in entries if entry.rows}

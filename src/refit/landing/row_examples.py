@@ -1,4 +1,4 @@
-"""A few examples of what was set apart and left out, found without holding more than those in memory."""
+"""A few examples of quarantined and removed events, found in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from refit.landing.day_ledger import Example
 
 def examples_of(written: DataFrame) -> list[Example]:
     """
-    Return up to three events for each day and reason of the rows that did not stay.
+    Return up to three events for each day and reason among the rows that were not kept.
 
-    *written* has the columns `event_date`, `fate` and `broken`. The choice is by a hash, so it is the same on every
-    machine; only the smallest and largest of each group travel, however many rows fail.
+    *written* has the columns `event_date`, `fate` and `broken`. A hash chooses the rows, so the choice is the same on
+    every machine; only the smallest and largest hashes of each group are shuffled, however many rows fail.
     """
     out = written.where(F.col(Columns.FATE) != KEPT)
     reason = F.when(F.col(Columns.FATE) == QUARANTINED, F.element_at(Columns.BROKEN, 1)).otherwise(F.col(Columns.FATE))
     own = sorted(set(written.columns) - {Columns.EVENT_DATE, Columns.FATE, Columns.CHANGED, Columns.ITEM_KNOWN})
     row = F.to_json(F.struct(*own))
-    # The hash functions pass over nulls: rows that differ only in where they are have one hash, and the text decides.
+    # The hash skips nulls, so rows that differ only in where nulls are share a hash; the text breaks the tie.
     hashed, backwards = F.struct(F.xxhash64(*own), row), F.struct(F.reverse(F.xxhash64(*own).cast("string")), row)
     chosen = (
         out.groupBy(Columns.EVENT_DATE, reason.alias("reason"))

@@ -1,8 +1,8 @@
 """
 Row rules: the rules of a suite that judge single rows, as Spark predicates.
 
-A predicate is derived from the same expectation that Great Expectations runs, never written a second time, and agrees
-with it row by row: what an expectation passes over (null, for most) passes here too.
+Each predicate is derived from the expectation that Great Expectations runs, never written twice, and agrees with it row
+by row: values that an expectation ignores (null, for most) pass here too.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _SELECTION = re.compile(r"^\s*SELECT\s+\*\s+FROM\s+\{batch\}\s+WHERE\s+(?P<unexp
 
 @dataclass(frozen=True)
 class RowRule:
-    """One rule that a row keeps or breaks."""
+    """One rule about single rows."""
 
     name: str
     about_people: bool
-    """Whether it looks at the id of the person."""
+    """Whether the rule checks the person's id."""
     broken: Column
     """True where a row breaks the rule, false where it keeps it; never null."""
 
@@ -52,24 +52,24 @@ def row_rules(suite: Mapping[str, Any], *, severities: Collection[str] = ("criti
 
 
 def broken_names(rules: Sequence[RowRule]) -> Column:
-    """Return the names of the rules that a row breaks as an array, null when it breaks none."""
+    """Return an array of the names of the rules that a row breaks; null if it breaks none."""
     if not rules:
         return F.lit(None).cast("array<string>")
     any_broken = F.lit(False)
     for rule in rules:
         any_broken = any_broken | rule.broken
     names = F.array(*[F.when(rule.broken, F.lit(rule.name)) for rule in rules])
-    # Good rows, nearly all, pay for the comparisons only.
+    # Valid rows, which are nearly all, cost only the comparisons.
     return F.when(any_broken, F.array_compact(names))
 
 
 def judged(rows: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
-    """Return *rows* with `broken`, the names of the rules that each one breaks."""
+    """Return *rows* with `broken`, the names of the rules that each row breaks."""
     return rows.withColumn(Columns.BROKEN, broken_names(rules))
 
 
 def count_broken(rows: DataFrame, *by: str) -> list[tuple[Any, ...]]:
-    """Return (value of each *by*, rule name, rows that break it) of rows that carry the column `broken`."""
+    """Return tuples (value of each *by*, rule name, rows that break it); *rows* have the column `broken`."""
     named = rows.where(F.col(Columns.BROKEN).isNotNull()).select(*by, F.explode(Columns.BROKEN).alias("rule"))
     return [tuple(row) for row in named.groupBy(*by, "rule").count().orderBy(*by, "rule").collect()]
 
@@ -99,7 +99,7 @@ def _beyond(measured: Column, kwargs: Mapping[str, Any]) -> Column:
 
 
 def _instant(value: Any) -> Any:
-    # The session lives in UTC, and so does a time without a zone.
+    # The session runs in UTC, so a time without a zone is UTC too.
     return F.lit(value.isoformat(sep=" ")).cast("timestamp") if isinstance(value, datetime) else value
 
 
@@ -139,4 +139,4 @@ _DERIVED: dict[str, Callable[[Mapping[str, Any]], Column]] = {
     "expect_column_values_to_not_match_regex": _match,
     "unexpected_rows_expectation": _selected,
 }
-"""Expectation type -> the predicate of the rows that it calls unexpected."""
+"""Expectation type -> predicate that is true for unexpected rows."""

@@ -1,4 +1,4 @@
-"""Staging: rows are written where they will stay, measured and judged there, and only then shown."""
+"""Staging: rows are written to their final location, measured and checked there, and only then committed."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ _ASIDE = (*CHECKED_ONLY, Columns.FATE, Columns.CHANGED)
 
 @dataclass(frozen=True)
 class Written:
-    """Every row of an intake as it was written, by day and fate."""
+    """Every raw event as written, by day and status."""
 
     rows: DataFrame
     counts: dict[str, dict[str, int]]
-    """Day -> fate -> rows."""
+    """Day -> status -> rows."""
 
     def kept(self) -> DataFrame:
-        """Return the rows that stay."""
+        """Return the rows with the status `kept`."""
         return self.rows.where(F.col(Columns.FATE) == KEPT)
 
 
 @dataclass
 class Staging:
-    """The tables of one landing on their way into the lake."""
+    """The tables of one landing before they are committed to the lake."""
 
     spark: SparkSession
     lake: Lake
     landing: str
     _tables: dict[str, tuple[StructType, list[Landed]]] = field(default_factory=dict)
     _begun: list[str] = field(default_factory=list)
-    _intake: tuple[StructType, str] | None = None
+    _raw_events: tuple[StructType, str] | None = None
 
     def snapshot(self, table: str, rows: DataFrame, until: datetime) -> DataFrame:
-        """Write *rows* as the state of *table* just before *until* and return them as written."""
+        """Write *rows* as the state of *table* just before *until*, and return them as written."""
         _LOG.info("reading %s", table)
         path = self._path(table)
         rows.coalesce(8).write.mode("overwrite").parquet(self.lake.path(path))
@@ -65,15 +65,15 @@ class Staging:
         return written
 
     def intake(self, rows: DataFrame) -> DataFrame:
-        """Write the events as they came in, once, so that all that follows sees the same, and return them."""
+        """Write the raw events once, so that every later step reads the same rows, and return them."""
         _LOG.info("reading events")
-        self._intake = (rows.schema, self._path("intake"))
-        rows.write.mode("overwrite").parquet(self.lake.path(self._intake[1]))
-        # With the schema of the frame even an empty intake can be read.
-        return self.spark.read.schema(rows.schema).parquet(self.lake.path(self._intake[1]))
+        self._raw_events = (rows.schema, self._path("intake"))
+        rows.write.mode("overwrite").parquet(self.lake.path(self._raw_events[1]))
+        # With an explicit schema even an empty folder can be read.
+        return self.spark.read.schema(rows.schema).parquet(self.lake.path(self._raw_events[1]))
 
     def fates(self, rows: DataFrame, days: list[date]) -> Written:
-        """Write *rows*, made by `refit.cleaning.clean`, by day and fate, and stage what *days* now consist of."""
+        """Write *rows* of `refit.cleaning.clean` by day and status, and stage the new contents of *days*."""
         path = self._path("interactions")
         rows.write.mode("overwrite").partitionBy(Columns.EVENT_DATE, Columns.FATE).parquet(self.lake.path(path))
         written = self.spark.read.schema(rows.schema).parquet(self.lake.path(path))
@@ -87,54 +87,53 @@ class Staging:
             .collect()
         )
         found: dict[tuple[str, str], tuple[int, Any]] = {
-            (day.isoformat(), fate): (count, total) for day, fate, count, total in counted
+            (day.isoformat(), status): (count, total) for day, status, count, total in counted
         }
         counts: dict[str, dict[str, int]] = {}
-        for (day, fate), (count, _) in found.items():
-            counts.setdefault(day, {})[fate] = count
-        for table, fate, schema in (("interactions", KEPT, own), ("quarantine", QUARANTINED, apart)):
+        for (day, status), (count, _) in found.items():
+            counts.setdefault(day, {})[status] = count
+        for table, status, schema in (("interactions", KEPT, own), ("quarantine", QUARANTINED, apart)):
             entries = []
             for day in sorted({*counts, *(day.isoformat() for day in days)}):
-                count, total = found.get((day, fate), (0, 0))
-                folder = f"{path}/{Columns.EVENT_DATE}={day}/{Columns.FATE}={fate}" if count else ""
+                count, total = found.get((day, status), (0, 0))
+                folder = f"{path}/{Columns.EVENT_DATE}={day}/{Columns.FATE}={status}" if count else ""
                 entries.append(Landed(day, folder, count, content_digest(count, total, own), self.landing))
             self._tables[table] = (schema, entries)
         return Written(written, counts)
 
     def read(self, table: str) -> DataFrame:
-        """Return what was staged of *table*, as written."""
+        """Return the staged rows of *table* as written."""
         schema, entries = self._tables[table]
         return self.spark.read.schema(schema).parquet(*[self.lake.path(entry.path) for entry in entries])
 
     def rows(self, table: str) -> int:
-        """Return how many rows were staged of *table*."""
+        """Return the number of staged rows of *table*."""
         return sum(entry.rows for entry in self.entries(table))
 
     def digest(self, table: str) -> str:
-        """Return one digest over what was staged of *table*, whatever the landing is called."""
+        """Return one digest over the staged rows of *table*; it does not depend on the landing's id."""
         return digest_of([[entry.day, entry.digest] for entry in self.entries(table)])
 
     def entries(self, table: str) -> list[Landed]:
-        """Return what was staged of *table*."""
+        """Return the staged entries of *table*."""
         return self._tables[table][1] if table in self._tables else []
 
     def commit(self, *, replacing: list[Landed] | None = None, key: PseudonymKey | None = None) -> list[str]:
         """
-        Make everything that was staged current, all at once, if the days of *replacing* still are.
+        Make everything staged current in one step, provided that the days of *replacing* are still current.
 
-        The intake stays where something of its day was set apart, so that it can be judged again. Tables whose
-        snapshots are not filed, since younger ones are there, are returned, and their files deleted. *key* is the one
-        that made the pseudonyms.
+        The raw events are kept for days with quarantined rows, so that these can be judged again. Snapshots older than
+        a landed one are not committed: their files are deleted and their tables returned. *key* made the pseudonyms.
         """
-        spare = []
-        if self._intake is not None:
-            schema, path = self._intake
+        unneeded = []
+        if self._raw_events is not None:
+            schema, path = self._raw_events
             apart = [entry for entry in self.entries("quarantine") if entry.rows]
             kept = [Landed(entry.day, path, entry.rows, "", self.landing) for entry in apart]
             if not kept:
-                spare.append(path)
+                unneeded.append(path)
             self._tables["intake"] = (schema, kept)
-        # Even a commit that fails may have been done: from here on readers may see the files, so they stay.
+        # Even a commit that fails may have taken effect: readers may see the files from here on, so they stay.
         _LOG.info("committing landing %s", self.landing)
         begun, self._begun = self._begun, []
         try:
@@ -142,12 +141,12 @@ class Staging:
         except (ConfigurationError, DataRefusedError):
             self._begun = begun
             raise
-        for path in (*spare, *(entry.path for table in left_out for entry in self.entries(table))):
+        for path in (*unneeded, *(entry.path for table in left_out for entry in self.entries(table))):
             filesystem.delete(self.spark, self.lake.path(path))
         return left_out
 
     def discard(self) -> None:
-        """Delete whatever was staged and not shown."""
+        """Delete whatever was staged and not committed."""
         for path in self._begun:
             filesystem.delete(self.spark, self.lake.path(path))
         self._begun.clear()
@@ -159,7 +158,7 @@ class Staging:
 
 @contextmanager
 def staging(spark: SparkSession, lake: Lake, landing: str) -> Iterator[Staging]:
-    """Give a place to stage tables; whatever was staged is deleted when the block fails."""
+    """Yield a staging area; what was staged is deleted if the block fails."""
     staged = Staging(spark, lake, landing)
     try:
         yield staged

@@ -1,4 +1,4 @@
-"""Validation suites: YAML in `expectations/`, each rule with a severity and a sentence on why it stands."""
+"""Validation suites: YAML in `expectations/`; each rule has a severity and a sentence that explains it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-_ABOUT_NOBODY = {Columns.ITEM, Columns.EVENT_TYPE}
-"""Columns of interactions of which an example may stand in a log."""
+_NOT_PERSONAL = {Columns.ITEM, Columns.EVENT_TYPE}
+"""Columns of interactions whose values may appear in a log."""
 _NAMED = re.compile(r"\$\{(\w+)\}")
 
 
@@ -32,13 +32,13 @@ class Rule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    """Unique in the suite; quarantine, receipts and reports call the rule by it."""
+    """Unique in the suite; quarantine, receipts and reports use this name."""
     type: Annotated[str, Field(pattern=r"^[a-z_]+$")]
     kwargs: dict[str, Any] = {}
     severity: Literal["critical", "warning"]
     why: Annotated[str, Field(min_length=10)]
     may_come: bool = False
-    """Whether what is missing may still be on its way, so that waiting may mend it."""
+    """Whether missing data may still arrive, so that waiting can fix a broken rule."""
 
 
 class Suite(BaseModel):
@@ -82,7 +82,7 @@ def fill(suite: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, A
     Return *suite* with every $PARAMETER, and every ${name} within a query about rows, replaced.
 
     Raises:
-        ConfigurationError: *parameters* lack one.
+        ConfigurationError: a parameter is missing from *parameters*.
     """
 
     def given(rule: Mapping[str, Any], name: str) -> Any:
@@ -107,7 +107,7 @@ def fill(suite: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, A
 
 
 class Inspection:
-    """The checks of one landing: collects what is broken, and refuses when asked whether to go on."""
+    """The checks of one landing: collects broken rules and raises for critical ones on request."""
 
     def __init__(self, validator: Validator, folder: Path, what: str) -> None:
         self._validator = validator
@@ -119,19 +119,19 @@ class Inspection:
         self.warnings: list[str] = []
 
     def suite(self, table: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the suite of *table* with its parameters; ConfigurationError when it is missing or misspelt."""
+        """Return the suite of *table* with its parameters; ConfigurationError if it is missing or malformed."""
         suite = fill(load_suite(self._folder, table), parameters)
         self._validator.require_known(suite)
         return suite
 
     def whys(self, table: str) -> dict[str, str]:
-        """Return why each rule about *table* stands."""
+        """Return rule name -> why the rule exists, for *table*."""
         return {rule["name"]: rule["why"] for rule in load_suite(self._folder, table)["expectations"]}
 
     def look(
         self, table: str, frame: DataFrame, parameters: Mapping[str, Any], *, tell: Callable[[Check], str] | None = None
     ) -> tuple[Check, ...]:
-        """Judge *frame* by the suite of *table*; *tell* makes the sentence of a broken rule."""
+        """Check *frame* against the suite of *table*; *tell* writes the sentence on a broken rule."""
         suite = fill(load_suite(self._folder, table), parameters)
         may_come = {rule["name"] for rule in suite["expectations"] if rule["may_come"]}
         results = self._validator.validate(frame, suite)
@@ -139,22 +139,22 @@ class Inspection:
         for check in results:
             if not check.passed:
                 found = self._critical if check.severity == "critical" else self.warnings
-                found.append(f"{table}: {(tell or _teller(table, check))(check)}")
+                found.append(f"{table}: {(tell or _describer(table, check))(check)}")
                 self._may_come &= check.severity != "critical" or check.name in may_come
         return results
 
     @property
     def reasons(self) -> list[str]:
-        """Why the landing must not go on; empty when nothing critical is broken."""
+        """Sentences on the broken critical rules; empty if the landing may go on."""
         return list(self._critical)
 
     def refuse(self, where: str = "") -> None:
         """
-        Tell every broken critical rule, if there is one; *where* more can be read.
+        Raise an error that lists the broken critical rules, if any; *where* says where to read more.
 
         Raises:
-            DayNotThereError: all that is missing may still come.
-            DataRefusedError: a rule is broken that waiting does not mend.
+            DayNotThereError: everything that is missing may still arrive.
+            DataRefusedError: a rule is broken that waiting does not fix.
         """
         if self._critical:
             kind = DayNotThereError if self._may_come else DataRefusedError
@@ -165,7 +165,7 @@ class Inspection:
 
 
 def sentence(check: Check, *, quoting: bool = True) -> str:
-    """Return one sentence on a broken rule, without any value of a row unless *quoting*."""
+    """Return one sentence on a broken rule; it quotes values of rows only if *quoting*."""
     subject = check.column or "the table"
     if check.unexpected:
         example = f", e.g. {check.observed}" if quoting and check.observed != "[]" else ""
@@ -176,7 +176,7 @@ def sentence(check: Check, *, quoting: bool = True) -> str:
     return f"{subject}: {check.name} is broken, seen {check.observed} ({check.why})"
 
 
-def _teller(table: str, check: Check) -> Callable[[Check], str]:
-    """Sentences go to logs, and the rows of these tables are about people; those of the catalogue are not."""
-    about_people = table == "users" or (table == "interactions" and check.column not in _ABOUT_NOBODY)
+def _describer(table: str, check: Check) -> Callable[[Check], str]:
+    """Return the describer for *check*: sentences go to logs, so values from rows about people are not quoted."""
+    about_people = table == "users" or (table == "interactions" and check.column not in _NOT_PERSONAL)
     return partial(sentence, quoting=not about_people)

@@ -1,4 +1,4 @@
-"""How much a day holds beside what is usual, told only where chance alone does not explain the difference."""
+"""Compares the volume of a day with what is usual; reports a difference only if chance does not explain it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from scipy.special import gammaincinv
 
 FEWEST_WEEKS = 3
-"""A median of fewer weeks says nothing about what is usual."""
+"""Fewest weeks whose median says what is usual."""
 _TAIL = 0.01
-"""Chance of a count that lies beyond a limit, on each side."""
+"""Probability of a count beyond a limit, on each side."""
 _RARE = 1e-3
-"""Chance below which a silence is no accident."""
+"""Probability below which missing events are not explained by chance."""
 
 
 def likely(count: int) -> tuple[float, float]:
     """
-    Return the least and the largest mean of which *count* events are a likely outcome, 99 % on each side.
+    Return the smallest and largest Poisson mean for which *count* events are likely, at 99 % on each side.
 
-    They are the exact limits of a Poisson law (Garwood 1936).
+    These are the exact limits of Garwood (1936).
 
     >>> [round(limit, 1) for limit in likely(10)], [round(limit) for limit in likely(10_000)]
     ([4.1, 20.1], [9769, 10235])
@@ -30,11 +30,11 @@ def likely(count: int) -> tuple[float, float]:
 
 def silent_share(hours: Sequence[int], usual: Sequence[Sequence[int]]) -> float | None:
     """
-    Return the share of a day that usually comes after the hour of its last event; *hours* has the events of each hour.
+    Return the usual share of a day's events after the hour of its last event; *hours* has the events of each hour.
 
-    It is the least share among the *usual* days, so a day that ends early is no surprise in a shop that closes early at
-    times; 0 where so few events would be missing that one day in a thousand lacks them by chance; None for a day
-    without events, or with fewer than three *usual* ones.
+    The smallest share among the *usual* days is taken, so that an early end is not reported in a shop that sometimes
+    closes early. It is 0 if so few events would be missing that one day in a thousand lacks them by chance, and None
+    for a day without events or with fewer than three *usual* days.
     """
     events, days = sum(hours), [day for day in usual if sum(day)]
     if not events or len(days) < FEWEST_WEEKS:

@@ -1,4 +1,4 @@
-"""Filling: what stands in where a model fills no list, and the places that are kept for new items."""
+"""Filling: popular items where the model leaves ranks empty, and ranks reserved for new items."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from refit.ranking.ranker import Best
 FACTORS, LINKS, BOTH = "factors", "links", "factors+links"
 """Sources of an item that the model ranked: by the person's vector, by links from past items, or by their sum."""
 POPULARITY = "popularity"
-"""Source of an item that many people wanted lately; `popularity:FR` where only people of segment FR count."""
+"""Source of a recently popular item; `popularity:FR` if only people of segment FR were counted."""
 NEW = "new"
-"""Source of an item that the model does not know yet."""
+"""Source of an item that the model does not know."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +27,11 @@ class Drafts:
     """The lists of some people."""
 
     positions: NDArray[np.int64]
-    """people x k, on the shelf; -1 where a list has ended."""
+    """people x k, positions in the candidate set; -1 after the end of a list."""
     scores: NDArray[np.float32]
-    """people x k; within one source falling."""
+    """people x k, descending within one source."""
     sources: NDArray[np.int16]
-    """people x k: number of the source in *labels*."""
+    """people x k: index of the source in *labels*."""
     labels: list[str]
 
 
@@ -44,10 +44,10 @@ def source_of(model: ItemFactors) -> str:
 
 def fill(model: ItemFactors, shelf: CandidateSet, histories: Histories, best: Best) -> Drafts:
     """
-    Return the lists that begin with the model's *best*, filled to its k as far as the rules of the shelf leave items.
+    Return lists that begin with the model's *best*, filled up to k as far as the rules of the shelf leave items.
 
-    What is popular in the person's segment, with everybody and, with score 0, what most people of the training set
-    touched takes the places that are left; then new items take the last `new_per_list` places.
+    Empty ranks are filled with the items popular in the person's segment, then with everybody, then (score 0) with the
+    items most touched in the training set. Finally new items take the last `new_per_list` ranks.
     """
     shape = best.positions.shape
     drafts = Drafts(best.positions.copy(), best.scores.copy(), np.zeros(shape, np.int16), [source_of(model)])
@@ -67,36 +67,36 @@ def fill(model: ItemFactors, shelf: CandidateSet, histories: Histories, best: Be
     return drafts
 
 
-def _segments(shelf: CandidateSet, histories: Histories) -> NDArray[np.object_]:
+def _segments(candidate_set: CandidateSet, histories: Histories) -> NDArray[np.object_]:
     names = [None] * len(histories) if histories.segments is None else histories.segments.to_pylist()
-    return np.array([name if name in shelf.popular else EVERYBODY for name in names], dtype=object)
+    return np.array([name if name in candidate_set.popular else EVERYBODY for name in names], dtype=object)
 
 
-def _new(name: str, model: ItemFactors, shelf: CandidateSet) -> Iterator[Popular]:
-    """Yield the new items that are popular in the segment, then those that are with everybody."""
+def _new(name: str, model: ItemFactors, candidate_set: CandidateSet) -> Iterator[Popular]:
+    """Yield the new items that are popular in the segment, then those popular with everybody."""
     for segment in dict.fromkeys((name, EVERYBODY)):
-        if segment in shelf.popular:
-            popular = shelf.popular[segment]
+        if segment in candidate_set.popular:
+            popular = candidate_set.popular[segment]
             new = popular.positions >= len(model.items)
             yield Popular(popular.positions[new], popular.scores[new])
 
 
-def _by_training(model: ItemFactors, shelf: CandidateSet, *, scored: bool) -> Popular:
-    """Return the allowed items by people of the training set; the score is their share of the most popular one's."""
+def _by_training(model: ItemFactors, candidate_set: CandidateSet, *, scored: bool) -> Popular:
+    """Return the allowed items by number of people in training; scores are relative to the most popular item."""
     order = model.by_popularity
-    order = order[shelf.allowed[order]]
+    order = order[candidate_set.allowed[order]]
     share = model.people[order] / max(int(model.people.max(initial=1)), 1)
     return Popular(order, (share if scored else np.zeros(len(order))).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
 class _Filler:
-    shelf: CandidateSet
+    candidate_set: CandidateSet
     histories: Histories
     drafts: Drafts
 
     def place(self, rows: NDArray[np.int64], popular: Popular, label: str) -> None:
-        """Put the first popular items that are open to each person into the empty places at the end of the list."""
+        """Fill the empty ranks at the end of each list with the first popular items that the person may get."""
         k = self.drafts.positions.shape[1]
         depth = 4 * k
         while len(rows):
@@ -107,37 +107,40 @@ class _Filler:
             self._write(rows[done], chosen[done], k - empty[done], empty[done], popular, label)
             rows, depth = rows[~done], 4 * depth
 
-    def place_new(self, rows: NDArray[np.int64], new: Popular, places: int, known: int) -> None:
-        """Put *places* new items at the end of each list, fewer if it has some; the last of the others make room."""
+    def place_new(self, rows: NDArray[np.int64], new: Popular, limit: int, known: int) -> None:
+        """Put *limit* new items at the end of each list, less those it already has; its last items make room."""
         positions, k = self.drafts.positions[rows], self.drafts.positions.shape[1]
-        chosen = self._open(rows, new.positions, places)
-        count = np.minimum((chosen >= 0).sum(axis=1), np.maximum(places - (positions >= known).sum(axis=1), 0))
+        chosen = self._open(rows, new.positions, limit)
+        count = np.minimum((chosen >= 0).sum(axis=1), np.maximum(limit - (positions >= known).sum(axis=1), 0))
         start = np.minimum((positions >= 0).sum(axis=1), k - count)
         self._write(rows, chosen, start, count, new, NEW)
 
     def short(self, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-        """Return the people whose lists have empty places."""
+        """Return the people whose lists have empty ranks."""
         empty = (self.drafts.positions < 0).any(axis=1)
         return np.flatnonzero(empty if among is None else empty & among)
 
     def _open(self, rows: NDArray[np.int64], order: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-        """Return for each person the places in *order* of the first *k* items that fit the list, -1 for no more."""
+        """Return, per person, the indices in *order* of the first *k* items that fit the list, -1 after the last."""
         listed = self.drafts.positions[rows]
-        # Items that are not in the order all have its last column, which is cut off below.
-        column = np.full(len(self.shelf.items) + 1, len(order))
+        # Items outside *order* share an extra last column, which is dropped below.
+        column = np.full(len(self.candidate_set.items) + 1, len(order))
         column[order] = np.arange(len(order))
         slots = np.full(len(self.histories), -1)
         slots[rows] = np.arange(len(rows))
         bought = self.histories.bought & (slots[self.histories.rows] >= 0)
-        shut = np.zeros((len(rows), len(order) + 1), dtype=np.bool_)
-        shut[slots[self.histories.rows[bought]], column[self.histories.positions[bought]]] = True
-        np.put_along_axis(shut, column[listed], True, axis=1)
-        offered = np.where(shut[:, :-1], -1, order)
-        if self.shelf.cap is None:
+        excluded = np.zeros((len(rows), len(order) + 1), dtype=np.bool_)
+        excluded[slots[self.histories.rows[bought]], column[self.histories.positions[bought]]] = True
+        np.put_along_axis(excluded, column[listed], True, axis=1)
+        offered = np.where(excluded[:, :-1], -1, order)
+        if self.candidate_set.cap is None:
             return first_places(offered >= 0, k)
         both = np.concatenate([listed, offered], axis=1)
-        places = keep_within_cap(both, self.shelf.groups, self.shelf.cap, listed.shape[1] + k) - listed.shape[1]
-        return _first_within(places, k)
+        fitting = (
+            keep_within_cap(both, self.candidate_set.groups, self.candidate_set.cap, listed.shape[1] + k)
+            - listed.shape[1]
+        )
+        return _first_within(fitting, k)
 
     def _write(
         self,
@@ -148,10 +151,10 @@ class _Filler:
         popular: Popular,
         label: str,
     ) -> None:
-        line, place = np.nonzero((np.arange(chosen.shape[1]) < count[:, None]) & (chosen >= 0))
-        at = rows[line], start[line] + place
-        self.drafts.positions[at] = popular.positions[chosen[line, place]]
-        self.drafts.scores[at] = popular.scores[chosen[line, place]]
+        row, rank = np.nonzero((np.arange(chosen.shape[1]) < count[:, None]) & (chosen >= 0))
+        at = rows[row], start[row] + rank
+        self.drafts.positions[at] = popular.positions[chosen[row, rank]]
+        self.drafts.scores[at] = popular.scores[chosen[row, rank]]
         self.drafts.sources[at] = self._number(label)
 
     def _number(self, label: str) -> int:
@@ -160,7 +163,7 @@ class _Filler:
         return self.drafts.labels.index(label)
 
 
-def _first_within(places: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-    """Return the first *k* places that are not negative of each row, -1 for no more."""
-    kept = first_places(places >= 0, k)
-    return np.where(kept >= 0, np.take_along_axis(places, np.maximum(kept, 0), axis=1), -1)
+def _first_within(values: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Return the first *k* non-negative entries of each row, -1 after the last."""
+    kept = first_places(values >= 0, k)
+    return np.where(kept >= 0, np.take_along_axis(values, np.maximum(kept, 0), axis=1), -1)

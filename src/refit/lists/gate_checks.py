@@ -1,4 +1,4 @@
-"""Checks the numbers of a batch against the limits of the list gate, each with a sentence."""
+"""Checks batch statistics against the limits of the list gate; each check has a sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class GateChecks:
-    """What was asked so far, and what is to be said of it."""
+    """Results of the checks made so far."""
 
     limits: ListGate
     measures: list[Measure] = field(default_factory=list)
@@ -21,38 +21,38 @@ class GateChecks:
     warnings: list[str] = field(default_factory=list)
 
     def none(self, name: str, value: float | None, n: int, wrong: str) -> None:
-        """Ask for none of something."""
+        """Require exactly 0."""
         self._add(name, value, 0, n, value == 0, f"exactly 0 is asked (n {n:,}): {wrong}")
 
     def least(self, name: str, value: float | None, setting: str, n: int, wrong: str) -> None:
-        """Ask for no less than a setting says; a number that is not known never passes."""
+        """Require at least the limit in *setting*; an unknown number never passes."""
         limit = getattr(self.limits, setting)
-        asked = f"at least {describe_number(limit)} is asked (n {n:,}, lists.gate.{setting}): {wrong}"
-        self._add(name, value, limit, n, value is not None and value >= limit, asked)
+        requirement = f"at least {describe_number(limit)} is asked (n {n:,}, lists.gate.{setting}): {wrong}"
+        self._add(name, value, limit, n, value is not None and value >= limit, requirement)
 
     def most(self, name: str, value: float | None, setting: str, n: int, wrong: str) -> None:
-        """Ask for no more than a setting says; a number that is not known never passes."""
+        """Require at most the limit in *setting*; an unknown number never passes."""
         limit = getattr(self.limits, setting)
-        asked = f"at most {describe_number(limit)} is asked (n {n:,}, lists.gate.{setting}): {wrong}"
-        self._add(name, value, limit, n, value is not None and value <= limit, asked)
+        requirement = f"at most {describe_number(limit)} is asked (n {n:,}, lists.gate.{setting}): {wrong}"
+        self._add(name, value, limit, n, value is not None and value <= limit, requirement)
 
     def within(self, name: str, value: float, low: float | None, high: float | None, n: int, since: str) -> None:
-        """Ask for a number that is no less than *low* and no more than *high*, which the batch before gave."""
+        """Require a number between *low* and *high*, which are derived from the previous batch."""
         sides = [
-            f"{side} {describe_number(edge)}"
-            for side, edge in (("at least", low), ("at most", high))
-            if edge is not None
+            f"{side} {describe_number(bound)}"
+            for side, bound in (("at least", low), ("at most", high))
+            if bound is not None
         ]
         passed = (low is None or value >= low) and (high is None or value <= high)
         limit = low if high is None or (low is not None and value < low) else high
         self._add(name, value, limit, n, passed, f"{' and '.join(sides)} is asked (n {n:,}{since}")
 
     def spare(self, name: str, why: str) -> None:
-        """Note that there is nothing to measure."""
+        """Record a passed check without a measurement, and *why* there is none."""
         self.measures.append(Measure(name=name, value=None, limit=None, n=0, passed=True, note=f"{name}: {why}"))
 
-    def _add(self, name: str, value: float | None, limit: float | None, n: int, passed: bool, asked: str) -> None:
-        sentence = f"{name} is {describe_number(value)}, {asked}"
+    def _add(self, name: str, value: float | None, limit: float | None, n: int, passed: bool, requirement: str) -> None:
+        sentence = f"{name} is {describe_number(value)}, {requirement}"
         self.measures.append(Measure(name=name, value=value, limit=limit, n=n, passed=passed, note=sentence))
         if not passed:
             self.refusals.append(sentence)
@@ -60,7 +60,7 @@ class GateChecks:
 
 def describe_number(number: float | None) -> str:
     """
-    Return a number as sentences have it.
+    Return a number formatted for a sentence.
 
     >>> [describe_number(number) for number in (1234567, 0.90909090, 0.0, None)]
     ['1,234,567', '0.9091', '0', 'unknown']

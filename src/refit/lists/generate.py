@@ -1,4 +1,4 @@
-"""Lists: what is recommended to people and why, as rows of the published files."""
+"""Lists: recommendations and their reasons, as rows of the published files."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Listed:
     drafts: Drafts
     reasons: Reasons
     short: dict[int, str]
-    """Person -> why the list is shorter than asked for."""
+    """Row of a person -> why the list has fewer than k items."""
 
 
 def make_lists(ranker: Ranker, histories: Histories, k: int, reasons: int) -> Iterator[Listed]:
-    """Yield the lists of up to *k* items for the people of *histories*, in their order, some people at a time."""
+    """Yield lists of up to *k* items for the people of *histories*, in order, some people at a time."""
     for piece in ranker.pieces(histories):
         folded = ranker.fold(piece, influence=reasons > 0)
         drafts = fill(ranker.model, ranker.shelf, piece, ranker.best_of(folded, k))
@@ -40,26 +40,26 @@ def make_lists(ranker: Ranker, histories: Histories, k: int, reasons: int) -> It
         yield Listed(piece, drafts, found, _why_short(ranker.shelf, piece, drafts.positions))
 
 
-def _why_short(shelf: CandidateSet, histories: Histories, positions: NDArray[np.int64]) -> dict[int, str]:
+def _why_short(candidate_set: CandidateSet, histories: Histories, positions: NDArray[np.int64]) -> dict[int, str]:
     lengths = (positions >= 0).sum(axis=1)
     k = positions.shape[1]
     people = np.flatnonzero(lengths < k)
     if not len(people):
         return {}
-    allowed = int(shelf.allowed.sum())
-    in_the_way = histories.rows[histories.bought & shelf.allowed[histories.positions]]
-    bought = np.bincount(in_the_way, minlength=len(histories))
-    cap = f", at most {shelf.cap} of one category" if shelf.cap is not None else ""
-    said = {}
+    allowed = int(candidate_set.allowed.sum())
+    bought_rows = histories.rows[histories.bought & candidate_set.allowed[histories.positions]]
+    bought = np.bincount(bought_rows, minlength=len(histories))
+    cap = f", at most {candidate_set.cap} of one category" if candidate_set.cap is not None else ""
+    reasons = {}
     for person in people.tolist():
         before = f"{bought[person]} of {allowed} allowed items were bought before"
         why = before if bought[person] else f"{allowed} items are allowed"
-        said[person] = f"{lengths[person]} of {k}: {why}{cap}"
-    return said
+        reasons[person] = f"{lengths[person]} of {k}: {why}{cap}"
+    return reasons
 
 
 def to_batch(shelf: CandidateSet, listed: Sequence[Listed], version: int, run_date: str) -> pa.RecordBatch:
-    """Return the lists of several blocks of people as rows of `SCHEMA`, repeated texts as dictionaries."""
+    """Return the lists of several blocks of people as rows of `SCHEMA`, with repeated text dictionary-encoded."""
     positions = np.concatenate([block.drafts.positions for block in listed])
     there = positions >= 0
     reasons = np.concatenate([block.reasons.positions for block in listed])[there]
@@ -81,9 +81,9 @@ def to_batch(shelf: CandidateSet, listed: Sequence[Listed], version: int, run_da
         names=[field.name for field in _ENTRY],
     )
     people = len(positions)
-    starts = accumulate((len(block.histories) for block in listed), initial=0)
+    first_rows = accumulate((len(block.histories) for block in listed), initial=0)
     short = {
-        start + row: text for start, block in zip(starts, listed, strict=False) for row, text in block.short.items()
+        start + row: text for start, block in zip(first_rows, listed, strict=False) for row, text in block.short.items()
     }
     return pa.RecordBatch.from_arrays(
         [
@@ -101,12 +101,14 @@ def _offsets(lengths: NDArray[np.int64]) -> pa.Array:
     return pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
 
 
-def _ids(shelf: CandidateSet, positions: NDArray[np.int64]) -> pa.Array:
-    """Return the ids of *positions* as a dictionary of those that occur."""
-    used = np.zeros(len(shelf.items), dtype=np.bool_)
+def _ids(candidate_set: CandidateSet, positions: NDArray[np.int64]) -> pa.Array:
+    """Return the ids at *positions*, dictionary-encoded over those that occur."""
+    used = np.zeros(len(candidate_set.items), dtype=np.bool_)
     used[positions] = True
     number = (np.cumsum(used) - 1).astype(np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(number[positions]), shelf.items.take(pa.array(np.flatnonzero(used))))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(number[positions]), candidate_set.items.take(pa.array(np.flatnonzero(used)))
+    )
 
 
 def _sources(listed: Sequence[Listed], there: NDArray[np.bool_]) -> pa.Array:

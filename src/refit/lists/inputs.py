@@ -1,4 +1,4 @@
-"""What a batch is made from: enough to tell whether two batches had the same inputs, small enough for a pointer."""
+"""The inputs of a batch: enough to tell whether two batches had the same ones, small enough for a pointer."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from refit.storage.object_store import ObjectStore
 
 def made_from(lake: Lake, shop: Shop, champion: ModelVersion, as_of: datetime, code: str) -> dict[str, Any]:
     """
-    Return the inputs of the lists as of *as_of*, as they are landed now; *code* is the version of the code.
+    Return the inputs of the lists as of *as_of*, as currently landed; *code* is the code version.
 
-    Equal data have equal digests, whenever and however often they were landed.
+    Equal data have equal digests, no matter when and how often they were landed.
     """
     days = days_before(lake, as_of)
     snapshots = {table: lake.snapshot(table, as_of) for table in SNAPSHOTS}
@@ -37,18 +37,18 @@ def made_from(lake: Lake, shop: Shop, champion: ModelVersion, as_of: datetime, c
 
 
 def is_live(store: ObjectStore, inputs: dict[str, Any]) -> bool:
-    """Return whether the live lists in *store* are made from these *inputs*, so that new ones would be the same."""
+    """Return whether the live lists in *store* were made from *inputs*, so that new ones would be identical."""
     stored = store.get(LIVE)
     return stored is not None and read_pointer(stored.content, f"{store.address}/{LIVE}").made_from == inputs
 
 
 def inputs_as_of(lake: Lake, shop: Shop, as_of: datetime) -> dict[str, Any]:
     """
-    Return what the list gate must know of the data behind lists, as plain JSON values, from the catalogue alone.
+    Return the inputs of the list gate that describe the data, as plain JSON values; only the catalogue is read.
 
-    `newest_event_day` is the last day before *as_of* with an event, or that was landed in a shop where empty days are
-    normal, null without any; `stale_days` the open days since then; `eligible` the people who may be served, null for a
-    shop without a users table; `rules` a digest of `[lists]`.
+    `newest_event_day` is the last day before *as_of* with an event, or the last landed day in a shop where empty days
+    are normal, or null; `stale_days` is the number of open days since then; `eligible` is the number of people who may
+    be served, null without a users table; `rules` is a digest of `[lists]`.
     """
     people = lake.snapshot("users", as_of)
     known = [day.day for day in days_before(lake, as_of) if day.rows or shop.calendar.empty_days_are_normal]

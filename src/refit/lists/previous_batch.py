@@ -1,4 +1,4 @@
-"""Comparison: the batch that readers saw before, and how alike its lists are, seen on some of the people."""
+"""The previous batch that readers saw, and how similar its lists are, measured on a sample of people."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from refit.errors import DamagedBatchError
 from refit.storage.object_store import ObjectStore
 
 _DATES, _, _ENDING = date_pointer("*").partition("*")
-_LOOKS = 8
-"""Row groups of a batch that are compared, of about a thousand people each: the median is then good to 0.01."""
+_GROUPS_COMPARED = 8
+"""Number of row groups compared, of about 1,000 people each: enough for a median accurate to 0.01."""
 _LEAVES = ("user_id", "recommendations.list.element.item_id")
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How alike the lists of the same people are in two batches."""
+    """Similarity of the lists of the same people in two batches."""
 
     looked_for: int
-    """People of the later batch who were looked for in the earlier one."""
+    """Number of people of the later batch who were looked up in the earlier one."""
     found: int
     median: float | None
-    """Of (items in both lists) / (items in either) over the people who were found; None when nobody was."""
+    """Median of (items in both lists) / (items in either) over the people found; None if there are none."""
     same: float | None
-    """Share of them whose lists hold the same items."""
+    """Share of the people found whose lists contain the same items."""
 
     @property
     def share_new(self) -> float | None:
-        """Share of the people who were looked for and are not in the earlier batch."""
+        """Share of the people looked up who are not in the earlier batch."""
         return 1 - self.found / self.looked_for if self.looked_for else None
 
 
@@ -51,55 +51,55 @@ class Before:
     """The batch that a new one is compared with."""
 
     commit: Mapping[str, Any] | None
-    """What scoring wrote of it."""
+    """The commit record that scoring wrote; None if there is no such batch."""
     overlap: Overlap | None = None
     missing: str = ""
-    """Why there is no such batch."""
+    """Why no batch can be compared; empty if one can."""
 
 
 def look_back(store: ObjectStore, commit: Mapping[str, Any]) -> Before:
     """
-    Return the batch to compare the batch of *commit* with, and how alike the lists are.
+    Return the batch to compare the batch of *commit* with, and how similar the lists are.
 
-    That is the live one, or for a batch of the past the newest one for its own or an earlier date. A batch that cannot
-    be read any more is no reason to keep readers on it: then nothing is compared, and it is said why. What is read
+    This is the live batch or, for a batch of the past, the newest one for the same or an earlier date. An unreadable
+    earlier batch must not keep readers on it, so nothing is compared and the reason is given. The amount of data read
     does not grow with the batch.
 
     Raises:
-        DamagedBatchError: a file of the new batch is not what *commit* promises.
+        DamagedBatchError: a file of the new batch does not match *commit*.
     """
     try:
         target = _target_before(store, commit)
         if target is None:
             return Before(None, missing=NOTHING)
         earlier = json.loads(_whole(store, target.index, target.index_sha256))
-        theirs = _Groups(earlier, partial(_range, store))
+        earlier_groups = _Groups(earlier, partial(_range, store))
     except DamagedBatchError as error:
         return Before(None, missing=f"the batch before cannot be read: {error}")
-    looked_for, alike = 0, []
-    for place in _spread(_Groups(commit, partial(_range, store))):
-        lists = _read(store, place)
-        middle = lists["user_id"][len(lists) // 2].as_py()
+    looked_for, similarities = 0, []
+    for group_range in _spread(_Groups(commit, partial(_range, store))):
+        lists = _read(store, group_range)
+        middle_person = lists["user_id"][len(lists) // 2].as_py()
         try:
-            around = theirs.around(middle)
+            around = earlier_groups.around(middle_person)
             others = _read(store, around.place)
         except DamagedBatchError as error:
             return Before(None, missing=f"the batch before cannot be read: {error}")
-        # Of the people of our group only these can be in theirs; the rest is in one that is not read.
+        # Only these people can be in the earlier row group; the others are in groups that are not read.
         since = pc.greater_equal(lists["user_id"], around.since)
         if around.until is not None:
             since = pc.and_(since, pc.less(lists["user_id"], around.until))
         lists = lists.filter(since)
         looked_for += len(lists)
-        alike.append(jaccard(lists, others))
-    both = np.concatenate(alike)
-    median, same = (float(np.median(both)), float((both == 1).mean())) if len(both) else (None, None)
-    return Before(earlier, Overlap(looked_for, len(both), median, same))
+        similarities.append(jaccard(lists, others))
+    similarity = np.concatenate(similarities)
+    median, same = (float(np.median(similarity)), float((similarity == 1).mean())) if len(similarity) else (None, None)
+    return Before(earlier, Overlap(looked_for, len(similarity), median, same))
 
 
 def jaccard(one: pa.Table, other: pa.Table) -> NDArray[np.float64]:
     """
-    Return (items in both lists) / (items in either) of each person who is in both tables, 1 for two empty lists.
+    Return (items in both lists) / (items in either) for each person in both tables; 1 for two empty lists.
 
     >>> lists = pa.list_(pa.struct([("item_id", pa.string())]))
     >>> def rows(**people: str) -> pa.Table:
@@ -118,17 +118,17 @@ def jaccard(one: pa.Table, other: pa.Table) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Around:
-    """The row group of a batch that holds a person, if any does."""
+    """The only row group of a batch that may hold a given person."""
 
     since: str
-    """Nobody before this person can be in it; empty where it is the first one."""
+    """First user id that can be in the group; empty for the first group."""
     until: str | None
-    """Nobody from this person on can be in it; None where it is the last one."""
+    """First user id of the next group; None for the last group."""
     place: RowGroupRange
 
 
 class _Groups:
-    """The row groups of a batch in the order of their people; where they lie is read for parts that are looked at."""
+    """The row groups of a batch in the order of user ids; their locations are read only for parts that are needed."""
 
     def __init__(self, commit: Mapping[str, Any], fetch: Fetch) -> None:
         self._commit = commit
@@ -143,12 +143,12 @@ class _Groups:
         return self._ends[-1]
 
     def place(self, number: int) -> RowGroupRange:
-        """Return where row group *number* of the whole batch lies."""
+        """Return the byte range of row group *number* of the whole batch."""
         part = bisect_right(self._ends, number)
         return self._of(part)[number - (self._ends[part - 1] if part else 0)].place
 
     def around(self, user_id: str) -> _Around:
-        """Return the last row group that begins with *user_id* or before; the first one where none does."""
+        """Return the last row group that begins at or before *user_id*; the first group if none does."""
         part = max(bisect_right([people_of(part)[0] for part in self._parts], user_id) - 1, 0)
         groups = self._of(part)
         number = max(bisect_right(groups, user_id, key=attrgetter("first")) - 1, 0)
@@ -168,7 +168,7 @@ class _Groups:
 
 
 def _spread(groups: _Groups) -> Iterator[RowGroupRange]:
-    count = min(_LOOKS, len(groups))
+    count = min(_GROUPS_COMPARED, len(groups))
     for n in range(count):
         yield groups.place((2 * n + 1) * len(groups) // (2 * count))
 
@@ -180,12 +180,12 @@ def _range(store: ObjectStore, key: str, start: int, length: int) -> bytes:
     return content
 
 
-def _read(store: ObjectStore, place: RowGroupRange) -> pa.Table:
-    return read_group(place, _range(store, place.key, place.offset, place.bytes), _LEAVES)
+def _read(store: ObjectStore, group_range: RowGroupRange) -> pa.Table:
+    return read_group(group_range, _range(store, group_range.key, group_range.offset, group_range.bytes), _LEAVES)
 
 
 def _pairs(rows: pa.Table, ids: pa.Array, names: dict[str, int]) -> NDArray[np.int64]:
-    """Return person * 2^32 + item of every entry of the people *ids*, numbering items by *names* as they come."""
+    """Return person * 2^32 + item for every entry of the people *ids*; new items are numbered in *names*."""
     rows = rows.filter(pc.is_in(rows["user_id"], value_set=ids)).combine_chunks()
     people = pc.index_in(rows["user_id"], value_set=ids).to_numpy().astype(np.int64)
     entries = rows["recommendations"]
@@ -223,4 +223,4 @@ def _whole(store: ObjectStore, key: str, expected: str) -> bytes:
 
 
 NOTHING = "no batch before"
-"""Why nothing is compared when a shop publishes for the first time."""
+"""Reason for comparing nothing when a shop publishes for the first time."""

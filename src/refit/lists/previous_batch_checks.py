@@ -1,4 +1,4 @@
-"""What is asked of a batch of lists in comparison with the one that readers saw before."""
+"""Checks of a batch of lists against the previous batch that readers saw."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _Bounds = tuple[str, float | None, float | None, str]
 
 def judge_against(asking: GateChecks, batch: Mapping[str, Any], before: Before) -> None:
     """
-    Judge *batch* against the one *before*; where there is none to compare with every measure passes with a note.
+    Judge *batch* against the batch *before*; if there is none to compare with, every measure passes with a note.
 
-    People may differ from one day to the next within the limits. Lists may differ more, by `change_factor`, where the
-    champion or the rules have changed since: that was decided by people who knew it.
+    The number of people may change within the limits. Lists may change more, by `change_factor`, after the champion or
+    the rules were changed, because people decided that deliberately.
     """
     earlier = before.commit
-    why = before.missing if earlier is None else _incomparable(batch, earlier, asking.limits)
-    if earlier is None and why != NOTHING:
-        asking.warnings.append(f"nothing was compared: {why}")
-    if earlier is None or why:
+    missing_reason = before.missing if earlier is None else _incomparable(batch, earlier, asking.limits)
+    if earlier is None and missing_reason != NOTHING:
+        asking.warnings.append(f"nothing was compared: {missing_reason}")
+    if earlier is None or missing_reason:
         for name in (*_MEASURES, "share_new", "overlap"):
-            asking.spare(_named(name), why)
+            asking.spare(_named(name), missing_reason)
         return
     changes = _changes(batch, earlier)
     since = f"in batch {earlier['batch']} of {earlier['run_date']}{f', since then {changes}' if changes else ''}"
-    mine, theirs = _measured(batch), _measured(earlier)
-    for name, low, high, settings in _bounds(asking.limits, theirs, changed=bool(changes)):
-        was = f"; it was {describe_number(theirs[name])} {since}; lists.gate.{settings})"
-        asking.within(_named(name), mine[name], low, high, int(mine["people"]), was)
+    current, previous = _measured(batch), _measured(earlier)
+    for name, low, high, settings in _bounds(asking.limits, previous, changed=bool(changes)):
+        comparison = f"; it was {describe_number(previous[name])} {since}; lists.gate.{settings})"
+        asking.within(_named(name), current[name], low, high, int(current["people"]), comparison)
     if before.overlap is not None:
         _judge_overlap(asking, before.overlap, since, changed=bool(changes))
         newest, known = (one.get("newest_event_day") or "" for one in (batch, earlier))
@@ -60,41 +60,41 @@ def _measured(batch: Mapping[str, Any]) -> dict[str, float]:
     return {**found, **{name: counts[name] for name in _MEASURES if name not in found}}
 
 
-def _bounds(limits: ListGate, was: Mapping[str, float], *, changed: bool) -> Iterator[_Bounds]:
-    """Yield each measure with what it must lie between and the settings that say so."""
+def _bounds(limits: ListGate, previous: Mapping[str, float], *, changed: bool) -> Iterator[_Bounds]:
+    """Yield each measure with its lower and upper bound and the names of the settings behind them."""
     factor = limits.change_factor if changed else 1.0
 
     def share(name: str, less: float | None, more: float | None) -> tuple[str, float | None, float | None]:
-        low = None if less is None else was[name] * max(1 - less, 0.0)
-        return name, low, None if more is None else was[name] * (1 + more)
+        low = None if less is None else previous[name] * max(1 - less, 0.0)
+        return name, low, None if more is None else previous[name] * (1 + more)
 
     size, top = limits.max_size_changed * factor, (limits.max_top_ratio - 1) * factor
     yield *share("people", limits.max_people_lost, limits.max_people_gained), "max_people_lost, max_people_gained"
-    popular = was["share_by_popularity"] + limits.max_popularity_gained
+    popular = previous["share_by_popularity"] + limits.max_popularity_gained
     yield "share_by_popularity", None, popular, "max_popularity_gained"
     yield *share("places_per_person", size, size), "max_size_changed"
     yield *share("bytes_per_person", size, size), "max_size_changed"
     yield *share("top_share", None, top), "max_top_ratio"
-    yield "gini", None, was["gini"] + limits.max_gini_gained * factor, "max_gini_gained"
+    yield "gini", None, previous["gini"] + limits.max_gini_gained * factor, "max_gini_gained"
     yield *share("shown", limits.max_shown_lost * factor, None), "max_shown_lost"
 
 
-def _judge_overlap(asking: GateChecks, overlap: Overlap, since: str, *, changed: bool) -> None:
+def _judge_overlap(checks: GateChecks, overlap: Overlap, since: str, *, changed: bool) -> None:
     if overlap.share_new is None:
-        asking.spare(_named("share_new"), "nobody was looked for")
+        checks.spare(_named("share_new"), "nobody was looked for")
     else:
         wrong = f"people of this batch are not {since}"
-        asking.most(_named("share_new"), overlap.share_new, "max_people_gained", overlap.looked_for, wrong)
+        checks.most(_named("share_new"), overlap.share_new, "max_people_gained", overlap.looked_for, wrong)
     if overlap.median is None:
-        asking.spare(_named("overlap"), "nobody is in both batches")
+        checks.spare(_named("overlap"), "nobody is in both batches")
         return
     setting = "min_overlap_changed" if changed else "min_overlap"
     wrong = f"the lists have little to do with those {since}"
-    asking.least(_named("overlap"), overlap.median, setting, overlap.found, wrong)
+    checks.least(_named("overlap"), overlap.median, setting, overlap.found, wrong)
 
 
 def _incomparable(batch: Mapping[str, Any], earlier: Mapping[str, Any], limits: ListGate) -> str:
-    """Return why a batch is no measure of another, empty when it is one."""
+    """Return why two batches cannot be compared; empty when they can."""
     days = (date.fromisoformat(batch["run_date"]) - date.fromisoformat(earlier["run_date"])).days
     if days > limits.compare_days:
         return f"the batch before is of {earlier['run_date']}, {days} days ago"
@@ -105,13 +105,13 @@ def _incomparable(batch: Mapping[str, Any], earlier: Mapping[str, Any], limits: 
 
 
 def _changes(batch: Mapping[str, Any], earlier: Mapping[str, Any]) -> str:
-    """Return what people have decided between two batches, empty when nothing."""
-    describe_number = []
+    """Return what people changed between two batches; empty if nothing."""
+    changes = []
     if batch["model"]["digest"] != earlier["model"]["digest"]:
-        describe_number.append(f"version {batch['model']['version']} has followed {earlier['model']['version']}")
+        changes.append(f"version {batch['model']['version']} has followed {earlier['model']['version']}")
     if batch["rules"] != earlier["rules"]:
-        describe_number.append("the rules of the lists have changed")
-    return " and ".join(describe_number)
+        changes.append("the rules of the lists have changed")
+    return " and ".join(changes)
 
 
 def _named(measure: str) -> str:

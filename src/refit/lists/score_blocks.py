@@ -1,4 +1,4 @@
-"""Score blocks: what one Spark task does. Its imports are paid for by every worker, so there are few of them."""
+"""Score blocks: the work of one Spark task. Every worker pays for the imports, so they are few."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from pyspark import Broadcast
 
 _GROUP = 1_000
-"""People in one row group, about: few enough to fetch for one of them, enough to compress."""
+"""Approximate number of people per row group: few enough to fetch for one person, enough to compress."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Where one batch goes and what its rows carry."""
+    """Destination of one batch and the constants in its rows."""
 
     prefix: str
     model_version: int
@@ -59,7 +59,7 @@ def score_block(
 
 
 def write_part(groups: Iterable[list[Listed]], counts: Counts, batch: Batch) -> tuple[bytes, dict[str, Any]]:
-    """Return one part file of the lists of *groups*, each a row group, and its record with everything in *counts*."""
+    """Return one part file with a row group for each of *groups*, and its record, which includes *counts*."""
     part = PartFile()
     for group in groups:
         for listed in group:
@@ -80,7 +80,7 @@ def _counted(batches: Iterator[pa.RecordBatch], counts: Counts) -> Iterator[pa.R
 
 
 def _groups(ranker: Ranker, batches: Iterator[pa.RecordBatch], k: int, reasons: int) -> Iterator[list[Listed]]:
-    """Yield the lists of everybody in *batches*, in their order, by row group."""
+    """Yield the lists of the people in *batches*, in order, one row group at a time."""
     group: list[Listed] = []
     for batch in batches:
         histories = read_histories(batch, ranker.model, ranker.shelf)

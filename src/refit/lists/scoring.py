@@ -32,7 +32,7 @@ _EVENTS_PER_PART = 1_000_000
 
 
 def parts_for(spark: SparkSession, events: int) -> int:
-    """Return into how many part files the lists of people with so many *events* go."""
+    """Return the number of part files for the lists of people with *events* events in total."""
     return max(spark.sparkContext.defaultParallelism, math.ceil(events / _EVENTS_PER_PART))
 
 
@@ -48,15 +48,15 @@ def score_as_of(
     events: int,
 ) -> tuple[list[dict[str, Any]], BuiltCandidates]:
     """
-    Make lists for everybody as of *as_of*, as `score` does, and return its records and the shelf they were made from.
+    Make lists for everybody as of *as_of* with `score`; return its records and the candidates that were ranked.
 
-    *events* is how many there are before *as_of*; so many part files are made that none needs much memory.
+    *events* is the number of events before *as_of*; it sets the number of part files and so bounds memory per task.
     """
-    stocked = candidates_as_of(spark, lake, shop, model, as_of)
-    # Tuning may have found another half-life and other weights than shop.toml has.
+    built = candidates_as_of(spark, lake, shop, model, as_of)
+    # Tuning may have chosen a half-life and weights that differ from shop.toml.
     people = everybody_as_of(spark, lake, shop_of(model, shop), as_of)
     parts = parts_for(spark, events)
-    return score(people, model, stocked.shelf, shop.lists, batch, open_store=open_store, parts=parts), stocked
+    return score(people, model, built.shelf, shop.lists, batch, open_store=open_store, parts=parts), built
 
 
 def score(
@@ -70,25 +70,25 @@ def score(
     parts: int,
 ) -> list[dict[str, Any]]:
     """
-    Make lists for everybody in *people* from the *shelf* and return one commit record per part file.
+    Make lists for everybody in *people* from the candidate set *shelf* and return one commit record per part file.
 
-    *people* has one row per person as `refit.lake.people.everybody` describes it. A record holds key, counts and what
-    `PartFile.close` says of the file. Parts are ranges of user_id, so that one person lies in one row group of one
-    part. The lists never pass through the JVM or the driver. A task that is tried again writes under another name, so
-    files of lost attempts lie beside the batch and belong to no commit record.
+    *people* has one row per person, as returned by `refit.lake.people.everybody`. A record contains the key, the counts
+    and the result of `PartFile.close`. Parts are ranges of user_id, so a person is in one row group of one part. The
+    lists never pass through the JVM or the driver. A retried task writes under a new name, so files of failed attempts
+    may remain beside the batch but are in no commit record.
 
-    Spark starts one Python worker per core and gives it as many BLAS threads as a task has cores, so that none waits
-    for another.
+    Spark starts one Python worker per core and gives each as many BLAS threads as a task has cores, so that workers do
+    not compete.
 
     Raises:
-        NotEnoughDataError: nobody is in *people*.
-        ModelDamagedError: *shelf* was made for another model.
+        NotEnoughDataError: *people* is empty.
+        ModelDamagedError: *shelf* was made for a different model.
     """
     Ranker(model, shelf)
     shared = people.sparkSession.sparkContext.broadcast((model, shelf))
     block = partial(score_block, shared=shared, k=policy.k, reasons=policy.reasons, batch=batch, open_store=open_store)
-    spread = people.repartitionByRange(parts, Columns.USER).sortWithinPartitions(Columns.USER)
-    rows = spread.mapInArrow(block, "record string").collect()
+    partitioned = people.repartitionByRange(parts, Columns.USER).sortWithinPartitions(Columns.USER)
+    rows = partitioned.mapInArrow(block, "record string").collect()
     shared.destroy()
     if not rows:
         raise NotEnoughDataError("there is nobody to make lists for: no person has a history or a consent; land some")

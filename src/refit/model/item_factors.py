@@ -28,24 +28,24 @@ MODEL_FILE = "model.json"
 
 @dataclass(frozen=True, eq=False)
 class ItemFactors:
-    """Everything that is needed to rank for anybody: no person is in it."""
+    """Everything needed to rank items for any person; contains no data about people."""
 
     items: pa.Array
-    """Item ids, ascending; position = row of *factors*."""
+    """Item ids, ascending; an item's position is its row in *factors*."""
     factors: NDArray[np.float32]
     """Item factors Y, items x rank."""
     people: NDArray[np.int64]
-    """How many people of the training set touched each item."""
+    """Number of people in the training set who touched each item."""
     alpha: float
     regularisation: float
     facts: Mapping[str, Any]
     """Training facts: cutoff, data digest, hyper-parameters, counts."""
     implicit: bool = True
-    """Preferences from confidences (Hu, Koren and Volinsky 2008), or else ratings that are predicted themselves."""
+    """Whether the model learns preferences from confidences (Hu, Koren and Volinsky 2008) or predicts ratings."""
     frequency_exponent: float = 1.0
     """The regularisation of a person with n items is `regularisation` * n ** this: 1 for MLlib, 0 for `implicit`."""
     links: ItemItemWeights | None = None
-    """What past items add beside the factors; a model of links alone has rank 0."""
+    """What past items add to the factor scores; a model of links alone has rank 0."""
 
     @property
     def rank(self) -> int:
@@ -60,7 +60,7 @@ class ItemFactors:
 
     @cached_property
     def eigenbasis(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The eigenvalues of YtY, ascending, and rank x rank with its eigenvectors in the columns."""
+        """Eigenvalues of YtY, ascending, and its eigenvectors as columns (rank x rank)."""
         values, basis = np.linalg.eigh(self.gram)
         return values, basis
 
@@ -71,11 +71,11 @@ class ItemFactors:
 
     @cached_property
     def by_popularity(self) -> NDArray[np.int64]:
-        """Item positions from most to least popular; ties in the order of ids."""
+        """Item positions from most to least popular; ties in id order."""
         return np.argsort(-self.people, kind="stable")
 
     def positions(self, items: pa.Array) -> NDArray[np.int64]:
-        """Return the position of each id, -1 for an item that the model does not know."""
+        """Return the position of each id, -1 for an unknown item."""
         found = pc.fill_null(pc.index_in(items, value_set=self.items), -1)
         return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
@@ -104,7 +104,7 @@ class ItemFactors:
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> ItemFactors:
         """
-        Return the model that *files* hold; nothing in them is executed.
+        Return the model stored in *files*; nothing in them is executed.
 
         Raises:
             ModelDamagedError: a file is missing, unreadable, of another format, or contradicts the other.
@@ -148,7 +148,7 @@ class ItemFactors:
 
 
 def verified(files: Mapping[str, bytes], digest: str, what: str) -> ItemFactors:
-    """Return the model in *files* after checking that they are the bytes that *digest* names."""
+    """Return the model in *files* after checking them against *digest*."""
     found = digest_of_files(files)
     if found != digest:
         raise ModelDamagedError(
@@ -159,5 +159,5 @@ def verified(files: Mapping[str, bytes], digest: str, what: str) -> ItemFactors:
 
 
 def load_verified(tracker: Tracker, version: ModelVersion) -> ItemFactors:
-    """Return the model of a registered version, checked against the digest under which it was registered."""
+    """Return the model of a registered version, checked against its registered digest."""
     return verified(tracker.model_files(version.model_id), version.digest, f"{version.name} version {version.version}")

@@ -1,4 +1,4 @@
-"""Links: what each past item of a person adds to the score of other items, a sparse items x items matrix."""
+"""Links: a sparse items x items matrix of what each past item adds to the scores of other items."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 @dataclass(frozen=True, eq=False)
 class ItemItemWeights:
     """
-    Compressed sparse rows: row = past item, column = item that is ranked, both positions of one model.
+    Compressed sparse rows: row = past item, column = ranked item, both positions of one model.
 
-    A past item with confidence r adds r ** power * value to the score of each of its targets. An entry of an item for
-    itself is what a habit is worth: it matters where the shop recommends again what was bought before.
+    A past item with confidence r adds r ** power * value to the score of each of its targets. A diagonal entry is the
+    repeat weight of an item, which matters in shops that recommend items bought before.
     """
 
     starts: NDArray[np.int64]
@@ -26,7 +26,7 @@ class ItemItemWeights:
     """Ascending within a row."""
     values: NDArray[np.float32]
     power: float = 1.0
-    """0: having touched an item counts, however often; 1: its confidence counts."""
+    """0: any interaction counts the same; 1: the confidence counts."""
 
     @property
     def items(self) -> int:
@@ -39,7 +39,7 @@ class ItemItemWeights:
         return np.where(taught, np.power(np.where(taught, confidences, 1.0), self.power), 0.0)
 
     def to_file(self) -> bytes:
-        """Return the entries as Parquet; equal links give equal bytes."""
+        """Return the links as Parquet; equal links give equal bytes."""
         table = pa.table(
             {
                 "source": pa.array(np.repeat(np.arange(self.items, dtype=np.int32), np.diff(self.starts))),
@@ -53,7 +53,7 @@ class ItemItemWeights:
 
     @classmethod
     def from_file(cls, content: bytes, *, items: int, power: float) -> ItemItemWeights:
-        """Return the links that *content* holds; ValueError when they do not fit a model of *items* items."""
+        """Return the links stored in *content*; ValueError if they do not fit a model of *items* items."""
         table = pq.read_table(pa.BufferReader(content))
         source, target, value = (np.asarray(table[name].to_numpy()) for name in ("source", "target", "value"))
         if not np.isfinite(value).all():
@@ -63,5 +63,5 @@ class ItemItemWeights:
                 raise ValueError(f"a {name} of the links lies outside the {items:,} items of the model")
         if (np.diff(source) < 0).any():
             raise ValueError("the links are not sorted by their source")
-        starts = np.concatenate([[0], np.cumsum(np.bincount(source, minlength=items))]).astype(np.int64)
-        return cls(starts, target.astype(np.int32), value.astype(np.float32), power)
+        row_starts = np.concatenate([[0], np.cumsum(np.bincount(source, minlength=items))]).astype(np.int64)
+        return cls(row_starts, target.astype(np.int32), value.astype(np.float32), power)

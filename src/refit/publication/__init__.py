@@ -1,9 +1,9 @@
 """
-Publication: an immutable batch, a manifest that names its files, an index of its people, and pointers that are swapped.
+Publication: an immutable batch, a manifest of its files, an index of its people, and pointers that are swapped.
 
-Readers follow a pointer to the manifest to the files, so they see the whole old batch or the whole new one. Who wants
-one person follows the pointer to the index to the few bytes of a file that hold them. `docs/publication.md` tells the
-protocol and what each of its rules is for.
+Readers follow a pointer to the manifest to the files, so they see the whole old batch or the whole new one. A reader of
+one person follows the pointer to the index and from there to a few bytes of one file. `docs/publication.md` describes
+the protocol and the reason for each of its rules.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Commits: what scoring made of one batch, as its index says it, and the manifest that a judge makes of that."""
+"""Commits: the index in which scoring records a batch, and the manifest made from it after the list gate."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _NEEDED = ("created", "logical_run", "ordered_at", "made_from", "content_sha256"
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One try of a run that makes a batch; the batch bears its name."""
+    """One attempt of a run to make a batch; the batch is named after it."""
 
     batch: str
-    """Begins with the stamp of the try; no other try has the same."""
+    """Unique id that begins with the time stamp of the attempt."""
     logical_run: str
-    """The same for every try of the run."""
+    """The same for every attempt of the run."""
     ordered_at: str
-    """When the run was ordered, by the one clock that orders all runs (`order`)."""
+    """When the run was ordered, in the format of `order`, by the clock that orders all runs."""
     code: str
     """Version of the code."""
 
 
 def new_attempt(*, logical_run: str, ordered_at: datetime, created: datetime, code: str) -> Attempt:
-    """Return a try that begins at *created*."""
+    """Return an attempt that begins at *created*."""
     name = f"{stamp(created)}-{secrets.token_hex(6)}"
     return Attempt(batch=name, logical_run=logical_run, ordered_at=order(ordered_at), code=code)
 
@@ -51,16 +51,16 @@ def write_commit(
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """
-    Write what scoring made as the places and the index of the batch, and return the index, which is the commit.
+    Write the row group ranges and the index of a scored batch, and return the index, which is the commit.
 
     The index comes last: a batch without it was never finished.
 
     *parts* are the commit records of the part files, in the order of their people; *made_from* holds at least `as_of`;
-    *facts* are what else is known.
+    *facts* are additional entries.
 
     Raises:
         DamagedBatchError: two row groups claim the same people.
-        ConflictError: the batch has an index of other bytes.
+        ConflictError: the batch has a different index.
     """
     model = {
         "name": champion.name,
@@ -91,11 +91,11 @@ def write_commit(
 
 def read_commit(store: ObjectStore, prefix: str) -> dict[str, Any]:
     """
-    Return what scoring made.
+    Return the commit of a scored batch.
 
     Raises:
-        NotFoundError: it was never finished.
-        DamagedBatchError: what lies there is no index that this Refit could publish.
+        NotFoundError: the batch was never finished.
+        DamagedBatchError: the stored object is not an index that this version of Refit can publish.
     """
     key = f"{prefix}/index.json"
     stored = store.get(key)
@@ -114,7 +114,7 @@ def read_commit(store: ObjectStore, prefix: str) -> dict[str, Any]:
 def judged(
     prefix: str, commit: Mapping[str, Any], verdict: Mapping[str, Any], *, good_until: str, at: str, by: str
 ) -> Judged:
-    """Return the batch of *commit* with its manifest, as the protocol publishes it."""
+    """Return the batch of *commit* with its manifest, ready to be published."""
     index = canonical_json(commit)
     manifest = {
         **without_places(commit),

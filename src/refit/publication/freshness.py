@@ -1,4 +1,4 @@
-"""Freshness: until when the live lists are good, from the pointer alone."""
+"""Freshness: whether the live lists are still fresh, from the pointer alone."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _HOUR = 3600.0
 
 
 class StaleListsError(RefitError):
-    """What is live was good until a moment that has passed."""
+    """The live lists are stale."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fresh:
-    """What is live, and for how long it is good."""
+    """The live lists and their freshness."""
 
     generation: int
     batch: str
     run_date: str
     as_of: str
-    """Instant before which everything that the lists know had happened."""
+    """Instant up to which (exclusive) the lists use data."""
     age_hours: float
-    """From *as_of* to the moment of the question."""
+    """Hours from *as_of* to now."""
     good_until: str
     model: dict[str, Any]
     """Name, version, digest and cutoff of the champion that made the lists."""
@@ -36,23 +36,23 @@ class Fresh:
 
 def require_fresh(store: ObjectStore, now: datetime) -> Fresh:
     """
-    Return what is live as seen at *now*; one request.
+    Return the state of the live lists at *now*; one request.
 
     Raises:
-        NothingPublishedError: there is nothing live.
-        StaleListsError: *now* is at or after the moment until which it was good.
+        NothingPublishedError: nothing is live.
+        StaleListsError: *now* is at or after the end of their freshness.
     """
-    standing = read_pointer_state(store)
-    target = standing.target
+    state = read_pointer_state(store)
+    target = state.target
     age = _hours(datetime.fromisoformat(target.as_of), now)
     if now >= datetime.fromisoformat(target.good_until):
         raise StaleListsError(
             f"{store.address}/{LIVE} is stale: batch {target.batch} of {target.run_date} (generation "
-            f"{standing.generation}) knows nothing after {target.as_of}, {age:.1f} hours ago, and was good until "
+            f"{state.generation}) knows nothing after {target.as_of}, {age:.1f} hours ago, and was good until "
             f"{target.good_until}; see why recommend has published nothing since"
         )
     return Fresh(
-        generation=standing.generation,
+        generation=state.generation,
         batch=target.batch,
         run_date=target.run_date,
         as_of=target.as_of,

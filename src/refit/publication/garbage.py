@@ -1,8 +1,8 @@
 """
-Collecting: batches that nothing points to are deleted, but first nobody may come to point to them any more.
+Garbage collection: deletes unnamed batches, after making sure that no writer can still publish them.
 
 A writer may stall for any time between its last file and its pointer. So before anything is deleted, the horizon in the
-pointers is raised by compare-and-swap: whoever was created before it learns from its own swap that it comes too late.
+pointers is raised by compare-and-swap: a batch created before it finds out in its own swap that it is too late.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ _STAMP = re.compile(r"(\d{8}T\d{6}Z)-.+")
 
 @dataclass(frozen=True)
 class Collected:
-    """What a collection did."""
+    """The result of a collection."""
 
     deleted: tuple[str, ...]
-    """Keys."""
+    """Keys of the deleted objects."""
     kept: tuple[str, ...]
-    """Prefixes of the batches that are left."""
+    """Prefixes of the remaining batches."""
     horizon: str
-    """Stamp: what was begun before it may be deleted at any moment and goes live no more; empty before there is one."""
+    """Stamp: batches begun before it may be deleted at any time and can no longer go live; empty if none is set."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """What may go."""
+    """Limits of what may be deleted."""
 
     horizon: str
     """
-    Stamp (YYYYMMDDTHHMMSSZ): only batches created before it are deleted, and of those only the ones that were begun
-    before the newest published one.
+    Stamp (YYYYMMDDTHHMMSSZ): only batches that were created before it, and before the newest published one, are
+    deleted.
     """
     keep: int
-    """So many of the newest batches of `live.json` stay, so that a rollback can go back to them."""
+    """Number of newest batches of `live.json` that stay, so that a rollback can return to them."""
     since: str
-    """The batch that a date's pointer names stays, but for dates before this one; empty: for all dates."""
+    """First date whose pointer keeps its batch; empty: the pointers of all dates do."""
 
 
 def collecting(retention: Retention) -> Conversation[Collected]:
-    """Delete every batch that is old enough and that no pointer needs; before the first publication nothing is done."""
+    """Delete every old batch that no pointer needs; before the first publication do nothing."""
     seen = yield from look(LIVE)
     if seen.pointer is None:
         return Collected((), (), "")
@@ -68,7 +68,7 @@ def collecting(retention: Retention) -> Conversation[Collected]:
             continue
         named = yield from _close_date(run_date, doomed, wanted, retention)
         for prefix in sorted(doomed - named):
-            # What names the files goes first: a batch of which only some files are left must not look whole.
+            # Delete manifest and index first: a partly deleted batch must not look complete.
             for key in sorted(batches[prefix][1], key=lambda key: (key.endswith(".parquet"), key)):
                 yield from ask(Delete(key))
                 deleted.append(key)
@@ -78,7 +78,7 @@ def collecting(retention: Retention) -> Conversation[Collected]:
 
 def created_of(prefix: str) -> str:
     """
-    Return the stamp in the name of a batch, empty where there is none.
+    Return the stamp in the name of a batch; empty if there is none.
 
     >>> created_of("batches/run_date=2026-01-05/batch=20260106T031500Z-0123456789ab")
     '20260106T031500Z'
@@ -89,9 +89,9 @@ def created_of(prefix: str) -> str:
 
 def _bounded(retention: Retention, pointer: Pointer, clock: str) -> Retention:
     """
-    Return *retention* with a horizon that is neither after *clock* nor after the newest published batch was begun.
+    Return *retention* with a horizon that is neither after *clock* nor after the start of the newest published batch.
 
-    Whatever a caller says, a batch that was begun after what readers have can still go live.
+    So whatever the caller passes, batches begun after the published one can still go live.
     """
     moves = [target_of(move).prefix for move in pointer.history]
     published = max((created_of(prefix) for prefix in moves), default="")
@@ -99,7 +99,7 @@ def _bounded(retention: Retention, pointer: Pointer, clock: str) -> Retention:
 
 
 def _let_go(pointer: Pointer, retention: Retention) -> Pointer:
-    """Raise the horizon, and mark the batches of history that a rollback may not go back to from now on."""
+    """Raise the horizon, and mark the batches of history that a rollback may no longer return to."""
     newest: list[str] = [pointer.target.prefix] if pointer.target else []
     for move in pointer.history:
         prefix = target_of(move).prefix
@@ -118,7 +118,7 @@ def _stays(prefix: str, kept: set[str], retention: Retention) -> bool:
 
 
 def _close_date(run_date: str, doomed: set[str], wanted: set[str], retention: Retention) -> Conversation[set[str]]:
-    """Make sure that the pointer of *run_date* never comes to name a doomed batch; return what it names and keeps."""
+    """Make sure that the pointer of *run_date* never names a doomed batch; return the batches that it keeps."""
     old = bool(retention.since) and run_date < retention.since
 
     def alter(pointer: Pointer) -> Pointer:
@@ -126,7 +126,7 @@ def _close_date(run_date: str, doomed: set[str], wanted: set[str], retention: Re
         retire = old and named in doomed
         if not retire and not doomed - {named}:
             return pointer
-        # Where there is no pointer yet one is written that names nothing: a late writer must find the horizon.
+        # If there is no pointer yet, write one without a target: a late writer must find the horizon.
         return replace(
             pointer,
             target=None if retire else pointer.target,

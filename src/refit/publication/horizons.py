@@ -1,8 +1,8 @@
 """
-Horizons: how one that lies in the future is lowered, so that lists can go live again.
+Horizons: lowers a horizon that lies in the future, so that lists can go live again.
 
-Every batch that was begun before the horizon may be gone. So it comes down to what the clock of the store says, and no
-further: what is begun from then on is deleted by nobody, and what was begun before must be scored again.
+Every batch begun before the horizon may have been deleted. So the horizon is lowered to the clock of the store and no
+further: batches begun from then on are not deleted, and earlier ones must be scored again.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _DATES = date_pointer("*").partition("*")[0]
 
 @dataclass(frozen=True)
 class Ahead:
-    """Horizons that lie after the clock of the store."""
+    """Horizons that are ahead of the store's clock."""
 
     clock: str
-    """Stamp of what the clock said."""
+    """Stamp of the store's clock."""
     horizons: Mapping[str, str]
     """Key of a pointer -> its horizon."""
 
 
 def horizons_ahead(store: ObjectStore) -> Ahead:
-    """Return the horizons that are still to come, with what time it is; two requests and one for each date."""
+    """Return the horizons ahead of the store's clock, and its time; two requests and one per date."""
     return drive(store, _looking())
 
 
 def lower_horizons(store: ObjectStore, keys: Iterable[str], to: str) -> None:
-    """Lower the horizon of the pointers *keys* to the stamp *to*, each by compare-and-swap; a lower one stays."""
+    """Lower the horizons of the pointers *keys* to the stamp *to* by compare-and-swap; lower ones stay."""
     for key in keys:
         drive(store, change(key, lambda pointer: _lowered(pointer, to)))
 

@@ -1,12 +1,12 @@
 """
-Copying: a verified copy of a batch in a local folder, for loaders that read files (Redis, COPY of a warehouse).
+Copies a batch, verified, to a local folder, for loaders that read files (Redis, COPY of a warehouse).
 
     FOLDER/batch=ID/part-*.parquet, manifest.json
     FOLDER/current -> batch=ID
 
-A copy appears by one rename when every byte of it has been checked and is on the disk; `current` then moves to it by
-another one. So whatever dies when, `current` is absent or leads to a whole batch. The copy before stays until the next
-one comes: a loader that has resolved `current` may finish.
+A copy appears by one rename after every byte of it has been checked and synced to disk; then `current` moves to it by
+another rename. So whenever the process dies, `current` is absent or leads to a whole batch. The previous copy stays
+until the next one is made, so that a loader that has resolved `current` can finish.
 """
 
 from __future__ import annotations
@@ -29,38 +29,38 @@ from refit.storage.object_store import ObjectStore
 
 _MANIFEST = "manifest.json"
 _INCOMING = ".incoming"
-"""What is being written; what a killed copy left there is removed by the next one."""
+"""Folder for copies in progress; the next copy removes what a killed one left there."""
 _OUTGOING = ".outgoing"
-"""What is being deleted."""
+"""Folder for copies that are being deleted."""
 
 
 class CopyFailedError(TransientError):
-    """The folder could not take the copy; nothing of it has become visible."""
+    """The folder could not hold the copy; nothing of it became visible."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copied:
-    """A whole, checked copy of one batch."""
+    """A complete, verified copy of one batch."""
 
     folder: Path
-    """Where the files of the batch lie; `current` leads there too."""
+    """Folder with the files of the batch; `current` points to it."""
     copied: bool
-    """False when a whole copy of this batch was there already; it was checked and left alone."""
+    """False if a complete copy already existed; it was verified and left unchanged."""
     generation: int
     run_date: str
     batch: str
     files: int
-    """Part files, without the manifest."""
+    """Number of part files, without the manifest."""
     rows: int
     bytes: int
-    """Of the part files."""
+    """Total size of the part files."""
 
 
 def copy_live(store: ObjectStore, folder: Path, run_date: date | str | None = None) -> Copied:
     """
-    Let `current` in *folder* be a checked copy of the live batch, or of the batch of *run_date*.
+    Make `current` in *folder* a verified copy of the live batch, or of the batch of *run_date*.
 
-    Two copies to one folder wait for each other. Only entries that this module makes are ever replaced or deleted.
+    Two copies to one folder wait for each other. Only entries made by this module are replaced or deleted.
 
     Raises:
         NothingPublishedError: there is nothing to copy.
@@ -71,7 +71,7 @@ def copy_live(store: ObjectStore, folder: Path, run_date: date | str | None = No
         with _alone(folder):
             _delete(folder / _OUTGOING)
             try:
-                copied = follow(store, lambda standing: _copy(store, folder, standing), run_date)
+                copied = follow(store, lambda state: _copy(store, folder, state), run_date)
             finally:
                 _delete(folder / _INCOMING)
             _point(folder, copied.folder.name)
@@ -83,8 +83,8 @@ def copy_live(store: ObjectStore, folder: Path, run_date: date | str | None = No
         ) from error
 
 
-def _copy(store: ObjectStore, folder: Path, standing: PointerState) -> Copied:
-    batch = standing.target
+def _copy(store: ObjectStore, folder: Path, state: PointerState) -> Copied:
+    batch = state.target
     content = read_named(store, batch.manifest, batch.manifest_sha256, "manifest")
     parts = json.loads(content)["parts"]
     target = folder / f"batch={batch.batch}"
@@ -103,7 +103,7 @@ def _copy(store: ObjectStore, folder: Path, standing: PointerState) -> Copied:
     return Copied(
         folder=target,
         copied=not whole,
-        generation=standing.generation,
+        generation=state.generation,
         run_date=batch.run_date,
         batch=batch.batch,
         files=len(parts),
@@ -121,7 +121,7 @@ def _is_whole(target: Path, manifest: bytes, parts: Sequence[Mapping[str, Any]])
 
 
 def _point(folder: Path, name: str) -> None:
-    """Move `current` to the copy *name*; of the others only the one that was current before stays."""
+    """Move `current` to the copy *name*; of the other copies only the previous one stays."""
     current, link = folder / "current", folder / ".current"
     before = os.readlink(current) if current.is_symlink() else name
     if before != name or not current.is_symlink():
@@ -135,7 +135,7 @@ def _point(folder: Path, name: str) -> None:
 
 
 def _withdraw(target: Path) -> None:
-    """Make room for a whole copy where a damaged one is, if there is one; nobody is led there meanwhile."""
+    """Remove a damaged copy at *target*, if there is one, after making sure that `current` does not lead there."""
     current = target.parent / "current"
     if current.is_symlink() and os.readlink(current) == target.name:
         current.unlink()
@@ -154,7 +154,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Let the names in *folder* survive a loss of power."""
+    """Sync the entries of *folder*, so that they survive a power loss."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -163,7 +163,7 @@ def _sync(folder: Path) -> None:
 
 
 def _put_aside(copy: Path) -> None:
-    """Delete a copy so that nobody sees half of it."""
+    """Delete a copy so that no reader sees half of it."""
     if copy.exists():
         outgoing = copy.parent / _OUTGOING
         copy.rename(outgoing)
@@ -178,7 +178,7 @@ def _delete(folder: Path) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    # The kernel drops the lock when its holder dies, so a killed copy blocks nobody.
+    # The kernel releases the lock when its holder dies, so a killed copy blocks no other.
     with (folder / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

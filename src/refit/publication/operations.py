@@ -1,4 +1,4 @@
-"""The protocol driven against a real store: what steps call."""
+"""Runs the publication protocol against a real store; the interface for steps."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def publish(
     Publish the scored batch of *commit*, which passed with *verdict*: manifest, pointer of its date, `live.json`.
 
     A *backfill* leaves `live.json` alone, even one of the date that is live.
-    *withdrawn* tells why a version of the champion may not be published any more, or None. Any number of tries of one
-    logical run publish it once; a try whose outcome was lost may be made again.
+    *withdrawn* returns why a version of the champion may no longer be published, or None. Any number of attempts of one
+    logical run publish it once; an attempt whose outcome was lost may be repeated.
 
     Raises:
         ConflictError: the batch was judged differently before.
-        UnsettledError: the store leaves open what was done.
+        UnknownOutcomeError: the outcome is unknown; the same call may be repeated.
     """
     batch = replace(judged(prefix, commit, verdict, good_until=good_until, at=at, by=by), backfill=backfill)
     return drive(store, publishing(batch, partial(withdrawn, int(commit["model"]["version"]))))
@@ -47,7 +47,7 @@ def publish(
 def write_manifest(
     store: ObjectStore, prefix: str, commit: Mapping[str, Any], verdict: Mapping[str, Any], *, good_until: str
 ) -> str:
-    """Write the manifest of a batch that was refused, so that it can be read by its id, and return its SHA-256."""
+    """Write the manifest of a refused batch, so that it can be read by its id, and return its SHA-256."""
     batch = judged(prefix, commit, verdict, good_until=good_until, at="", by="")
     return drive(store, create_manifest(batch))
 
@@ -65,10 +65,10 @@ def point_back(
     """
     Point `live.json` back to the newest batch that champion *version* made, or to *batch*; three requests.
 
-    Nothing is moved when *logical_run* has rolled back before. The pointers of the dates stay as they are.
+    Nothing is moved if *logical_run* has already rolled back. The pointers of the dates stay as they are.
 
     Raises:
-        NotFoundError: `live.json` remembers no such batch, or its files are gone.
+        NotFoundError: the history of `live.json` has no such batch, or its files are gone.
     """
     wanted = PointBack(version=version, batch=batch, logical_run=logical_run, reason=reason, by=by, at=at)
     return drive(store, pointing_back(_one_of(wanted)))
@@ -76,7 +76,7 @@ def point_back(
 
 def require_point_back(store: ObjectStore, *, version: int | None = None, batch: str | None = None) -> Move:
     """
-    Return the move of history that `point_back` would go back to; nothing is moved, two requests.
+    Return the move of history that `point_back` would return to, without moving; two requests.
 
     Raises:
         NotFoundError: as `point_back`.
@@ -87,10 +87,10 @@ def require_point_back(store: ObjectStore, *, version: int | None = None, batch:
 
 def collect(store: ObjectStore, *, horizon: str, keep: int, since: str = "") -> Collected:
     """
-    Delete the batches that were created before *horizon* (a stamp) and that nobody needs any more.
+    Delete the batches that were created before *horizon* (a stamp) and are no longer needed.
 
-    The newest *keep* batches of `live.json` stay, and what the pointer of a date names, unless the date is before
-    *since* (YYYY-MM-DD; empty: no date is).
+    The newest *keep* batches of `live.json` stay, and so do batches named by the pointer of a date, unless that date is
+    before *since* (YYYY-MM-DD; empty: no limit).
     """
     return drive(store, collecting(Retention(horizon=horizon, keep=keep, since=since)))
 

@@ -1,4 +1,4 @@
-"""Pointers as the protocol handles them: read until an answer comes, and changed by compare-and-swap only."""
+"""Reading pointers, repeated until an answer comes, and changing them by compare-and-swap only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from refit.storage.requests import (
 )
 
 ROUNDS = 12
-"""A pointer that others move is read and swapped so often; each lost round means that somebody else has succeeded."""
+"""Number of read-and-swap rounds; each lost round means that another writer succeeded."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Seen:
     """A pointer at one moment."""
 
     etag: str
-    """Empty where there is no pointer."""
+    """Etag; empty if there is no pointer."""
     pointer: Pointer | None
     at: datetime | None = None
-    """What the clock of the store said then."""
+    """Time of the store's clock at that moment."""
 
 
 ABSENT = Seen("", None)
@@ -41,25 +41,25 @@ ABSENT = Seen("", None)
 
 @dataclass(frozen=True)
 class PointerOutcome:
-    """Where a batch stands with one pointer after an attempt to move it there."""
+    """The outcome of an attempt to point one pointer at a batch."""
 
     outcome: str
     """
     `published`; `superseded`: a batch with a higher fence was there; `expired`: the batch was created before the
     horizon, so its files may be deleted; `withdrawn`: its champion was rolled back; `ahead`: its date lies days
-    after the newest landed one; `rolled_back`; `left_alone`: a backfill is no business of what is live.
+    after the newest landed one; `rolled_back`; `left_alone`: a backfill does not change what is live.
     """
     generation: int
-    """Of the pointer as it now is."""
+    """Generation of the pointer now."""
     run_date: str
-    """Of the batch that it names now; empty where it names none."""
+    """Run date of the batch that it names now; empty if it names none."""
     batch: str
     why: str = ""
     """Why it was withdrawn, or is ahead."""
 
 
 def pointer_outcome(outcome: str, pointer: Pointer | None, why: str = "") -> PointerOutcome:
-    """Return *outcome* with what *pointer* says now."""
+    """Return *outcome* with the current contents of *pointer*."""
     target = pointer.target if pointer else None
     return PointerOutcome(
         outcome=outcome,
@@ -71,7 +71,7 @@ def pointer_outcome(outcome: str, pointer: Pointer | None, why: str = "") -> Poi
 
 
 def look(key: str) -> Conversation[Seen]:
-    """Return the pointer at *key* as it is now."""
+    """Return the current pointer at *key*."""
     answer = yield from ask(Get(key))
     if answer.outcome is not DONE:
         return Seen("", None, answer.at)
@@ -85,13 +85,13 @@ def list_keys(prefix: str) -> Conversation[tuple[str, ...]]:
 
 
 def replacing(key: str, seen: Seen, pointer: Pointer) -> Request:
-    """Return the write that succeeds only if the pointer is still as it was *seen*."""
+    """Return the write that succeeds only if the pointer has not changed since *seen*."""
     content = pointer.to_json()
     return Swap(key, content, seen.etag) if seen.pointer else Create(key, content)
 
 
 def change(key: str, alter: Callable[[Pointer], Pointer]) -> Conversation[Pointer]:
-    """Replace the pointer at *key* by what *alter* makes of it, unless that is the same, and return it."""
+    """Apply *alter* to the pointer at *key*, write it if it changed, and return it."""
     answer: Answer = Answer(UNKNOWN)
     for _ in range(ROUNDS):
         seen = yield from look(key)
@@ -106,4 +106,4 @@ def change(key: str, alter: Callable[[Pointer], Pointer]) -> Conversation[Pointe
 
 
 EMPTY = Pointer(generation=0, target=None, horizon="", highest=NO_FENCE, current=NO_FENCE, history=())
-"""What a pointer that is not there would say."""
+"""Stands for a missing pointer."""

@@ -1,8 +1,8 @@
 """
-Publishing: the manifest, then the pointer of the date, then `live.json`; all by writes that cannot overwrite.
+Publishes a batch: the manifest, then the pointer of the date, then `live.json`; all by conditional writes.
 
-The files of the batch and its index are there already. Every rule here is there because a schedule exists that breaks
-the promises without it; `docs/publication.md` lists them, and the tests take them out one by one.
+The files of the batch and its index exist already. Every rule here exists because some schedule breaks the guarantees
+without it; `docs/publication.md` lists them, and the tests remove them one by one.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from refit.storage.requests import DONE, UNKNOWN, Answer, Conversation, Create, 
 from refit.storage.store_clock import instant_of, require_clock, require_past
 
 _DAYS_AHEAD = 1
-"""The lists of a day are made when the day before it has been landed."""
+"""Lists for a day are made when the day before it has been landed."""
 Withdrawn = Callable[[], str | None]
-"""Tells why the champion of the batch may not be published any more; None: it may."""
+"""Returns why the champion of the batch may no longer be published, or None if it may."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A batch that passed its gate and waits for its pointers."""
+    """A batch that passed its gate and is ready to be published."""
 
     prefix: str
     batch: str
@@ -45,9 +45,9 @@ class Judged:
     as_of: str
     good_until: str
     created: str
-    """Stamp of the try that made it."""
+    """Stamp of the attempt that made it."""
     logical_run: str
-    """The same for every try of one run."""
+    """The same for every attempt of one run."""
     ordered_at: str
     index_sha256: str
     manifest: Mapping[str, Any]
@@ -56,18 +56,18 @@ class Judged:
     at: str
     by: str
     newest_day: str | None = None
-    """Newest landed day (YYYY-MM-DD) that it was made from; None where nobody has said."""
+    """Newest landed day (YYYY-MM-DD) that it was made from; None if unknown."""
     backfill: bool = False
-    """Whether it fills in its date only, whatever is live."""
+    """Whether it is published for its date only and leaves `live.json` alone."""
 
     @property
     def fence(self) -> Fence:
-        """What orders it among all batches."""
+        """Position of the batch in the order of all batches."""
         return (self.run_date, self.ordered_at, self.logical_run)
 
     @property
     def days_ahead(self) -> int:
-        """So many days lie between the newest landed day that it was made from and its date, at most one is right."""
+        """Days between the newest landed day that it was made from and its date; at most 1 is valid."""
         if self.newest_day is None:
             return 0
         return (date.fromisoformat(self.run_date) - date.fromisoformat(self.newest_day)) // timedelta(days=1)
@@ -89,22 +89,22 @@ class Judged:
 
 @dataclass(frozen=True)
 class Published:
-    """Where a batch stands after an attempt to make it live."""
+    """The outcome of an attempt to make a batch live."""
 
     live: PointerOutcome
-    """With `live.json`."""
+    """Outcome at `live.json`."""
     dated: PointerOutcome | None
-    """With the pointer of its date; None where that was left alone, as a rollback does."""
+    """Outcome at the pointer of its date; None if that was left alone, as in a rollback."""
 
 
 def publishing(judged: Judged, withdrawn: Withdrawn) -> Conversation[Published]:
     """
-    Write the manifest and move both pointers, as far as they may be moved.
+    Write the manifest and move both pointers, if they may be moved.
 
     Raises:
-        ConflictError: the batch has a manifest that says something else.
-        AheadOfClockError: when it was ordered, begun or judged lies after the clock of the store.
-        UnsettledError: the store leaves open what was done; the same call may be made again.
+        ConflictError: the batch has a different manifest.
+        AheadOfClockError: the batch was ordered, begun or judged after the time of the store's clock.
+        UnknownOutcomeError: the outcome is unknown; the same call may be repeated.
     """
     dated = date_pointer(judged.run_date)
     live = yield from look(LIVE)
@@ -117,25 +117,25 @@ def publishing(judged: Judged, withdrawn: Withdrawn) -> Conversation[Published]:
         )
     _require_past(judged, require_clock(live.at))
     manifest_sha256 = yield from create_manifest(judged)
-    # Asked after the look at live.json: a rollback that comes later moves it, and the swap below is lost.
+    # Check after reading live.json: a later rollback moves the pointer, so the swap below fails.
     if why := withdrawn():
         return Published(pointer_outcome("withdrawn", live.pointer, why), None)
     if not judged.backfill and judged.days_ahead > _DAYS_AHEAD:
         return Published(pointer_outcome("ahead", live.pointer, _why_ahead(judged)), None)
     target = judged.target(manifest_sha256)
-    # Most dates are published once, so their pointer is taken to be absent until the store says otherwise.
+    # Most dates are published once, so assume that their pointer is absent until the store says otherwise.
     on_date = yield from swing(dated, judged, target, withdrawn, seen=ABSENT)
     if on_date.outcome not in {"published", "superseded"}:
-        # What is live has been to the pointer of its date before, so whoever finds itself live need not write there.
+        # A live batch has already been written to its date's pointer, so it need not be written there again.
         return Published(pointer_outcome(on_date.outcome, live.pointer, on_date.why), on_date)
     if judged.backfill:
-        # What a date shows and what is live are decided apart: a newer backfill of the date keeps no live run back.
+        # The date's pointer and live.json are decided separately: a newer backfill of the date blocks no live run.
         return Published(pointer_outcome("left_alone", live.pointer), on_date)
     return Published((yield from swing(LIVE, judged, target, withdrawn, seen=live)), on_date)
 
 
 def create_manifest(judged: Judged) -> Conversation[str]:
-    """Write the manifest and return its SHA-256; one that another try wrote for the same batch and verdict stands."""
+    """Write the manifest and return its SHA-256; an equivalent one that another attempt wrote is kept."""
     key = f"{judged.prefix}/manifest.json"
     content = canonical_json(judged.manifest)
     found = Answer(UNKNOWN)
@@ -145,7 +145,7 @@ def create_manifest(judged: Judged) -> Conversation[str]:
             return sha256(content)
         found = yield from ask(Get(key))
         if found.outcome is not DONE:
-            continue  # collected in between: the batch is too old, as its pointers will say
+            continue  # collected in between: the batch is too old, as its pointers will show
         if found.content != content and _promise(found.content, key) != _promise(content, key):
             raise ConflictError(
                 f"{key} says something else about this batch or its verdict, and a judged batch is never judged "
@@ -158,7 +158,7 @@ def create_manifest(judged: Judged) -> Conversation[str]:
 def swing(
     key: str, judged: Judged, target: Target, withdrawn: Withdrawn, *, seen: Seen
 ) -> Conversation[PointerOutcome]:
-    """Point *key*, last *seen* as given, at *target* unless the run is there already or may not come there any more."""
+    """Point *key*, last *seen* as given, at *target*, unless the run is already there or may no longer go there."""
     answer = Answer(UNKNOWN)
     for number in range(ROUNDS):
         if number:
@@ -210,7 +210,7 @@ def _published(before: Pointer, judged: Judged, target: Target) -> Pointer:
 
 
 def _require_past(judged: Judged, clock: datetime) -> None:
-    """Keep instants out of the pointers that are still to come: whatever they order would have to wait for them."""
+    """Reject future instants: written to a pointer, they would block everything ordered before them."""
     require_past("ordered_at", judged.ordered_at, clock)
     require_past("at", judged.at, clock)
     begun = instant_of(judged.created)
@@ -227,7 +227,7 @@ def _why_ahead(judged: Judged) -> str:
 
 
 def _promise(content: bytes, key: str) -> tuple[str, str]:
-    """Return what must be equal in two manifests of one batch: the files and the decision."""
+    """Return the parts that must be equal in two manifests of one batch: the files and the decision."""
     try:
         manifest = json.loads(content)
         return manifest["index"]["sha256"], manifest["verdict"]["decision"]

@@ -1,8 +1,8 @@
 """
-Reading: from a pointer to the manifest to the files, every byte checked, so one whole batch or an error.
+Reading: from a pointer to the manifest to the files, every byte checked: one whole batch or an error.
 
-Garbage collection may overtake a slow reader: what its pointer named is gone because the pointer has moved on since.
-Such a reader starts again from the pointer. Bytes that differ from their digest are an error at once.
+Garbage collection may overtake a slow reader: the files that its pointer named are gone because the pointer has moved
+on. Such a reader starts again from the pointer. Bytes that differ from their digest are an error at once.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from refit.digests import sha256
 from refit.errors import ConfigurationError, DamagedBatchError, NotFoundError, NothingPublishedError, TransientError
 from refit.storage.object_store import ObjectStore
 
-_STARTS = 5
-"""A reader starts so often; each further start means that what it followed was replaced and collected meanwhile."""
+_ATTEMPTS = 5
+"""Number of attempts of a reader; each further one means that its batch was replaced and collected meanwhile."""
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
 class PointerState:
-    """What a pointer names and how often it has moved; a collection that only raises its horizon changes neither."""
+    """The target and the generation of a pointer; raising its horizon changes neither."""
 
     generation: int
     target: Target
 
 
 class GoneError(Exception):
-    """An object that was named by a pointer, a manifest or an index is not there."""
+    """An object named by a pointer, a manifest or an index does not exist."""
 
     def __init__(self, key: str, named_by: str) -> None:
         super().__init__(key)
@@ -47,7 +47,7 @@ class GoneError(Exception):
 
 
 def pointer_key(run_date: date | str | None) -> str:
-    """Return the key of the pointer to what is live, or to the batch of *run_date* (a date or YYYY-MM-DD)."""
+    """Return the key of the live pointer, or of the pointer of *run_date* (a date or YYYY-MM-DD)."""
     return LIVE if run_date is None else date_pointer(_day(run_date))
 
 
@@ -58,11 +58,11 @@ def batch_prefix(run_date: date | str, batch: str) -> str:
 
 def read_pointer_state(store: ObjectStore, run_date: date | str | None = None) -> PointerState:
     """
-    Return what is live, or what is current for *run_date*; one request.
+    Return the state of the live pointer, or of the pointer of *run_date*; one request.
 
     Raises:
-        NothingPublishedError: there is no such pointer, or what it named was collected.
-        DamagedBatchError: it is no pointer that this Refit can read.
+        NothingPublishedError: there is no such pointer, or the batch that it named was collected.
+        DamagedBatchError: the object is not a pointer that this version of Refit can read.
     """
     key = pointer_key(run_date)
     when = "" if run_date is None else f" for {run_date}"
@@ -80,22 +80,22 @@ def read_pointer_state(store: ObjectStore, run_date: date | str | None = None) -
 
 def follow(store: ObjectStore, read: Callable[[PointerState], _Result], run_date: date | str | None = None) -> _Result:
     """
-    Return what *read* makes of what is live, starting again when the pointer has moved and what it named is gone.
+    Return the result of *read* on the pointer's state, starting again if the pointer moved and its old target is gone.
 
-    *read* is called up to five times; it reads with `read_named` and leaves nothing behind when that raises.
+    *read* is called up to five times; it reads with `read_named` and must leave nothing behind if that raises.
 
     Raises:
-        DamagedBatchError: something is gone that the pointer still names, or differs from its digest.
-        TransientError: the pointer moved on during each of the starts.
+        DamagedBatchError: an object that the pointer still names is missing, or differs from its digest.
+        TransientError: the pointer moved during every attempt.
     """
-    standing = read_pointer_state(store, run_date)
-    for _ in range(_STARTS):
+    state = read_pointer_state(store, run_date)
+    for _ in range(_ATTEMPTS):
         try:
-            return read(standing)
+            return read(state)
         except (GoneError, TransientError) as failure:
-            # To a reader that may not list, S3 says of an object that is gone that it is forbidden.
-            before, standing = standing, read_pointer_state(store, run_date)
-            if standing != before:
+            # If the reader may not list keys, S3 reports a missing object as forbidden.
+            before, state = state, read_pointer_state(store, run_date)
+            if state != before:
                 continue
             if isinstance(failure, GoneError):
                 raise DamagedBatchError(
@@ -103,7 +103,7 @@ def follow(store: ObjectStore, read: Callable[[PointerState], _Result], run_date
                 ) from failure
             raise
     raise TransientError(
-        f"{store.address}/{pointer_key(run_date)} moved on during each of {_STARTS} reads and what it had named was "
+        f"{store.address}/{pointer_key(run_date)} moved on during each of {_ATTEMPTS} reads and what it had named was "
         "collected; read again, and give readers more time in [retention] of shop.toml"
     )
 
@@ -114,7 +114,7 @@ def read_named(store: ObjectStore, key: str, expected: str, named_by: str) -> by
 
     Raises:
         GoneError: there is no such object.
-        DamagedBatchError: its bytes are other ones.
+        DamagedBatchError: its bytes have another digest.
     """
     stored = store.get(key)
     if stored is None:
@@ -126,7 +126,7 @@ def read_named(store: ObjectStore, key: str, expected: str, named_by: str) -> by
 
 def read_manifest(store: ObjectStore, run_date: date | str | None = None) -> dict[str, Any]:
     """Return the manifest of the live batch, or of the batch of *run_date*, checked against the pointer."""
-    return follow(store, lambda standing: _manifest(store, standing), run_date)
+    return follow(store, lambda state: _manifest(store, state), run_date)
 
 
 def read_live_batch(store: ObjectStore, run_date: date | str | None = None) -> pa.Table:
@@ -135,17 +135,17 @@ def read_live_batch(store: ObjectStore, run_date: date | str | None = None) -> p
 
     One request for the pointer, one for the manifest and one for each part file.
     """
-    return follow(store, lambda standing: _rows(store, _manifest(store, standing)), run_date)
+    return follow(store, lambda state: _rows(store, _manifest(store, state)), run_date)
 
 
 def read_staged_batch(store: ObjectStore, run_date: date | str, batch: str) -> pa.Table:
     """
     Return the rows of the batch with the id *batch* of *run_date*, published or refused, each file checked.
 
-    No pointer promises anything of the manifest of a refused batch, so the manifest itself is taken at its word.
+    No pointer holds the digest of a refused batch's manifest, so the manifest itself is trusted.
 
     Raises:
-        NotFoundError: the batch was never judged, or has been collected.
+        NotFoundError: the batch was never judged, or was collected.
     """
     key = f"{batch_prefix(run_date, batch)}/manifest.json"
     stored = store.get(key)
@@ -161,19 +161,19 @@ def read_staged_batch(store: ObjectStore, run_date: date | str, batch: str) -> p
 
 def read_live_person(store: ObjectStore, user_id: str, run_date: date | str | None = None) -> dict[str, Any] | None:
     """
-    Return the row of *user_id* in the live batch, or in that of *run_date*, or None when it holds no such person.
+    Return the row of *user_id* in the live batch, or in that of *run_date*; None if it holds no such person.
 
-    Reads the pointer, the index, one range of the places and one of a part file, each checked against a SHA-256.
+    Reads the pointer, the index, one range of `places.jsonl` and one of a part file, each checked against a SHA-256.
 
     Raises:
         NothingPublishedError: no batch was ever published.
-        DamagedBatchError: the index or the range differs from what was promised, or is gone.
+        DamagedBatchError: the index or a range differs from its digest, or is missing.
     """
-    return follow(store, lambda standing: _row(store, standing.target, user_id), run_date)
+    return follow(store, lambda state: _row(store, state.target, user_id), run_date)
 
 
-def _manifest(store: ObjectStore, standing: PointerState) -> dict[str, Any]:
-    target = standing.target
+def _manifest(store: ObjectStore, state: PointerState) -> dict[str, Any]:
+    target = state.target
     manifest: dict[str, Any] = json.loads(read_named(store, target.manifest, target.manifest_sha256, "manifest"))
     return manifest
 

@@ -1,4 +1,4 @@
-"""Housekeeping: what may be deleted at a moment, by the retention of the shop."""
+"""Housekeeping: deletes published batches according to the shop's retention."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _EVERY_DATE = "9999-12-31"
 
 @dataclass(frozen=True, kw_only=True)
 class Tidied:
-    """What was deleted and what is left, in counts."""
+    """Counts of what was deleted and what is left."""
 
     horizon: str
-    """Stamp: no batch that was begun before it goes live any more."""
+    """Stamp: batches begun before it can no longer go live."""
     batches_deleted: int
     batches_kept: int
     objects_deleted: int
     uploads_aborted: int
-    """Uploads in parts that somebody had begun and not finished."""
+    """Unfinished multipart uploads that were aborted."""
 
 
 def tidy(store: ObjectStore, retention: Retention, now: datetime) -> Tidied:
     """
-    Delete what *retention* does not keep as of *now*; the live batch and what a rollback may need always stay.
+    Delete what *retention* does not keep as of *now*; the live batch and the batches for a rollback always stay.
 
-    First what no pointer names, of an age that a batch never has before it is published. Then what is named by the
-    pointer of its date alone and is older than the days of the retention; such a date has no lists from then on.
+    First it deletes batches that no pointer names and that are too old to be published. Then it deletes batches that
+    only their date's pointer names and that are older than `days`; such a date has no lists from then on.
 
     Raises:
-        AheadOfClockError: *now* is after the clock of the store.
+        AheadOfClockError: *now* is ahead of the store's clock.
     """
     clock = read_clock(store, LIVE)
     require_past("now", now, clock)

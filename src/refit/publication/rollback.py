@@ -1,4 +1,4 @@
-"""Rollback: `live.json` is pointed back to a batch that it once named; nothing is deleted and history goes on."""
+"""Rollback: points `live.json` back to a batch that it once named; nothing is deleted and the history is extended."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from refit.storage.requests import DONE, UNKNOWN, Answer, Conversation, Create, 
 
 @dataclass(frozen=True, kw_only=True)
 class PointBack:
-    """Where to go back to, and who says so."""
+    """A request to point back: to which batch, by whom and why."""
 
     version: int | None
-    """To the newest batch that this version of the champion made."""
+    """Go to the newest batch made by this version of the champion."""
     batch: str | None
-    """To this batch."""
+    """Go to this batch."""
     logical_run: str
-    """The same for every try of one rollback: it is done once."""
+    """The same for every attempt of one rollback, so that it is done once."""
     reason: str
     by: str
     at: str
@@ -32,13 +32,13 @@ class PointBack:
 
 def pointing_back(wanted: PointBack) -> Conversation[Published]:
     """
-    Point `live.json` back and return where it stands then; the same logical run again changes nothing.
+    Point `live.json` back and return the outcome; repeating the same logical run changes nothing.
 
-    It is moved even where it names that batch already: a publication that is under way, and began before the rollback
-    was known, must lose its swap.
+    The pointer is moved even if it already names that batch: a publication in progress that began before the rollback
+    was known must lose its swap.
 
     Raises:
-        NotFoundError: history has no such batch, or its files are gone.
+        NotFoundError: the history has no such batch, or its files are gone.
         DamagedBatchError: the manifest of the batch is not the one that was published.
     """
     answer = Answer(UNKNOWN)
@@ -59,7 +59,7 @@ def pointing_back(wanted: PointBack) -> Conversation[Published]:
 
 
 def looking_back(wanted: PointBack) -> Conversation[Move]:
-    """Return the move that a rollback would go back to, its manifest checked; nothing is moved."""
+    """Return the move that a rollback would return to, after checking its manifest; nothing is moved."""
     seen = yield from look(LIVE)
     if seen.pointer is None:
         raise NotFoundError(f"nothing was ever published, so there is nothing to go back to: there is no {LIVE}")
@@ -69,7 +69,7 @@ def looking_back(wanted: PointBack) -> Conversation[Move]:
 
 
 def choose(pointer: Pointer, wanted: PointBack) -> Move:
-    """Return the newest move of history that fits; NotFoundError with a sentence when none does."""
+    """Return the newest matching move of the history; NotFoundError if there is none."""
     what = f"batch {wanted.batch}" if wanted.batch else f"batch made by champion version {wanted.version}"
     fitting = [move for move in pointer.history if _fits(move, wanted)]
     if not fitting:
@@ -86,7 +86,7 @@ def choose(pointer: Pointer, wanted: PointBack) -> Move:
 
 
 def check_manifest(move: Move) -> Conversation[Mapping[str, Any]]:
-    """Return the manifest of *move*, which must be there and be the one that was published."""
+    """Return the manifest of *move*; raise if it is missing or not the published one."""
     answer = yield from ask(Get(move["manifest"]))
     if answer.outcome is not DONE:
         raise NotFoundError(f"{move['manifest']} is gone although {LIVE} remembers it; go back to another batch")
@@ -117,7 +117,7 @@ def _rolled_back(before: Pointer, move: Move, manifest: Mapping[str, Any], wante
     )
     return replace(
         before,
-        # It grows with a rollback too, and highest stays: a late try of an older run must not come after it.
+        # The generation grows, and highest stays: a late attempt of an older run must not replace this move.
         generation=before.generation + 1,
         target=target_of(move),
         made_from=manifest["made_from"],

@@ -13,20 +13,20 @@ from refit.storage.object_store import ObjectStore
 
 SYMLINKS = "symlink/manifest.txt"
 _TRIES = 10
-"""Each try after the second means that somebody else wrote the object or moved the pointer."""
+"""Number of attempts; each one after the second means that another writer changed the object or the pointer."""
 
 
 def write_symlinks(store: ObjectStore) -> bool:
     """
-    Let the symlink manifest name the part files of the live batch; return whether it had to change.
+    Make the symlink manifest name the part files of the live batch; return whether it changed.
 
-    It ends only when the object, read first, is what the pointer, read second, asks for. So of several writers none
-    leaves an older batch behind, and whoever calls this after a crash mends what the crash left.
+    It returns only when the object, read first, matches the pointer, read second. So none of several writers leaves an
+    older batch behind, and a call after a crash repairs what the crash left.
 
-    Before anything is live nothing is written.
+    Nothing is written before anything is live.
 
     Raises:
-        ConflictError: the object or the pointer never rested.
+        ConflictError: the object or the pointer kept changing.
     """
     changed = False
     for _ in range(_TRIES):

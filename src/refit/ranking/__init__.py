@@ -1,1 +1,1 @@
-"""Ranking: people are folded into a model, and the best items of a shelf are found for them, exactly."""
+"""Ranking: folds people into a model and finds the exact best candidate items for them."""

@@ -1,4 +1,4 @@
-"""Flat histories: what each of many people did, from Arrow into flat arrays in the positions of one model."""
+"""Flat histories: converts histories of many people from Arrow to flat arrays of model positions."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Histories:
     offsets: NDArray[np.int64]
     """people + 1: the entries of person n are offsets[n] to offsets[n + 1]."""
     positions: NDArray[np.int64]
-    """Of past items; those that neither the model nor the shelf knows are left out."""
+    """Positions of past items; items unknown to both the model and the candidate set are left out."""
     confidences: NDArray[np.float64]
-    """MLlib's r; 0 does not teach."""
+    """Confidence r as in MLlib; entries with 0 are not used for training."""
     bought: NDArray[np.bool_]
     """Whether the person's list must leave the item out."""
     segments: pa.Array | None = None
-    """One text or null per person: whose popularity stands in where the model knows nothing."""
+    """Segment or null per person, whose popular items are used where the model knows nothing."""
 
     def __len__(self) -> int:
         """Return the number of people."""
@@ -42,11 +42,11 @@ class Histories:
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     def teaches(self, items: int) -> NDArray[np.bool_]:
-        """Return for each entry whether it teaches a model of *items* items."""
+        """Return, for each entry, whether a model of *items* items learns from it."""
         return (self.confidences > 0) & (self.positions < items)
 
     def part(self, start: int, stop: int) -> Histories:
-        """Return the people from *start* to before *stop*."""
+        """Return the people from *start* up to but excluding *stop*."""
         first, last = self.offsets[start], self.offsets[stop]
         return Histories(
             user_ids=self.user_ids.slice(start, stop - start),
@@ -62,7 +62,7 @@ def read_histories(batch: pa.RecordBatch, model: ItemFactors, shelf: CandidateSe
     """
     Return the people of an Arrow batch of histories; items that the model does not know are left out.
 
-    With a *shelf* its new items are known too: they teach nothing, but may have been bought.
+    With a candidate set *shelf*, its new items are kept too: they teach nothing but may have been bought.
     """
     items = batch.column(batch.schema.get_field_index(Columns.ITEMS))
     offsets = np.asarray(items.offsets.to_numpy(), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Folding in: the vectors of people from their own histories and the item factors alone."""
+"""Folding in: computes the vectors of people from their histories and the item factors alone."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from refit.model.item_factors import ItemFactors
 from refit.ranking.flat_histories import Histories
 
 _CELLS = 1 << 21
-"""Numbers in the arrays of people that are solved together: they stay within the caches."""
+"""Array size of people solved together, in numbers; keeps the arrays within the CPU caches."""
 _KEPT = 1 << 23
-"""Numbers in factors that are kept in the eigenbasis, 64 MB; of larger ones only what some people need is turned."""
+"""Largest factors, in numbers (64 MB), kept rotated to the eigenbasis; of larger ones only needed rows are rotated."""
 
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """Some people with about equally long histories, and what each past item contributes to their vectors."""
+    """People with histories of similar length, and the contribution of each past item to their vectors."""
 
     people: NDArray[np.int64]
-    """Which people of the histories."""
+    """Row numbers of the people in the histories."""
     entries: NDArray[np.int64]
     """people x length: the entry of the histories behind each column of *influence*, -1 for none."""
     influence: NDArray[np.float64]
@@ -32,47 +32,47 @@ class Solved:
 
 @dataclass(frozen=True, eq=False)
 class People:
-    """The people of some histories as the model sees them."""
+    """The folded-in people of some histories."""
 
     vectors: NDArray[np.float64]
-    """people x rank; zeros for somebody who is not *known*."""
+    """people x rank; zeros for people who are not *known*."""
     known: NDArray[np.bool_]
-    """Whether at least one past item teaches the model something about the person."""
+    """Whether the model learns from at least one past item of the person."""
     basis: NDArray[np.float64]
     """rank x rank, the eigenvectors of YtY in its columns."""
     solved: tuple[Solved, ...] = ()
-    """What the vectors were made of, where it was asked for."""
+    """Contributions of past items to the vectors, if requested."""
 
 
 def fold_in_people(model: ItemFactors, histories: Histories, *, influence: bool = False) -> People:
     """
-    Return the vector of each person, with the *influence* of each past item if that is asked for.
+    Return the vector of each person, with the contribution of each past item if *influence*.
 
     An implicit model solves (YtY + Yt (C - I) Y + lambda * n^e * I) x = Yt C p with c = 1 + alpha * r, p = 1 and n the
     number of past items with r > 0: the half-step that ALS ends with (Hu, Koren and Volinsky 2008; the factor n after
-    Zhou et al. 2008). Another one solves (Yh^T Yh + lambda * n^e * I) x = Yh^T r over the history alone.
+    Zhou et al. 2008). An explicit model solves (Yh^T Yh + lambda * n^e * I) x = Yh^T r over the history alone.
 
     Both are a diagonal D in the eigenbasis of YtY plus a sum over the n past items U with weights E. Where n is below
     the rank, x = D^-1 U^T (I + E U D^-1 U^T)^-1 t needs a system of n equations only (Woodbury 1950).
 
     Raises:
-        ModelDamagedError: without regularisation the equations of some person have no single solution.
+        ModelDamagedError: without regularisation, some person's equations have no unique solution.
     """
     taught = histories.teaches(len(model.items))
     people = histories.rows[taught]
     lengths = np.bincount(people, minlength=len(histories)).astype(np.int64)
     vectors = np.zeros((len(histories), model.rank))
     entries = np.flatnonzero(taught)
-    starts = np.cumsum(lengths) - lengths
+    first_entries = np.cumsum(lengths) - lengths
     values, basis = model.eigenbasis
     values = np.maximum(values, 0.0) if model.implicit else np.zeros(model.rank)
-    turned, place = _turned(model, histories.positions[entries])
+    turned, row_of = _turned(model, histories.positions[entries])
     solved = []
     for group, length in _groups(lengths, model.rank):
-        places = starts[group][:, None] + np.arange(length)
+        indices = first_entries[group][:, None] + np.arange(length)
         there = np.arange(length) < lengths[group][:, None]
-        chosen = entries[np.minimum(places, len(entries) - 1)]
-        past = np.take(turned, place[np.minimum(places, len(entries) - 1)], axis=0)
+        chosen = entries[np.minimum(indices, len(entries) - 1)]
+        past = np.take(turned, row_of[np.minimum(indices, len(entries) - 1)], axis=0)
         past[~there] = 0.0
         rating = np.where(there, histories.confidences[chosen], 0.0)
         extra = model.alpha * rating if model.implicit else there.astype(np.float64)
@@ -93,7 +93,7 @@ def fold_in_people(model: ItemFactors, histories: Histories, *, influence: bool 
 
 
 def _turned(model: ItemFactors, positions: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the vectors of at least the items at *positions* in the eigenbasis, and the row of each position."""
+    """Return item vectors in the eigenbasis, at least those at *positions*, and the row of each position."""
     if model.factors.size <= _KEPT:
         return model.turned, positions
     used = np.zeros(len(model.items), dtype=np.bool_)
@@ -136,7 +136,7 @@ def _large(
 
 
 def _groups(lengths: NDArray[np.int64], rank: int) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Yield people whose histories are padded to one length, few enough at a time; nobody with an empty history."""
+    """Yield bounded groups of people whose histories are padded to one length; empty histories are skipped."""
     ladder = [1, 2]
     while ladder[-1] < lengths.max(initial=0):
         ladder += [ladder[-1] * 3 // 2, ladder[-1] * 2]

@@ -1,4 +1,4 @@
-"""Exact top-k: the best items of a shelf for many people."""
+"""Exact top-k: the best candidate items for many people."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from refit.ranking.search import Index, search
 _T = TypeVar("_T", bound=np.generic)
 
 _PEOPLE, _ENTRIES, _LINKS, _CELLS = 1_024, 1 << 17, 1 << 22, 1 << 22
-"""At most so many people, past items, links and sums of links are in memory at a time; one person may be more."""
+"""Limits on people, past items, links and sums of links in memory at a time; a single person may exceed them."""
 _WITHIN_CACHE = 1 << 17
-"""Numbers of double precision that are made and used at once."""
+"""Numbers in double precision that are computed and used at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +32,16 @@ class Best:
     """The best items of each person, best first."""
 
     positions: NDArray[np.int64]
-    """people x k, on the shelf; -1 where there are no more, and for people of whom the model knows nothing."""
+    """people x k, positions in the candidate set; -1 after the last, and for people unknown to the model."""
     scores: NDArray[np.float32]
-    """people x k, boosts multiplied in; 0 where there is no item."""
+    """people x k, including boosts; 0 where there is no item."""
     known: NDArray[np.bool_]
-    """Whether the model knows anything of the person."""
+    """Whether the model knows anything about the person."""
 
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """Some people and everything that their scores are made of."""
+    """Some people and everything their scores are computed from."""
 
     histories: Histories
     people: People
@@ -51,21 +51,21 @@ class Folded:
 @dataclass(frozen=True, eq=False)
 class Ranker:
     """
-    Ranks one shelf with one model.
+    Ranks one candidate set with one model.
 
-    A score is boost * (x . y + what the links of past items add). Ranked is what is allowed, known to the model and
-    not bought by the person; a model of links alone ranks only items that the links speak for. Ties go to the smaller
+    A score is boost * (x . y + what the links of past items add). Ranked items are allowed, known to the model and not
+    bought by the person; a model of links alone ranks only items with a positive score. Ties go to the smaller
     position.
 
     Raises:
-        ModelDamagedError: the shelf does not begin with the items of the model.
+        ModelDamagedError: the candidate set does not begin with the items of the model.
     """
 
     model: ItemFactors
     shelf: CandidateSet
 
     def __post_init__(self) -> None:
-        """Refuse a shelf whose positions mean other items."""
+        """Refuse a candidate set whose positions mean other items."""
         items = len(self.model.items)
         if not self.shelf.items.slice(0, items).equals(self.model.items):
             raise ModelDamagedError(
@@ -75,7 +75,7 @@ class Ranker:
 
     @cached_property
     def index(self) -> Index:
-        """What may be shown and is known to the model."""
+        """Search index of the allowed items that the model knows."""
         positions = np.flatnonzero(self.shelf.allowed[: len(self.model.items)])
         return Index.of(self.model.factors[positions], positions, self.shelf.boosts[positions])
 
@@ -84,7 +84,7 @@ class Ranker:
         return self.index.columns_of(np.arange(len(self.model.items)))
 
     def pieces(self, histories: Histories) -> Iterator[Histories]:
-        """Yield the people of *histories* in their order, few enough at a time for memory that does not grow."""
+        """Yield the people of *histories* in order, in pieces that bound memory."""
         cost = 1 / _PEOPLE + np.diff(histories.offsets) / _ENTRIES
         if self.model.links is not None:
             cost += link_sizes(self.model.links, histories) / _LINKS + max(1, len(self.index.positions)) / _CELLS
@@ -106,7 +106,7 @@ class Ranker:
         )
 
     def best_of(self, folded: Folded, k: int) -> Best:
-        """Return the best *k* of each person of one piece."""
+        """Return the best *k* items of each person of one piece."""
         people = len(folded.histories)
         best = Best(np.full((people, k), -1), np.zeros((people, k), dtype=np.float32), folded.people.known)
         cap, groups = self.shelf.cap, self.shelf.groups
@@ -114,17 +114,17 @@ class Ranker:
         items = len(self.index.positions)
         while len(rows) and items:
             positions, scores = self._deepest(folded, rows, min(depth, items))
-            places = keep_within_cap(positions, groups, cap, k)
-            there = places >= 0
-            best.positions[rows] = np.where(there, _take(positions, places), -1)
-            best.scores[rows] = np.where(there, _take(scores, places), 0.0)
-            # A cap may have left out what was in the way of others: look deeper where there is more.
+            kept = keep_within_cap(positions, groups, cap, k)
+            there = kept >= 0
+            best.positions[rows] = np.where(there, _take(positions, kept), -1)
+            best.scores[rows] = np.where(there, _take(scores, kept), 0.0)
+            # A cap may have dropped items from the list: search deeper where there are more items.
             more = ~there.all(axis=1) & (positions >= 0).all(axis=1) & (depth < items)
             rows, depth = rows[more], 4 * depth
         return best
 
     def best(self, histories: Histories, k: int) -> Best:
-        """Return the best *k* of each person; the arrays grow with the people, so give a batch of them."""
+        """Return the best *k* items of each person; memory grows with the number of people, so pass batches."""
         parts = [self.best_of(self.fold(piece), k) for piece in self.pieces(histories)]
         return Best(
             positions=np.concatenate([np.empty((0, k), np.int64), *[part.positions for part in parts]]),
@@ -135,7 +135,7 @@ class Ranker:
     def _deepest(
         self, folded: Folded, rows: NDArray[np.int64], depth: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return positions and scores of the best *depth* of some people without any cap, -1 for no more."""
+        """Return positions and scores of the best *depth* items of some people, ignoring caps; -1 after the last."""
         histories, width = folded.histories, len(self.index.positions)
         slots = np.full(len(histories), -1)
         slots[rows] = np.arange(len(rows))
@@ -149,7 +149,7 @@ class Ranker:
         vectors = folded.people.vectors[rows]
         if not self.model.rank:
             scores = added if added is not None else np.zeros((len(rows), width))
-            return self._settle(np.where(scores > 0, scores, -np.inf), closed, depth)
+            return self._best_columns(np.where(scores > 0, scores, -np.inf), closed, depth)
         found = search(self.index, vectors, closed, depth, added)
         positions = np.where(found.columns >= 0, self.index.positions[found.columns], -1)
         scores = self._exact(vectors, positions)
@@ -162,8 +162,8 @@ class Ranker:
             if added is not None:
                 all_scores += added[row]
             mine = closed[0] == row
-            settled = self._settle(all_scores, (closed[0][mine] * 0, closed[1][mine]), depth)
-            positions[row], scores[row] = settled[0][0], settled[1][0]
+            exact = self._best_columns(all_scores, (closed[0][mine] * 0, closed[1][mine]), depth)
+            positions[row], scores[row] = exact[0][0], exact[1][0]
         return positions, scores
 
     def _exact(self, vectors: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -176,24 +176,24 @@ class Ranker:
             np.einsum("nir,nr->ni", factors, vectors[part], out=scores[part])
         return scores * self.shelf.boosts[positions]
 
-    def _settle(
+    def _best_columns(
         self, scores: NDArray[np.float64], closed: tuple[NDArray[np.int64], NDArray[np.int64]], depth: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the best *depth* columns of scores for all columns; -inf is never among them."""
+        """Return positions and scores of the best *depth* columns; a score of -inf has position -1."""
         scores[closed] = -np.inf
         positions = np.where(scores > -np.inf, self.index.positions, -1)
         return _in_order(positions, scores, depth)
 
 
 def best(model: ItemFactors, histories: Histories, shelf: CandidateSet, k: int) -> Best:
-    """Return the best *k* of each person; whoever ranks several batches keeps one `Ranker` for all of them."""
+    """Return the best *k* items of each person; to rank several batches, keep one `Ranker` for all of them."""
     return Ranker(model, shelf).best(histories, k)
 
 
 def _in_order(
     positions: NDArray[np.int64], scores: NDArray[np.float64], depth: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the best *depth* of each row, best first; ties go to the smaller position."""
+    """Return the best *depth* entries of each row, best first; ties go to the smaller position."""
     order = np.argsort(-scores, axis=1)
     sorted_scores = _take(scores, order)
     # Ties are rare, and sorting by two keys is not cheap.
@@ -203,8 +203,8 @@ def _in_order(
     return _take(positions, order), _take(scores, order)
 
 
-def _take(table: NDArray[_T], places: NDArray[np.int64]) -> NDArray[_T]:
-    return np.take_along_axis(table, np.maximum(places, 0), axis=1)
+def _take(table: NDArray[_T], indices: NDArray[np.int64]) -> NDArray[_T]:
+    return np.take_along_axis(table, np.maximum(indices, 0), axis=1)
 
 
 def top_k(scores: NDArray[np.float32], allowed: NDArray[np.bool_], k: int) -> NDArray[np.int64]:
@@ -220,7 +220,7 @@ def top_k(scores: NDArray[np.float32], allowed: NDArray[np.bool_], k: int) -> ND
     values = scores[open_to]
     if len(open_to) > k:
         threshold = np.partition(values, len(values) - k)[len(values) - k]
-        # Every tie at the threshold stays in, so that the tie rule and not the partition decides.
+        # Keep every tie at the threshold, so that the tie rule decides and not the partition.
         kept = values >= threshold
         open_to, values = open_to[kept], values[kept]
     return open_to[np.argsort(-values, kind="stable")][:k]

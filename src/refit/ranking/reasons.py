@@ -1,4 +1,4 @@
-"""Reasons: which past items of a person speak for a recommendation, and how much."""
+"""Reasons: the past items that contribute to a recommendation, and how much."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Reasons:
     """The past items that contribute most to each recommendation."""
 
     positions: NDArray[np.int64]
-    """people x k x reasons, largest contribution first; -1 where nothing more speaks for the item."""
+    """people x k x reasons, largest contribution first; -1 where no further item contributes."""
     contributions: NDArray[np.float32]
-    """people x k x reasons: parts of the score, above 0; over all past items the parts sum to it."""
+    """people x k x reasons: parts of the score, above 0; the parts of all past items sum to the score."""
 
     @classmethod
     def none(cls, people: int, k: int, count: int) -> Reasons:
-        """Return empty places."""
+        """Return arrays without any reason."""
         return cls(np.full((people, k, count), -1), np.zeros((people, k, count), dtype=np.float32))
 
 
@@ -29,8 +29,8 @@ def find_reasons(ranker: Ranker, folded: Folded, ranked: NDArray[np.int64], coun
     """
     Return up to *count* reasons for each position in *ranked* (people x k, -1 for none).
 
-    The item itself is a reason only where the model has a habit for it, a link of the item to itself. *folded* must
-    have been made with its influence.
+    The item itself is a reason only if the model has a positive link from the item to itself. *folded* must have been
+    made with `influence=True`.
     """
     people, k = ranked.shape
     found = Reasons.none(people, k, count)
@@ -38,7 +38,7 @@ def find_reasons(ranker: Ranker, folded: Folded, ranked: NDArray[np.int64], coun
         return found
     linked = _linked(ranker, folded, ranked)
     vectors, row = _turned(ranker, folded, ranked)
-    # Only what was not bought can be in a list and in its person's history at once.
+    # Only items that were not bought can be both in the history and in the list of a person.
     may_repeat = not folded.histories.bought.all()
     for solved in folded.people.solved:
         mine = ranked[solved.people]
@@ -49,19 +49,19 @@ def find_reasons(ranker: Ranker, folded: Folded, ranked: NDArray[np.int64], coun
             if linked is not None:
                 _add_links(parts, itself, linked, solved.entries)
             parts[itself] = 0.0
-        for place in range(min(count, parts.shape[2])):
+        for number in range(min(count, parts.shape[2])):
             best = parts.argmax(axis=2)[:, :, None]
             value = np.take_along_axis(parts, best, axis=2)[:, :, 0]
             name = np.take_along_axis(past, best[:, :, 0], axis=1)
             speaks = (value > 0) & (mine >= 0)
-            found.positions[solved.people, :, place] = np.where(speaks, name, -1)
-            found.contributions[solved.people, :, place] = np.where(speaks, value * ranker.shelf.boosts[mine], 0.0)
+            found.positions[solved.people, :, number] = np.where(speaks, name, -1)
+            found.contributions[solved.people, :, number] = np.where(speaks, value * ranker.shelf.boosts[mine], 0.0)
             np.put_along_axis(parts, best, 0.0, axis=2)
     return found
 
 
 def _turned(ranker: Ranker, folded: Folded, ranked: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the vectors of the different ranked items in the eigenbasis, and the row of each place among them."""
+    """Return the vectors of the distinct ranked items in the eigenbasis, and the vector row of each ranked entry."""
     used = np.zeros(len(ranker.model.items), dtype=np.bool_)
     used[ranked[ranked >= 0]] = True
     number = np.maximum(np.cumsum(used) - 1, 0)
@@ -71,25 +71,25 @@ def _turned(ranker: Ranker, folded: Folded, ranked: NDArray[np.int64]) -> tuple[
 
 @dataclass(frozen=True, eq=False)
 class _Linked:
-    """Links that end at something ranked: parallel arrays."""
+    """Links to ranked items, as parallel arrays."""
 
     people: NDArray[np.int64]
     places: NDArray[np.int64]
-    """Place in the person's list."""
+    """Rank in the person's list, from 0."""
     entries: NDArray[np.int64]
     values: NDArray[np.float64]
-    habits: NDArray[np.bool_]
-    """Whether the link is one of an item to itself that speaks for it."""
+    repeats: NDArray[np.bool_]
+    """Whether the link is a positive one from an item to itself."""
 
 
 def _linked(ranker: Ranker, folded: Folded, ranked: NDArray[np.int64]) -> _Linked | None:
     added = folded.added
     if added is None:
         return None
-    place = np.full((len(ranked), len(ranker.shelf.items)), -1, dtype=np.int32)
+    rank_of = np.full((len(ranked), len(ranker.shelf.items)), -1, dtype=np.int32)
     rows, at = np.nonzero(ranked >= 0)
-    place[rows, ranked[rows, at]] = at
-    found = place[added.people, added.positions]
+    rank_of[rows, ranked[rows, at]] = at
+    found = rank_of[added.people, added.positions]
     on = found >= 0
     entries = added.entries[on]
     itself = folded.histories.positions[entries] == added.positions[on]
@@ -100,14 +100,14 @@ def _linked(ranker: Ranker, folded: Folded, ranked: NDArray[np.int64]) -> _Linke
 def _add_links(
     parts: NDArray[np.float32], itself: NDArray[np.bool_], linked: _Linked, entries: NDArray[np.int64]
 ) -> None:
-    """Add the links to *parts* in place; a habit is taken out of *itself*, for it may be a reason."""
-    lines, columns = np.nonzero(entries >= 0)
+    """Add the links to *parts* in place, and clear *itself* where an item has a positive link to itself."""
+    rows, columns = np.nonzero(entries >= 0)
     size = int(max(linked.entries.max(initial=0), entries.max(initial=0))) + 1
-    line, column = np.full(size, -1), np.full(size, -1)
-    line[entries[lines, columns]] = lines
-    column[entries[lines, columns]] = columns
-    on = line[linked.entries] >= 0
-    where = line[linked.entries[on]], linked.places[on], column[linked.entries[on]]
+    row, column = np.full(size, -1), np.full(size, -1)
+    row[entries[rows, columns]] = rows
+    column[entries[rows, columns]] = columns
+    on = row[linked.entries] >= 0
+    where = row[linked.entries[on]], linked.places[on], column[linked.entries[on]]
     np.add.at(parts, where, linked.values[on].astype(np.float32))
-    habit = linked.habits[on]
-    itself[where[0][habit], where[1][habit], where[2][habit]] = False
+    repeats = linked.repeats[on]
+    itself[where[0][repeats], where[1][repeats], where[2][repeats]] = False

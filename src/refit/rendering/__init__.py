@@ -1,1 +1,1 @@
-"""Rendering: HTML documents and SVG charts without scripts; knows nothing of what they show."""
+"""Rendering: HTML documents and SVG charts without scripts, independent of their content."""

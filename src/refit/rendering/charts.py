@@ -17,22 +17,22 @@ from refit.errors import RefitError
 from refit.rendering.document import escape, number, percent, shorten, tag
 
 _WIDTH = 720
-"""The page's column in pixels, so that the letters of a chart are those of the page."""
+"""Width of the page's column in pixels, so that chart text has the size of page text."""
 _HEIGHT = 200
-"""Of the plot alone, without the labels below it."""
+"""Height of the plot, without the labels below it."""
 _LETTER = 7.8
-"""Width of a letter at 12 pixels in the widest of the fonts that the page asks for."""
+"""Width of a letter at 12 pixels in the widest of the page's fonts."""
 _NARROW = 17 / 12
-"""How much larger the letters of the narrow page's style sheet are."""
+"""Factor by which letters are larger on a narrow page."""
 _APART = 12
-"""Between two labels."""
+"""Smallest distance between two labels."""
 _LARGEST = 1e300
-"""Beyond it the arithmetic of ticks would overflow."""
+"""Largest value for which tick arithmetic does not overflow."""
 _SMALLEST = 1e-300
 
 
 class NotDrawableError(RefitError):
-    """Numbers and names that no chart can show."""
+    """Numbers or names that cannot be drawn."""
 
 
 def paired_bars(
@@ -108,7 +108,7 @@ def line_chart(
     if marked is not None:
         x = plot.x(marked)
         shapes.append(tag("line", x1=x, x2=x, y1=plot.top, y2=plot.base, class_="guide"))
-    # The first series is the subject of the chart: it is drawn last, on top.
+    # The first series is the main one, so it is drawn last, on top.
     for order, (name, values) in reversed(list(enumerate(series.items()))):
         colour = _colour(order)
         points = [None if value is None else (plot.x(at), plot.y(value)) for at, value in enumerate(values)]
@@ -123,7 +123,7 @@ def line_chart(
             if point is not None and value is not None:
                 what = tag("title", f"{shorten(labels[at])}: {name} {number(value)}")
                 alone = all(points[near] is None for near in (at - 1, at + 1) if 0 <= near < len(points))
-                # A dot on every point of a dashed line hides the dashes; unseen, it still shows its tooltip.
+                # Dots would hide the dashes of a dashed line; invisible dots still show their tooltips.
                 seen = order == 0 or alone or at == marked
                 radius = 4.5 if at == marked else 2.2 if seen else 5
                 kind = f"part-{colour}" if seen else "unseen"
@@ -136,8 +136,8 @@ def stacked_bar(parts: Mapping[str, int], *, title: str, legend: bool = True) ->
     """
     Return one bar whose parts are as wide as their shares of the sum, in the order given, with a legend of counts.
 
-    A part that is not zero is at least 3 of 720 wide, so that it can be seen; the widest pays for it. *legend* is false
-    where a table below names the parts beside their `swatch`.
+    A non-zero part is at least 3 of 720 wide, so that it is visible, at the expense of the widest part. *legend* is
+    false if a table below names the parts beside their `swatch`.
 
     Raises:
         NotDrawableError: a part is negative, NaN or infinite.
@@ -169,7 +169,7 @@ def swatch(position: int) -> Markup:
 
 
 class _Plot:
-    """Where labels, values and ticks lie."""
+    """Layout of labels, values and ticks."""
 
     def __init__(self, labels: Sequence[str], ticks: Sequence[float], marks: Sequence[str], marked: int | None = None):
         self._ticks, self._marks, self._marked = ticks, marks, marked
@@ -185,7 +185,7 @@ class _Plot:
             self.left = max(axis, widest / 2)
             self.slot = (_WIDTH - self.left - max(widest / 2 - self.slot / 2, 0)) / len(labels)
         self._every = max(math.ceil((widest + _APART) / self.slot), 1)
-        # On a narrow page letters keep their size while the picture shrinks, so fewer labels find room.
+        # On a narrow page text keeps its size while the picture shrinks, so fewer labels fit.
         self._every_narrow = self._every * max(math.ceil((_NARROW * widest + _APART) / (self.slot * self._every)), 1)
         self.top, self.base = 8.0, 8.0 + _HEIGHT
 
@@ -209,7 +209,7 @@ class _Plot:
                 roomy = (position - start) % self._every_narrow != 0
                 how = {"class_": "here"} if position == self._marked else {"class_": "roomy"} if roomy else {}
                 back.append(tag("text", label, x=self.x(position), y=self.base + 18, text_anchor="middle", **how))
-        # Where a chart scrolls sideways, one that marks a late label starts at its end.
+        # If the chart scrolls sideways, one that marks a late label starts at its end.
         late = self._marked is not None and self._marked >= len(self._labels) / 2
         kind = "plot late" if late else "plot"
         return tag("div", _svg(title, self.base + 26, [*back, *shapes]), class_=kind)
@@ -240,13 +240,13 @@ def _same_lengths(title: str, labels: Sequence[str], *series: Sequence[float | N
 
 def _check(title: str, values: Iterable[float]) -> None:
     for value in values:
-        # Written so that NaN, which compares with nothing, is refused too.
+        # Written so that NaN, for which every comparison is false, is refused too.
         if not 0 <= value <= _LARGEST:
             raise NotDrawableError(f"chart {title!r}: {value} cannot be drawn; values lie between 0 and {_LARGEST:g}")
 
 
 def _colour(order: int) -> int:
-    """Return the number of a colour of the style sheet; with many parts they recur, but never the first."""
+    """Return the number of a colour in the style sheet; with many parts colours repeat, except the first."""
     return order if order < 9 else 1 + (order - 1) % 8
 
 

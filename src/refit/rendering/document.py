@@ -2,7 +2,7 @@
 HTML that is safe to fill with data.
 
 Every `str` is text and is escaped; only `Markup`, which the functions here and in `charts` return, is taken as it is.
-Whole pages and tables are the templates beside this file, filled by Jinja2; `tag` makes what stands within them.
+Whole pages and tables are Jinja2 templates beside this file; `tag` makes their contents.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What neither XML nor UTF-8 can carry: control characters and halves of surrogate pairs."""
+"""Characters that XML or UTF-8 cannot carry: control characters and lone surrogates."""
 
 Kind = Literal["good", "warning", "refused", "neutral"]
 _SIGNS: dict[Kind, str] = {"good": "✓", "warning": "!", "refused": "✕", "neutral": "·"}
-"""A verdict is read without its colour: by the colour-blind, and on paper."""
+"""Signs that show a verdict without colour, for colour-blind readers and on paper."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a page under a heading of its own."""
+    """One part of a page with its own heading."""
 
     title: str
     """Text."""
@@ -36,7 +36,7 @@ class Section:
 
 def escape(text: str) -> Markup:
     """
-    Return *text* as markup that shows it, `Markup` unchanged; characters that no document can carry become U+FFFD.
+    Return *text* escaped, `Markup` unchanged; characters that no document can carry become U+FFFD.
 
     >>> escape("<a> & 'b'")
     Markup('&lt;a&gt; &amp; &#39;b&#39;')
@@ -65,13 +65,13 @@ def tag(name: str, *children: str, **attributes: str | float) -> Markup:
 
 
 def join(parts: Iterable[str]) -> Markup:
-    """Return the parts one after the other; those that are text are escaped."""
+    """Concatenate the parts; plain text is escaped."""
     return Markup("".join(escape(part) for part in parts))
 
 
 def shorten(text: str, most: int = 60) -> str:
     """
-    Return *text* in at most *most* characters, the last of them an ellipsis when something was cut.
+    Return *text* in at most *most* characters, ending with an ellipsis if it was cut.
 
     >>> shorten("abcdef", 4)
     'abc…'
@@ -81,7 +81,7 @@ def shorten(text: str, most: int = 60) -> str:
 
 def number(value: float) -> str:
     """
-    Return a number for people: thousands separated, at most three digits behind the point.
+    Format a number: thousands separated, at most three decimals.
 
     >>> number(12345), number(0.25), number(1e18)
     ('12,345', '0.25', '1e+18')
@@ -93,7 +93,7 @@ def number(value: float) -> str:
 
 def percent(part: float, whole: float) -> str:
     """
-    Return the share of *part* in *whole*; something is never shown as nothing and less than all never as all.
+    Format the share of *part* in *whole*; a non-zero share is never shown as 0, nor an incomplete one as 100%.
 
     >>> percent(1, 8), percent(1, 9999), percent(9999, 10000), percent(0, 0)
     ('12.5%', '<0.1%', '>99.9%', '—')
@@ -116,8 +116,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Col
     Return a table that scrolls sideways when it is wider than the page.
 
     On a narrow page each row of a table of more than three columns is a card, with its header above each cell.
-    *numeric* are the positions of columns that hold numbers, counted from 0; they are aligned on the right. A cell that
-    is `Markup` is taken as it is.
+    *numeric* are the positions, counted from 0, of numeric columns, which are right-aligned. A cell that is `Markup` is
+    not escaped.
     """
     return Markup(_template("table.html.j2").render(headers=headers, rows=rows, numeric=numeric))
 
@@ -126,7 +126,7 @@ def page(
     title: str, sections: Sequence[Section], *, summary: str = "", kicker: str = "", verdict: str = "", foot: str = ""
 ) -> str:
     """
-    Return one HTML document that needs nothing outside it.
+    Return one self-contained HTML document.
 
     *title* is the headline and the name of the tab, *kicker* a small line above it, *verdict* a `badge` beside it,
     *summary* a sentence or markup below it, *foot* a last small line.
@@ -142,7 +142,7 @@ def _environment() -> Environment:
     return Environment(
         loader=PackageLoader(__package__, "."),
         autoescape=True,
-        # Jinja2 would escape, but it would let through what no document can carry.
+        # Jinja2 escapes, but does not remove characters that no document can carry.
         finalize=lambda value: escape(value) if isinstance(value, str) else value,
         undefined=StrictUndefined,
         trim_blocks=True,

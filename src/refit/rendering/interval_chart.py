@@ -17,7 +17,7 @@ _COLOURS: dict[Kind, str] = {"good": "in-good", "warning": "in-warning", "refuse
 
 @dataclass(frozen=True)
 class Line:
-    """One interval with the value inside it."""
+    """One interval with its value."""
 
     name: str
     low: float
@@ -25,15 +25,15 @@ class Line:
     high: float
     kind: Kind = "neutral"
     limit: float | None = None
-    """Where the interval must not reach below; drawn as a tick of its own."""
+    """Lower limit for the interval; drawn as its own tick."""
 
 
 def interval_chart(lines: Sequence[Line], *, title: str, unit: str = "", percent: bool = False) -> Markup:
     """
-    Return the intervals below each other with the value as a dot; 0 is always on the axis and has a line.
+    Return the intervals one below the other, with each value as a dot; the axis always includes 0, marked by a line.
 
-    With *percent* 1.0 is shown as +100%, else numbers stand as they are. Limits are short dashed lines. On a narrow
-    page name and numbers stand above their interval, which takes the whole width.
+    With *percent* 1.0 is shown as +100%, otherwise as a plain number. Limits are short dashed lines. On a narrow page
+    name and numbers are above their interval, which takes the whole width.
 
     Raises:
         NotDrawableError: a number is NaN or infinite.
@@ -49,7 +49,7 @@ def interval_chart(lines: Sequence[Line], *, title: str, unit: str = "", percent
     def x(value: float) -> float:
         return 100 * (value - first) / (last - first)
 
-    def said(value: float) -> str:
+    def formatted(value: float) -> str:
         return f"{100 * value:+.1f}%" if percent else number(value)
 
     grid, marks = [], []
@@ -57,20 +57,20 @@ def interval_chart(lines: Sequence[Line], *, title: str, unit: str = "", percent
         at = first + n * step
         zero = abs(at) < step / 2
         grid.append(_upright(x(at), "axis" if zero else "grid"))
-        mark = f"{100 * at:+.0f}%" if percent and step >= 0.01 else said(at)
+        mark = f"{100 * at:+.0f}%" if percent and step >= 0.01 else formatted(at)
         marks.append(tag("span", "0" if zero else mark, style=f"left:{x(at):.2f}%"))
     rows = []
     for line in lines:
-        inside = f"{said(line.value)} ({said(line.low)} to {said(line.high)})"
+        inside = f"{formatted(line.value)} ({formatted(line.low)} to {formatted(line.high)})"
         drawn = [tag("title", f"{line.name}: {inside}"), *grid]
         if line.limit is not None:
             drawn.append(_upright(x(line.limit), "guide"))
         drawn.append(_stroke(x(line.low), x(line.high), 3))
-        # A stroke without length and with round ends is a dot, whatever the picture's width is.
+        # A zero-length stroke with round ends is a dot at any picture width.
         drawn.append(_stroke(x(line.value), x(line.value), 10))
         track = tag("svg", *drawn, viewBox=f"0 0 100 {_ROW}", preserveAspectRatio="none", class_="track", role="img")
-        told = inside.replace("% to", " to").replace("%)", ")")
-        parts = (tag("span", shorten(line.name, 28), class_="name"), track, tag("span", told, class_="said"))
+        shown = inside.replace("% to", " to").replace("%)", ")")
+        parts = (tag("span", shorten(line.name, 28), class_="name"), track, tag("span", shown, class_="said"))
         rows.append(tag("div", *parts, class_=f"interval {_COLOURS[line.kind]}"))
     rows.append(tag("div", tag("div", *marks, class_="ticks"), class_="interval", aria_hidden="true"))
     return tag("figure", caption, tag("div", *rows, class_="intervals"))
@@ -86,7 +86,7 @@ def _stroke(start: float, end: float, width: int) -> Markup:
 
 
 def _axis(low: float, high: float) -> tuple[float, float, float]:
-    """Return the first and last tick and the distance of ticks, 3 to 8 of them, 0 among them."""
+    """Return the first tick, the last tick and the step for 3 to 8 ticks that include 0."""
     span = max(high - low, 1e-9)
     power = 10.0 ** math.floor(math.log10(span / 4))
     step = next((factor * power for factor in (1, 2, 2.5, 5) if factor * power >= span / 5), 10 * power)

@@ -1,4 +1,4 @@
-"""Text from data in Markdown: it is shown as it is, and makes no link, no picture, no heading."""
+"""Escapes text from data for Markdown, so that it makes no link, no picture and no heading."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from refit.rendering.document import shorten, shown_as_text
 
 _SPECIAL = re.compile(r"[\\`*_\[\]<>&|~!#:@]|(?<=www)\.", re.IGNORECASE)
-"""What begins a construct of GitHub's Markdown within a line, addresses that become links by themselves included."""
+"""Characters that begin inline constructs of GitHub's Markdown, including automatic links."""
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _LONGEST = 600
 
 
 def markdown_text(text: str, most: int = _LONGEST) -> str:
     r"""
-    Return *text* as one line of Markdown that shows it, in at most *most* characters before it is escaped.
+    Return *text* as one line of Markdown, cut to *most* characters before escaping.
 
     >>> print(markdown_text("worse in country=![x](http://a.b)\n# Approve"))
     worse in country=\!\[x\](http\://a.b) \# Approve
@@ -24,7 +24,7 @@ def markdown_text(text: str, most: int = _LONGEST) -> str:
 
 def plain_text(markdown: str) -> str:
     r"""
-    Return *markdown* as a terminal shows it: without the backslashes of `markdown_text`.
+    Return *markdown* for a terminal, without the backslashes of `markdown_text`.
 
     >>> plain_text(markdown_text("recall@20 is +0.1, a_b"))
     'recall@20 is +0.1, a_b'

@@ -1,7 +1,7 @@
 """
-A first shop.toml and mappings for data that nobody has described yet: look at them, guess, measure the guess, write.
+Drafts a first shop.toml and mappings for undescribed data: inspect, guess, measure the guess, write.
 
-`tables` finds what there is, `times` and `roles` guess what each column means, `mappings` writes the guess as SQL,
+`tables` finds the tables, `times` and `roles` guess what each column means, `mappings` writes the guess as SQL,
 `measures` runs that SQL and counts what landing would see, and `rendering` writes the files, with a question wherever
 a guess may be wrong.
 """

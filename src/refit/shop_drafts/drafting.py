@@ -1,4 +1,4 @@
-"""From data that nobody has described to the draft of a shop."""
+"""Drafts a shop from undescribed data."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from refit.shop_drafts.roles import Column
 from refit.shop_drafts.tables import Table
 
 _MOST_CONTEXT = 4
-"""Further columns of events that are kept."""
+"""Largest number of additional event columns to keep."""
 _MOST_VALUES = 300
-"""A column with more different values tells little of an event."""
+"""Largest number of distinct values of a useful context column."""
 _LEAST_KNOWN = 0.7
-"""A catalogue that knows a smaller share of the events is not the one of these events."""
+"""Smallest share of events whose item a catalogue must have to belong to these events."""
 _ALL = {"since": datetime(1970, 1, 1, tzinfo=UTC), "until": datetime(2100, 1, 1, tzinfo=UTC)}
 
 Open = Callable[[Table], DataFrame]
@@ -30,11 +30,11 @@ Open = Callable[[Table], DataFrame]
 
 @dataclass(frozen=True)
 class Draft:
-    """Everything that the files of a shop are written from."""
+    """Everything needed to write the files of a shop."""
 
     sources: tuple[Table, ...]
     schemas: dict[str, str]
-    """Source -> its columns as DDL, where they are declared."""
+    """Source -> its declared columns as DDL, if any."""
     events: Events
     interactions: Mapped
     items: Mapped
@@ -42,17 +42,17 @@ class Draft:
     measures: Measures
     most_price: float | None
     segment: str
-    """Context column that makes cohorts; empty: none."""
+    """Context column used for cohorts; empty: none."""
 
 
 def draft_shop(tables: Sequence[Table], open_table: Open, *, time_zone: str) -> Draft:
     """
-    Return a draft for a shop whose data are *tables*, each read whole by *open_table*.
+    Return a draft for a shop with the data *tables*, each read whole by *open_table*.
 
-    *time_zone* is that of the shop's clock, which cuts its days and which times without a zone show.
+    *time_zone* is the zone of the shop's clock, which determines its days and applies to times without a zone.
 
     Raises:
-        SourceError: no table has a column of people and one of items, or nothing of it would be landed.
+        SourceError: no table has a column of people and one of items, or no event could be landed.
     """
     frames = {table.name: open_table(table) for table in tables}
     looks = [look(frames[table.name], table) for table in tables]
@@ -75,8 +75,8 @@ def draft_shop(tables: Sequence[Table], open_table: Open, *, time_zone: str) -> 
     if catalogue:
         own = _repeated(frames[catalogue.table.name], mappings.id_of(catalogue.roles["item"]))
         items, of = mappings.items_of_table(catalogue, repeated=own), catalogue
-    listed, told = mapped(items, of), mapped(interactions, main)
-    measures = measure(told, listed, time_zone)
+    listed, events_frame = mapped(items, of), mapped(interactions, main)
+    measures = measure(events_frame, listed, time_zone)
     if catalogue and measures.known < _LEAST_KNOWN:
         question = (
             f"{catalogue.table.name} knows the items of only {measures.known:.0%} of the events: which table does?"
@@ -84,11 +84,11 @@ def draft_shop(tables: Sequence[Table], open_table: Open, *, time_zone: str) -> 
         items = mappings.items_of_events(events)
         items, of, catalogue = replace(items, questions=(*items.questions, question)), main, None
         listed = mapped(items, of)
-        measures = measure(told, listed, time_zone)
+        measures = measure(events_frame, listed, time_zone)
     if not measures.days:
         raise SourceError(
             f"of {main.rows:,} rows of {main.table.name} none could be landed as an event; columns were taken as "
-            f"{_told(main)}; rename them, or write the mapping by hand as docs/data.md says"
+            f"{_describe_columns(main)}; rename them, or write the mapping by hand as docs/data.md says"
         )
     consenting = None
     if people:
@@ -112,10 +112,10 @@ def draft_shop(tables: Sequence[Table], open_table: Open, *, time_zone: str) -> 
 
 
 def _main(looks: Sequence[Looked]) -> Looked:
-    """Return the table of events: one with people, items and if possible times, the longest of several."""
+    """Return the table of events: one with people, items and, if possible, times; of several the longest."""
     events = [looked for looked in looks if looked.is_events]
     if not events:
-        found = "; ".join(f"{looked.table.name} has {_told(looked)}" for looked in looks)
+        found = "; ".join(f"{looked.table.name} has {_describe_columns(looked)}" for looked in looks)
         raise SourceError(
             f"no table has both a column of people and one of items, so nobody's events can be told: {found}; name the "
             "columns user_id and item_id, or write the mapping by hand as docs/data.md says"
@@ -123,7 +123,7 @@ def _main(looks: Sequence[Looked]) -> Looked:
     return max(events, key=lambda looked: ("time" in looked.roles, looked.rows))
 
 
-def _told(looked: Looked) -> str:
+def _describe_columns(looked: Looked) -> str:
     found = {column.name: role for role, column in looked.roles.items()}
     return ", ".join(f"{column.name} ({found.get(column.name, 'unknown')})" for column in looked.columns) or "nothing"
 
@@ -163,7 +163,7 @@ def _events(main: Looked, frame: DataFrame, time_zone: str) -> Events:
 
 
 def _letter(frame: DataFrame, order: Column, number: str) -> str:
-    """Return the letter with which the numbers of cancelled orders begin, or nothing."""
+    """Return the letter that prefixes the numbers of cancelled orders, or an empty text."""
     first = F.regexp_extract(F.expr(f"CAST({order.sql} AS STRING)"), "^([A-Za-z])", 1).alias("letter")
     negative = F.coalesce(F.expr(f"{number} < 0"), F.lit(False)).alias("negative")
     counts = {tuple(row)[:2]: row["count"] for row in frame.groupBy(negative, first).count().collect()}

@@ -1,4 +1,4 @@
-"""What the types of events mean for a shop, told from their words."""
+"""Guesses what event types mean for a shop from their names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WANTING: Mapping[float, tuple[str, ...]] = {
     0.6: ("cart", "basket", "wishlist", "fav", "like", "save", "bookmark", "subscribe", "add"),
     0.2: ("view", "click", "pv", "visit", "impression", "detail", "browse", "open", "page", "play", "read", "show"),
 }
-"""Weight -> parts of the names of types that get it."""
+"""Weight -> parts of type names that get this weight."""
 _BACK = ("cancel", "return", "refund", "storno", "chargeback")
 _AWAY = ("remove", "delete", "unlike", "dislike", "skip")
 _UNKNOWN = 0.5
@@ -19,16 +19,16 @@ _UNKNOWN = 0.5
 
 @dataclass(frozen=True)
 class EventTypes:
-    """What to do with each type of event."""
+    """The use of each event type."""
 
     weights: Mapping[str, float]
-    """Type, as the mapping gives it -> its weight, the largest first."""
+    """Type, as the mapping gives it -> weight, largest first."""
     cancellation: str = ""
-    """The type that takes others back; empty: none."""
+    """The type that cancels others; empty: none."""
     dropped: tuple[str, ...] = ()
-    """Types, as the data call them, that the mapping leaves out: they say the opposite of wanting."""
+    """Types, as the data name them, that the mapping drops, because they express the opposite of interest."""
     unknown: tuple[str, ...] = ()
-    """Types whose weight is a guess without a reason."""
+    """Types whose weight is a blind guess."""
 
     @property
     def relevant(self) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ class EventTypes:
 
     @property
     def bought(self) -> tuple[str, ...]:
-        """The types after which somebody has an item."""
+        """The types that count as buying an item."""
         return tuple(name for name, weight in self.weights.items() if weight == 1.0)
 
 
@@ -54,7 +54,7 @@ def spelt(name: str) -> str:
 
 
 def event_types(names: Iterable[str]) -> EventTypes:
-    """Return what the types *names*, as the data spell them, mean."""
+    """Return the guessed meaning of the types *names*, as the data spell them."""
     weights: dict[str, float] = {}
     unknown, dropped, cancellation = [], [], ""
     for name in names:
@@ -65,7 +65,7 @@ def event_types(names: Iterable[str]) -> EventTypes:
             dropped.append(name)
         else:
             known = next((weight for weight, parts in _WANTING.items() if any(part in word for part in parts)), None)
-            # Somebody who puts something into a basket to buy it has not bought it.
+            # Putting an item into a basket to buy it is not yet buying it.
             known = 0.6 if known == 1.0 and any(part in word for part in _WANTING[0.6][:3]) else known
             weights[spelt(name)] = _UNKNOWN if known is None else known
             unknown += [spelt(name)] if known is None else []

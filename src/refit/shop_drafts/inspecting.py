@@ -1,4 +1,4 @@
-"""Looking at a table: one pass over its rows, and a few of them."""
+"""Inspects a table: one pass over its rows, and a sample of them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from refit.shop_drafts.times import time_format
 from refit.sources.databases import DRIVERS
 
 _EXAMPLES = 2_000
-"""Rows from which the writing of times is told."""
+"""Number of rows from which time formats are guessed."""
 _FEW = 20
-"""A column with more different values than this is not listed."""
+"""Largest number of distinct values that are listed for a column."""
 _PLAIN = (T.StringType, T.NumericType, T.BooleanType, T.DateType, T.TimestampType, T.TimestampNTZType)
 
 
 @dataclass(frozen=True)
 class Looked:
-    """A table, as far as it was looked at."""
+    """The result of inspecting a table."""
 
     table: Table
     schema: T.StructType
@@ -35,12 +35,12 @@ class Looked:
 
     @property
     def is_events(self) -> bool:
-        """Whether a row says who did something to what."""
+        """Whether each row links a person to an item."""
         return {"user", "item"} <= set(self.roles)
 
 
 def open_whole(spark: SparkSession, table: Table, data: str, login: Mapping[str, str]) -> DataFrame:
-    """Return every row of *table*; *login* is what a database asks for, by the names of Spark's options."""
+    """Return every row of *table*; *login* holds database credentials under the names of Spark's options."""
     options = {name: text.replace("{DATA}", data) for name, text in table.options.items()}
     if table.format == "jdbc":
         driver = next((name for start, name in DRIVERS.items() if options["url"].startswith(start)), None)
@@ -51,36 +51,36 @@ def open_whole(spark: SparkSession, table: Table, data: str, login: Mapping[str,
         text = T.StructType([T.StructField(name, T.StringType()) for name in table.columns])
         reader = reader.schema(text).options(enforceSchema="false", columnPruning="false")
     path = table.whole.path.replace("{DATA}", data.rstrip("/"))
-    # Spark would look for a file whose name has the star in it, and tell of that with a stack trace.
+    # Spark would look for a file with a literal star in its name, and log a stack trace.
     return reader.load(sorted(glob(path)) if "*" in path else path)
 
 
 def look(frame: DataFrame, table: Table) -> Looked:
-    """Return what *frame*, all of *table*, holds."""
+    """Inspect *frame*, all rows of *table*."""
     fields = [field for field in frame.schema.fields if isinstance(field.dataType, _PLAIN)]
     asked: list[Any] = [F.count(F.lit(1)).alias("rows")]
-    for place, field in enumerate(fields):
+    for position, field in enumerate(fields):
         value = F.nullif(F.trim(F.col(_quoted(field.name)).cast("string")), F.lit(""))
         number = value.try_cast("double")
         asked += [
-            F.count(value).alias(f"filled{place}"),
-            F.approx_count_distinct(value).alias(f"distinct{place}"),
-            F.count(number).alias(f"numbers{place}"),
-            F.min(number).alias(f"least{place}"),
-            F.max(number).alias(f"most{place}"),
-            F.count_if(value.rlike(r"^\d+\.0$")).alias(f"whole{place}"),
-            F.count_if(value.rlike(r"\s")).alias(f"spaces{place}"),
+            F.count(value).alias(f"filled{position}"),
+            F.approx_count_distinct(value).alias(f"distinct{position}"),
+            F.count(number).alias(f"numbers{position}"),
+            F.min(number).alias(f"least{position}"),
+            F.max(number).alias(f"most{position}"),
+            F.count_if(value.rlike(r"^\d+\.0$")).alias(f"whole{position}"),
+            F.count_if(value.rlike(r"\s")).alias(f"spaces{position}"),
         ]
     counted = frame.agg(*asked).collect()[0]
     examples = frame.select([_quoted(field.name) for field in fields]).limit(_EXAMPLES).collect()
     few = _few_values(frame, fields, counted)
-    columns = tuple(_column(field, place, counted, examples, few) for place, field in enumerate(fields))
+    columns = tuple(_column(field, position, counted, examples, few) for position, field in enumerate(fields))
     return Looked(table, frame.schema, counted["rows"], columns, roles(columns, counted["rows"]))
 
 
 def _few_values(frame: DataFrame, fields: list[T.StructField], counted: Row) -> dict[str, tuple[str, ...]]:
-    """Return the values of each column that has only a few."""
-    names = [field.name for place, field in enumerate(fields) if 0 < counted[f"distinct{place}"] <= _FEW]
+    """Return the values of each column with few distinct values."""
+    names = [field.name for position, field in enumerate(fields) if 0 < counted[f"distinct{position}"] <= _FEW]
     if not names:
         return {}
     sets = [
@@ -91,20 +91,20 @@ def _few_values(frame: DataFrame, fields: list[T.StructField], counted: Row) -> 
 
 
 def _column(
-    field: T.StructField, place: int, counted: Row, examples: list[Row], few: Mapping[str, tuple[str, ...]]
+    field: T.StructField, position: int, counted: Row, examples: list[Row], few: Mapping[str, tuple[str, ...]]
 ) -> Column:
-    filled, kind = counted[f"filled{place}"], field.dataType.simpleString()
-    texts = [str(row[place]) for row in examples if row[place] is not None and str(row[place]).strip()]
+    filled, kind = counted[f"filled{position}"], field.dataType.simpleString()
+    texts = [str(row[position]) for row in examples if row[position] is not None and str(row[position]).strip()]
     return Column(
         name=field.name,
         kind=kind,
         filled=filled / counted["rows"] if counted["rows"] else 0.0,
-        distinct=counted[f"distinct{place}"],
-        numbers=counted[f"numbers{place}"] / filled if filled else 0.0,
-        least=counted[f"least{place}"],
-        most=counted[f"most{place}"],
-        whole=bool(filled) and counted[f"whole{place}"] == filled,
-        spaces=counted[f"spaces{place}"] > 0,
+        distinct=counted[f"distinct{position}"],
+        numbers=counted[f"numbers{position}"] / filled if filled else 0.0,
+        least=counted[f"least{position}"],
+        most=counted[f"most{position}"],
+        whole=bool(filled) and counted[f"whole{position}"] == filled,
+        spaces=counted[f"spaces{position}"] > 0,
         time=time_format(kind, texts),
         values=few.get(field.name, ()),
     )

@@ -1,4 +1,4 @@
-"""The guess as SQL: what maps the shop's tables to interactions, items and users, with questions as comments."""
+"""Writes the guess as SQL that maps the shop's tables to interactions, items and users, with questions as comments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from refit.shop_drafts.inspecting import Looked
 from refit.shop_drafts.roles import Column
 
 SPREAD_DAYS = 28
-"""Days over which events without times are spread."""
+"""Number of days over which events without times are spread."""
 SPREAD_FROM = "2026-01-01"
 
 
@@ -29,16 +29,16 @@ class Events:
     looked: Looked
     types: EventTypes
     time_zone: str
-    """Of the shop's clock; it matters where the data do not say the zone of a time."""
+    """Zone of the shop's clock; used where the data give times without a zone."""
     cancels_by: str = ""
-    """SQL that is true for a row that takes something back; empty: none does, or its type says so."""
+    """SQL that is true for cancelling rows; empty: there are none, or their type identifies them."""
     context: tuple[Column, ...] = ()
-    """Further columns that are kept."""
+    """Additional columns to keep."""
     questions: list[str] = field(default_factory=list)
 
     @property
     def time(self) -> str:
-        """SQL of the time of an event, with or without a zone."""
+        """SQL for the time of an event, with or without a zone."""
         found = self.looked.roles
         if column := found.get("time"):
             return column.time.read(column.sql) if column.time else column.sql
@@ -53,7 +53,7 @@ class Events:
 
     @property
     def instant(self) -> str:
-        """SQL of the same in UTC."""
+        """SQL for the time of an event in UTC."""
         column = self.looked.roles.get("time")
         if column and column.time and not column.time.zoned:
             return f"to_utc_timestamp(CAST({self.time} AS TIMESTAMP), '{self.time_zone}')"
@@ -61,26 +61,26 @@ class Events:
 
     @property
     def time_column(self) -> str:
-        """Column by whose time a database fetches only what is asked; empty: none."""
+        """Column by which a database filters the requested interval; empty: none."""
         column = self.looked.roles.get("time")
         timed = column is not None and column.kind in ("timestamp", "timestamp_ntz")
         return column.name if column and timed and self.looked.table.format == "jdbc" else ""
 
     @property
     def catalogue_name(self) -> str:
-        """Name of the source from which items of all days are read."""
+        """Name of the source that gives the items of all days."""
         table = self.looked.table
         return table.whole.name if table.a_file_a_day or self.time_column else table.name
 
     @property
     def has_clock(self) -> bool:
-        """Whether times are those of a clock whose zone the data do not say."""
+        """Whether the data give local times without a zone."""
         column = self.looked.roles.get("time")
         return bool(column and column.time and not column.time.zoned)
 
 
 def id_of(column: Column) -> str:
-    """Return SQL that gives the ids in *column* as text without white space."""
+    """Return SQL for the ids in *column* as text without white space."""
     if column.kind in ("double", "float") and column.whole:
         return f"CAST(try_cast({column.sql} AS BIGINT) AS STRING)"
     text = f"trim({column.sql})" if column.kind == "string" else text_of(column)
@@ -90,22 +90,22 @@ def id_of(column: Column) -> str:
 
 
 def text_of(column: Column) -> str:
-    """Return SQL that gives *column* as STRING."""
+    """Return SQL for *column* as STRING."""
     return column.sql if column.kind == "string" else f"CAST({column.sql} AS STRING)"
 
 
 def number_of(column: Column) -> str:
-    """Return SQL that gives *column* as DOUBLE, null where it is no number."""
+    """Return SQL for *column* as DOUBLE; null if it is not a number."""
     return column.sql if column.kind == "double" else f"try_cast({column.sql} AS DOUBLE)"
 
 
 def truth_of(column: Column) -> str:
-    """Return SQL that gives *column* as BOOLEAN, null where it is neither."""
+    """Return SQL for *column* as BOOLEAN; null if it is neither true nor false."""
     return column.sql if column.kind == "boolean" else f"try_cast(trim(CAST({column.sql} AS STRING)) AS BOOLEAN)"
 
 
 def types_of(looked: Looked) -> EventTypes:
-    """Return what the types of the events in *looked* mean; events without types are purchases, or ratings."""
+    """Return the meaning of the event types in *looked*; events without types are purchases or ratings."""
     if column := looked.roles.get("type"):
         return event_types(column.values)
     value = looked.roles.get("value")
@@ -151,7 +151,7 @@ def interactions(events: Events) -> Mapped:
 
 
 def items_of_table(looked: Looked, *, repeated: bool) -> Mapped:
-    """Return the mapping of a table of items; *repeated* says that an item has more than one row in it."""
+    """Return the mapping of a table of items; *repeated* says that items may have more than one row."""
     found = looked.roles
     columns = {
         "title": found["title"].sql if "title" in found else "CAST(NULL AS STRING)",
@@ -171,9 +171,9 @@ def items_of_table(looked: Looked, *, repeated: bool) -> Mapped:
 
 
 def items_of_events(events: Events) -> Mapped:
-    """Return a mapping that reads the catalogue off the events before :until, with the newest title and price."""
+    """Return a mapping that derives the catalogue from the events before :until, with the newest title and price."""
     found = events.looked.roles
-    # Only what is needed, by names of its own: a column of the data may be called item or at.
+    # Select only the needed columns under own names: a data column may be called item or at.
     inner = {"item": id_of(found["item"]), "at": events.instant}
     columns = {"item_id": "item"}
     for role, kind in (("title", "STRING"), ("category", "STRING"), ("price", "DOUBLE")):
@@ -190,7 +190,7 @@ def items_of_events(events: Events) -> Mapped:
 
 
 def users(looked: Looked, *, repeated: bool) -> Mapped:
-    """Return the mapping of a table of people that says who consents; *repeated* as above."""
+    """Return the mapping of a table of people with their consent; *repeated* as for items."""
     found = looked.roles
     columns = {"consent": f"coalesce({truth_of(found['consent'])}, FALSE)"}
     columns |= {context_name(found["segment"]): found["segment"].sql} if "segment" in found else {}
@@ -257,7 +257,7 @@ def _listed_at(column: Column | None) -> str:
 
 
 def context_name(column: Column) -> str:
-    """Return what *column* is called among the events, where some names are Refit's."""
+    """Return the name of *column* among the events, avoiding names that Refit uses."""
     name = "".join(letter if letter.isalnum() else "_" for letter in column.name).strip("_").lower()
     taken = {"user_id", "item_id", "event_type", "event_time", "value", "unit_price", "order_id", "event_id"}
     taken |= {"local_time", "source_day", "event_date", "item_known", "broken", "fate", "changed", "consent"}
@@ -269,7 +269,7 @@ def _text(value: str) -> str:
 
 
 def _once(key: str, id_sql: str, columns: dict[str, str], looked: Looked, repeated: bool, choose: str) -> str:
-    """Return a query with one row for each id, the *choose* (min or max) of each column where an id is *repeated*."""
+    """Return a query with one row per id; if ids are *repeated*, it takes *choose* (min or max) of each column."""
     source = looked.roles[key.removesuffix("_id")]
     where = [f"{source.sql} IS NOT NULL"] if source.filled < 1 else []
     chosen = {name: f"{choose}({sql})" for name, sql in columns.items()} if repeated else columns

@@ -1,4 +1,4 @@
-"""What landing would see of the mapped events: days, volumes, and how many rows would break rules or be repeats."""
+"""Measures the mapped events as landing would see them: days, volumes, rule violations and repeats."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from refit.columns import Columns
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _FEWEST_WEEKS = 3
-"""With fewer of them nothing is said about a weekday."""
+"""Fewest weeks from which a statement about a weekday is made."""
 _MOST_GAPS = 0.05
-"""Above this share of days without an event, such days count as usual: 18 in a year."""
+"""Above this share of days without events (18 a year), such days count as normal."""
 _ID = r"^[^\s\p{C}]+\z"
 _LONGEST_ID = 200
 
 
 @dataclass(frozen=True)
 class Day:
-    """One day of events by the clock of the shop."""
+    """One day of events by the shop's clock."""
 
     rows: int
     broken: int
     """Rows that break a rule about single rows."""
     kept: int
-    """Rows that break none, each kind of equal rows once."""
+    """Rows that break no rule, equal rows counted once."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Measures:
     """Rows whose time does not parse."""
     people: int
     known: float
-    """Share of events whose item the catalogue has."""
+    """Share of events whose item is in the catalogue."""
 
     @property
     def first(self) -> date:
@@ -56,7 +56,7 @@ class Measures:
 
     @property
     def closed_weekdays(self) -> tuple[str, ...]:
-        """Weekdays on which nothing ever happened, though there were several of them."""
+        """Weekdays that occurred several times and never had events."""
         every = self._every
         seen = {day.weekday() for day in self.days}
         many = [sum(day.weekday() == number for day in every) for number in range(7)]
@@ -64,18 +64,18 @@ class Measures:
 
     @property
     def closed_days(self) -> tuple[date, ...]:
-        """Other days between the first and the last on which nothing happened."""
+        """Other days without events between the first and the last day."""
         closed = self.closed_weekdays
         return tuple(day for day in self._every if day not in self.days and _WEEKDAYS[day.weekday()] not in closed)
 
     @property
     def has_usual_gaps(self) -> bool:
-        """Whether there are too many days without an event to list them one by one."""
+        """Whether days without events are too many to list."""
         return len(self.closed_days) > _MOST_GAPS * len(self._every)
 
     @property
     def fewest(self) -> int:
-        """Events that are kept of the smallest day."""
+        """Events kept on the smallest day."""
         return min(day.kept for day in self.days.values())
 
     @property
@@ -92,7 +92,7 @@ class Measures:
         """
         Return the smallest and largest ratio of a day to the median of its weekday in the *weeks* before it.
 
-        None when the history is too short to say what is usual.
+        None if the history is too short to say what is usual.
         """
         found = []
         for day, counted in self.days.items():
@@ -109,9 +109,9 @@ class Measures:
 
 def measure(events: DataFrame, items: DataFrame, time_zone: str) -> Measures:
     """
-    Return what is in *events* and *items*, two tables as their mappings give them.
+    Measure *events* and *items*, as their mappings give them.
 
-    Days are cut by a clock in *time_zone*; an `event_time` without a zone is what that clock showed.
+    Days follow a clock in *time_zone*; an `event_time` without a zone is local time of that clock.
     """
     time = F.col(Columns.EVENT_TIME)
     if dict(events.dtypes)[Columns.EVENT_TIME] == "timestamp":

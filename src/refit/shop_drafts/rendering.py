@@ -1,4 +1,4 @@
-"""The files of a shop, from its draft."""
+"""Writes the files of a shop from its draft."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from refit.shop_drafts.tables import Table, as_option
 
 _WIDTH = 110
 _LONG_ENOUGH = 8
-"""Weeks of history from which the usual holdout is taken."""
+"""Weeks of history that are enough for the default holdout."""
 _DEFAULTS = Validation()
 
 
 def files(draft: Draft, name: str, data: str) -> dict[str, str]:
-    """Return path below the folder of the shop -> content; *data* is where the tables were found."""
+    """Return path relative to the shop's folder -> content; *data* is where the tables were found."""
     written = {
         "shop.toml": shop_toml(draft, name, data),
         "sources/interactions.sql": _sql(draft.interactions, "Who did what to which item, and when."),
@@ -32,7 +32,7 @@ def files(draft: Draft, name: str, data: str) -> dict[str, str]:
 
 
 def questions(draft: Draft) -> list[str]:
-    """Return every question that the files ask."""
+    """Return every question in the files."""
     asked = [*draft.interactions.questions, *draft.items.questions, *(draft.users.questions if draft.users else ())]
     return [
         *_clock_questions(draft),
@@ -196,7 +196,7 @@ def _validation(draft: Draft) -> str:
 
 
 def _above(number: float) -> int:
-    """Return the power of ten above twice *number*: the largest plausible one."""
+    """Return the power of ten above twice *number*, as the largest plausible value."""
     return int(10 ** max(1, math.ceil(math.log10(2 * max(number, 1)))))
 
 

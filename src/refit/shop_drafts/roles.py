@@ -1,4 +1,4 @@
-"""What each column of a table means, told from its name and, where names leave a choice, from what it holds."""
+"""Guesses the meaning of each column of a table from its name and, if names are ambiguous, from its values."""
 
 from __future__ import annotations
 
@@ -29,56 +29,56 @@ _NAMES: Mapping[str, str] = {
     "consent": "consent optin agreed gdpr marketing permission allowed",
     "segment": "country region state city segment gender sex age device language tier",
 }
-"""Role -> words that name it, the most telling first."""
+"""Role -> words that name it, most specific first."""
 _TAILS = ("id", "no", "nr", "key", "code", "number", "num", "pk", "hash", "at", "on", "s", "name")
 _RATINGS = {"rating", "ratings", "stars", "score", "overall"}
 _MANY = 0.5
-"""A column of which less is filled is no key of anything."""
+"""Smallest share of filled rows for a key column."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table, as far as it was looked at."""
+    """The result of inspecting one column."""
 
     name: str
     kind: str
     """Type in Spark's words."""
     filled: float
-    """Share of rows with a value; white space alone is none."""
+    """Share of rows with a value other than white space."""
     distinct: int
-    """Different values, roughly."""
+    """Approximate number of distinct values."""
     numbers: float = 0.0
-    """Share of the values that are numbers."""
+    """Share of values that are numbers."""
     least: float | None = None
     most: float | None = None
     whole: bool = False
-    """Whether every value is a whole number that ends with .0."""
+    """Whether every value is a whole number written with .0."""
     spaces: bool = False
-    """Whether a value has white space inside."""
+    """Whether any value contains white space."""
     time: TimeFormat | None = None
     values: tuple[str, ...] = ()
-    """All different values, of a column that has few; otherwise nothing."""
+    """All distinct values if there are few; else empty."""
 
     @property
     def sql(self) -> str:
-        """Its name as SQL writes it."""
+        """The column's name in SQL."""
         return self.name if re.fullmatch(r"[A-Za-z_]\w*", self.name) else f"`{self.name.replace('`', '``')}`"
 
     @property
     def is_rating(self) -> bool:
-        """Whether it says how much somebody liked something."""
+        """Whether the column holds ratings."""
         return _plain(self.name) in _RATINGS
 
 
 def roles(columns: Iterable[Column], rows: int) -> dict[str, Column]:
     """
-    Return role -> column, each column in one role at most; roles that no column fits are left out.
+    Return role -> column. Each column has at most one role; roles without a fitting column are left out.
 
     *rows* is the number of rows of the table.
     """
     columns = list(columns)
     found: dict[str, Column] = {}
-    # The roles that say what a row is are given first; what is left over is worth less.
+    # Assign the roles that identify a row first; the remaining ones matter less.
     for role in ("time", "type", "user", "item", "consent", "value", "price", "order", "event", "position", "category"):
         _give(role, columns, rows, found)
     for role in ("title", "available", "listed_at", "segment"):
@@ -87,26 +87,28 @@ def roles(columns: Iterable[Column], rows: int) -> dict[str, Column]:
     if "user" in found and "time" not in found and len(times) == 1 and times[0].kind != "bigint":
         found["time"] = times[0]
     if "user" not in found and "time" in found and "listed_at" not in found:
-        found["listed_at"] = found.pop("time")  # nobody does anything in this table
+        found["listed_at"] = found.pop("time")  # rows of this table are not actions of people
     return found
 
 
 def _give(role: str, columns: list[Column], rows: int, found: dict[str, Column]) -> None:
     free = [column for column in columns if column not in found.values() and _may_be(role, column, rows)]
-    ranked = sorted((rank, place) for place, column in enumerate(free) if (rank := _rank(role, column)) is not None)
+    ranked = sorted(
+        (rank, position) for position, column in enumerate(free) if (rank := _rank(role, column)) is not None
+    )
     if ranked:
         found[role] = free[ranked[0][1]]
 
 
 def _rank(role: str, column: Column) -> int | None:
-    """Return the place of the column's name among the words of *role*, lower is better; None: it has none of them."""
+    """Return the rank of the column's name among the words of *role*, lower is better; None if it has none of them."""
     words, plain, pieces = _NAMES[role].split(), _plain(column.name), _pieces(column.name)
-    for place, word in enumerate(words):
+    for position, word in enumerate(words):
         if plain == word or any(plain == word + tail for tail in _TAILS):
-            return place
-    for place, word in enumerate(words):
+            return position
+    for position, word in enumerate(words):
         if word in pieces:
-            return len(words) + place
+            return len(words) + position
     return None
 
 

@@ -1,4 +1,4 @@
-"""Which tables a folder or a database holds, and how Spark opens each of them."""
+"""Finds the tables of a folder or a database, and how Spark opens each of them."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ _PACKED: Mapping[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SEPARATORS = ",;\t|"
 _HEAD = 1 << 20
-"""Bytes of a file that are looked at for its encoding and its first line."""
+"""Number of bytes read from a file for its encoding and first line."""
 _LOOKED_AT = 40
-"""Files of one table that are looked at for their encoding, from the first to the last."""
+"""Number of files per table, spread from first to last, whose encoding is checked."""
 _NO_TEXT_OF_UTF8 = "windows-1252"
 
 
 @dataclass(frozen=True)
 class Table:
-    """One source of a shop that does not exist yet."""
+    """One source of the drafted shop."""
 
     name: str
-    """What its mapping calls it."""
+    """Name of the source in mappings."""
     format: str
     path: str = ""
-    """As shop.toml has it, with {DATA} and {day}; empty for a table of a database."""
+    """Path as in shop.toml, with {DATA} and {day}; empty for a database table."""
     options: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
-    """Names in the header of CSV files; empty where Spark knows them."""
+    """Names in the header of CSV files; empty if Spark reads them itself."""
     partition: str = ""
-    """Column that the names of folders give, as in day=2026-01-05."""
+    """Column given by folder names, as in day=2026-01-05."""
 
     @property
     def a_file_a_day(self) -> bool:
-        """Whether the source reads only the files of the asked days."""
+        """Whether the source has one file per day and reads only those of the requested days."""
         return "{day}" in self.path
 
     @property
     def whole(self) -> Table:
-        """The same table with all of its days at once."""
+        """The same table with all its days at once."""
         return replace(self, name=f"all_{self.name}", path=self.path.replace("{day}", "*"))
 
 
 def tables_of_folder(folder: Path) -> list[Table]:
     """
-    Return the tables in *folder*, a name each: files that differ by a day in their path, parts, or single files.
+    Return the tables in *folder*: files that differ only in a day in their path, folders of parts, or single files.
 
     Raises:
-        SourceError: there is nothing to read, or CSV files have no header.
+        SourceError: the folder has nothing to read, or CSV files have no header.
     """
     found: dict[tuple[str, str], list[Path]] = {}
     for file in sorted(folder.rglob("*")):
@@ -93,10 +93,10 @@ def _format(file: Path) -> str | None:
 
 
 def _pattern(path: PurePosixPath) -> str:
-    """Return what the path of a file has in common with those of the other parts of its table."""
-    for place, part in enumerate(path.parts):
+    """Return the path pattern that a file shares with the other parts of its table."""
+    for depth, part in enumerate(path.parts):
         if "=" in part:
-            return str(PurePosixPath(*path.parts[:place], part.partition("=")[0] + "="))
+            return str(PurePosixPath(*path.parts[:depth], part.partition("=")[0] + "="))
     if path.name.startswith("part-"):
         path = path.parent
     return _DAY.sub("{day}", str(path))
@@ -104,9 +104,9 @@ def _pattern(path: PurePosixPath) -> str:
 
 def _table(pattern: str, kind: str, files: list[Path], folder: Path) -> Table:
     partition = PurePosixPath(pattern).name.removesuffix("=") if pattern.endswith("=") else ""
-    place = str(PurePosixPath(pattern).parent) if partition else pattern
-    path = "{DATA}" if place == "." else "{DATA}/" + place
-    words = [part for part in re.split(r"[/.]", place.replace("{day}", "")) if re.search("[A-Za-z]", part)]
+    directory = str(PurePosixPath(pattern).parent) if partition else pattern
+    path = "{DATA}" if directory == "." else "{DATA}/" + directory
+    words = [part for part in re.split(r"[/.]", directory.replace("{day}", "")) if re.search("[A-Za-z]", part)]
     endings = {suffix.removeprefix(".") for suffix in (*_FORMATS, *_PACKED)}
     name = next((word for word in reversed(words) if word.lower() not in endings), "") or "events"
     table = Table(name, kind, path, partition=partition)
@@ -150,7 +150,7 @@ def _header(file: Path, encoding: str) -> tuple[tuple[str, ...], str]:
 
 
 def _named(tables: Iterable[Table]) -> list[Table]:
-    """Give each table a name that SQL can use and no other table has."""
+    """Give each table a unique name that is valid in SQL."""
     named: list[Table] = []
     for table in tables:
         name = re.sub(r"\W+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", table.name)).strip("_").lower() or "events"
@@ -177,9 +177,9 @@ _RESERVED = {
     "user",
     "users",
 }
-"""Names that SQL or the contract uses itself."""
+"""Names reserved by SQL or the contract."""
 
 
 def as_option(value: Mapping[str, str]) -> str:
-    """Return options as an inline table of TOML."""
+    """Return options as a TOML inline table."""
     return "{ " + ", ".join(f"{name} = {json.dumps(text)}" for name, text in value.items()) + " }"

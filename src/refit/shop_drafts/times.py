@@ -1,4 +1,4 @@
-"""In which of the usual ways a column writes times, told from examples of it."""
+"""Guesses the time format of a column from examples."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _DATES = {
 }
 _HOURS = {"": "", " %H:%M": " H:m", " %H:%M:%S": " H:m:s", "T%H:%M:%S": "'T'H:m:s"}
 _EPOCHS = {(9, 10): "timestamp_seconds({})", (12, 13): "timestamp_millis({})", (15, 16): "timestamp_micros({})"}
-"""Digits of a time since 1970 between 1973 and 2286 -> the function of Spark that reads it."""
+"""Number of digits of an epoch time between 1973 and 2286 -> Spark function that reads it."""
 _ENOUGH = 0.95
-"""Share of the examples that must be written in a way."""
+"""Share of the examples that must match a format."""
 
 
 @dataclass(frozen=True)
 class TimeFormat:
-    """How a column writes times."""
+    """The time format of a column."""
 
     sql: str
-    """Spark SQL that reads it; {} stands for the column."""
+    """Spark SQL that parses it; {} stands for the column."""
     zoned: bool
-    """Whether the data say the zone of each time; otherwise they are those of some clock."""
+    """Whether each time has a zone; otherwise times are local."""
     question: str = ""
-    """What is not certain about it."""
+    """Question about an uncertain guess; empty: none."""
     whole_days: bool = False
-    """Whether there are only dates."""
+    """Whether the column holds only dates."""
 
     def read(self, column: str) -> str:
-        """Return the SQL that gives a TIMESTAMP where the zone is known, and a TIMESTAMP_NTZ where it is not."""
+        """Return the SQL that reads *column*: a TIMESTAMP if the zone is known, else a TIMESTAMP_NTZ."""
         return self.sql.replace("{}", column)
 
 
@@ -50,7 +50,7 @@ _TYPES = {
 
 def time_format(kind: str, examples: Sequence[str]) -> TimeFormat | None:
     """
-    Return how a column of Spark type *kind* with *examples* writes times, or None if it does not.
+    Return the time format of a column of Spark type *kind* with *examples*, or None if it holds no times.
 
     >>> time_format("string", ["5/1/2026 10:00", "13/1/2026 9:30"]).sql
     "CAST(try_to_timestamp({}, 'd/M/yyyy H:m') AS TIMESTAMP_NTZ)"

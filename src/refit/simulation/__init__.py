@@ -1,4 +1,4 @@
-"""A simulated shop with a known truth: for demonstrations, tests and benchmarks of any size."""
+"""A simulated shop with known ground truth, for demonstrations, tests and benchmarks of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a simulated shop to a PostgreSQL database: the whole of it or nothing."""
+"""Writes a simulated shop to a PostgreSQL database: all of it or nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from refit.simulation.writing import facts_of, generating_session, tasks_for
 _ADDRESS, _DRIVER = "jdbc:postgresql:", "org.postgresql.Driver"
 _MARKER = "simulated_shop"
 _UNFINISHED = "refit_unfinished"
-"""Schema in which the tables are made; readers look into the one where they end up."""
+"""Schema in which the tables are built before they move to the readers' schema."""
 _TABLES = {
     "customers": "customer text PRIMARY KEY, consent boolean NOT NULL, country text NOT NULL, "
     "registered_on date NOT NULL",
@@ -29,7 +29,7 @@ _TABLES = {
 }
 _BATCH = {"batchsize": "10000", "reWriteBatchedInserts": "true"}
 _ONLY_ONE = "hashtext('refit simulated shop')"
-"""Held as long as somebody writes; PostgreSQL lets go of it when he dies."""
+"""Advisory lock of the writing process; PostgreSQL releases it when the process dies."""
 
 
 def write_simulated_database(
@@ -38,13 +38,12 @@ def write_simulated_database(
     """
     Make the tables `events`, `products`, `customers` and `simulated_shop` (parameters) in the database at *url*.
 
-    They are filled in a schema of their own and appear in one transaction, so they are there complete or not at all. A
-    generation that is killed leaves the schema `refit_unfinished`, which the next one begins with dropping. The same
-    call again does nothing.
+    They are filled in a separate schema and appear in one transaction, complete or not at all. A killed generation
+    leaves the schema `refit_unfinished`, which the next one drops first. Repeating the call does nothing.
 
     Raises:
-        ConfigurationError: no PostgreSQL, or the database holds anything else under these names; it is left alone.
-        ConflictError: somebody else is writing just now.
+        ConfigurationError: no PostgreSQL, or the database holds other data under these names, which are left unchanged.
+        ConflictError: another process is writing.
     """
     if not url.startswith(_ADDRESS):
         raise ConfigurationError(
@@ -75,7 +74,7 @@ def write_simulated_database(
 
 
 def _is_finished(connection: Any, shop: SimulatedShop, url: str) -> bool:
-    """Return whether the database holds exactly this shop; refuse when it holds anything else."""
+    """Return whether the database holds exactly this shop; raise if it holds anything else."""
     if _asked(connection, f"SELECT to_regclass('{_MARKER}')"):
         found = _asked(connection, f"SELECT parameters FROM {_MARKER}")
         refuse_other_shop(shop, found, url, "choose another database or drop its tables")
@@ -94,7 +93,7 @@ def _fill(rows: DataFrame, url: str, table: str, login: dict[str, str]) -> None:
 
 
 def _show(connection: Any, shop: SimulatedShop) -> None:
-    """Move the tables to where readers look, and say that they are complete, in one transaction."""
+    """Move the tables to the readers' schema and record that they are complete, in one transaction."""
     target = _asked(connection, "SELECT quote_ident(current_schema())")
     connection.setAutoCommit(False)
     for name in _TABLES:
@@ -110,7 +109,7 @@ def _show(connection: Any, shop: SimulatedShop) -> None:
 @contextmanager
 def _connected(spark: SparkSession, url: str, login: dict[str, str]) -> Iterator[Any]:
     jvm: Any = spark.sparkContext._jvm
-    # Java finds a driver by itself only among the libraries that it was started with.
+    # Java discovers drivers only in libraries that it was started with.
     jvm.org.apache.spark.sql.execution.datasources.jdbc.DriverRegistry.register(_DRIVER)
     properties = jvm.java.util.Properties()
     for key, value in login.items():
@@ -125,7 +124,7 @@ def _do(connection: Any, statement: str) -> None:
 
 
 def _asked(connection: Any, query: str) -> str:
-    """Return the only value that *query* gives as PostgreSQL writes it; nothing and null are empty."""
+    """Return the single value of *query* as text; an empty text for no row or null."""
     with closing(connection.createStatement()) as running:
         rows = running.executeQuery(query)
         return str(rows.getString(1) or "") if rows.next() else ""

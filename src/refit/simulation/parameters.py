@@ -1,4 +1,4 @@
-"""The parameters that lie beside a simulated shop: they say that it is complete, and which shop it is."""
+"""The parameters stored beside a simulated shop: they mark it as complete and identify it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from refit.errors import ConfigurationError
 from refit.simulation.shop import SimulatedShop
 
 GENERATOR = 1
-"""To be raised whenever equal parameters no longer give the same rows."""
+"""Increase this whenever equal parameters no longer give the same rows."""
 
 
 def described(shop: SimulatedShop) -> str:
@@ -17,7 +17,7 @@ def described(shop: SimulatedShop) -> str:
 
 
 def refuse_other_shop(shop: SimulatedShop, found: str, where: str, remedy: str) -> None:
-    """Raise a ConfigurationError that names every difference unless *found*, which lies at *where*, is *shop*."""
+    """Raise ConfigurationError, naming every difference, unless the text *found* at *where* describes *shop*."""
     there, here = json.loads(found), json.loads(described(shop))
     if there == here:
         return

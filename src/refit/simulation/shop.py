@@ -1,4 +1,4 @@
-"""What a simulated shop is: its size, its laws, its drift."""
+"""The parameters of a simulated shop: its size, distributions and drift."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _LAST_NUMBER = 2**31 - 1
 
 class SimulatedShop(BaseModel, frozen=True, extra="forbid"):
     """
-    A shop with a known truth. Equal parameters give equal rows on any machine with any number of cores.
+    A shop with known ground truth. Equal parameters give equal rows on any machine with any number of cores.
 
-    Without `drift_day` the shop is stationary: apart from a mild weekly and yearly season in volume every law
-    is the same on every day, people arrive and leave at a constant rate, and so do new products arrive.
+    Without `drift_day` the shop is stationary: apart from a mild weekly and yearly season in volume, all distributions
+    are the same on every day, and people and products arrive and leave at constant rates.
     """
 
     seed: Annotated[int, Field(examples=[7])]
-    """No default on purpose: whoever simulates chooses it."""
+    """No default on purpose: choose it explicitly."""
     first_day: Annotated[date, Field(ge=date(1970, 1, 1), examples=[date(2026, 1, 1)])]
     """First day (UTC) of the history."""
     days: Annotated[int, Field(gt=0, le=36_500, examples=[180])]
@@ -47,7 +47,7 @@ class SimulatedShop(BaseModel, frozen=True, extra="forbid"):
     items: Annotated[int, Field(gt=0, le=_LAST_NUMBER)] = 2_000
     """Products, listed before and during the history."""
     events: PositiveInt = 400_000
-    """Views, carts and purchases; the history has exactly so many rows."""
+    """Exact number of events (views, carts and purchases) in the history."""
     categories: PositiveInt = 40
     """Product categories; each has the same number of products, give or take one."""
 
@@ -58,7 +58,7 @@ class SimulatedShop(BaseModel, frozen=True, extra="forbid"):
     taste_share: Share = 0.9
     """Share of purchases made in the person's three favourite categories (carts and views: a little less)."""
     activity_exponent: Annotated[float, Field(ge=0, lt=1)] = 0.7
-    """How unequal people's numbers of events are; at 0.7 the busiest percent has about 12 times the mean."""
+    """Inequality of events per person; at 0.7 the busiest percent has about 12 times the mean."""
 
     newcomer_share: Annotated[float, Field(ge=0, le=0.8)] = 0.25
     """Share of people who register during the history, evenly over it; as many others leave for good."""
@@ -85,11 +85,11 @@ class SimulatedShop(BaseModel, frozen=True, extra="forbid"):
     """Standard deviation of the logarithm of the prices within a category."""
 
     drift_day: date | None = None
-    """From this day on the shop is another one; None: it never changes."""
+    """Day from which the shop has drifted; None: it never changes."""
     drift_taste_share: Share = 0.5
     """Share of people who then choose new favourite categories."""
     drift_popularity_share: Share = 0.5
-    """Share of products that then change places with another of their category: best with slow sellers."""
+    """Share of products that then swap popularity with another in their category: best with slow sellers."""
     drift_price_factor: PositiveFloat = 1.3
     """All prices are then multiplied by this."""
     drift_country_share: Share = 0.3
@@ -132,7 +132,7 @@ class SimulatedShop(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationFacts:
-    """What a finished folder or database holds."""
+    """Facts about a finished folder or database."""
 
     folder: str
     """The folder, or the address of the database."""

@@ -15,16 +15,16 @@ from refit.simulation.words import ADJECTIVES, CATEGORIES, MATERIALS
 
 _ACTIONS = (("view", 0.70), ("cart", 0.18), ("purchase", 0.12))
 _TASTE_BY_ACTION = (("view", 0.90), ("cart", 0.95), ("purchase", 1.0))
-"""Looking around is a little less faithful to one's tastes than buying: factors on the shop's taste_share."""
+"""Factors on the shop's taste_share: viewing follows a person's taste a little less than buying."""
 _DEVICES = (("mobile", 0.58), ("desktop", 0.32), ("tablet", 0.10))
 _HOURS = (9, 5, 3, 2, 2, 5, 12, 25, 38, 46, 50, 53, 58, 56, 52, 51, 54, 60, 72, 86, 92, 80, 56, 33)
-"""How a thousand events spread over the hours of the day."""
+"""Events per hour of the day, out of a thousand."""
 _SECONDS_A_DAY = 86_400
 
 
 def events(spark: SparkSession, shop: SimulatedShop, *, tasks: int) -> DataFrame:
     """
-    Return one row per event. *tasks* is the number of partitions and has no influence on the rows.
+    Return one row per event. *tasks* is the number of partitions and does not affect the rows.
 
     Events are numbered by day, so that each task holds neighbouring days and writes few files.
     """
@@ -46,7 +46,7 @@ def events(spark: SparkSession, shop: SimulatedShop, *, tasks: int) -> DataFrame
     shelved = tasted.withColumn("slot", _slot(shop, chance, number, category, drifted))
     listed = shelved.withColumn("item", slot * F.lit(shop.categories) + category).withColumn(
         "item",
-        # Until a new product is listed its older neighbour sells in its place: categories keep their shares.
+        # Until a new product is listed its older neighbour sells instead, so that categories keep their shares.
         F.when(
             _listed_second(shop, chance, item) > day * F.lit(_SECONDS_A_DAY) + second,
             item - F.lit(shop.categories),
@@ -75,7 +75,7 @@ def events(spark: SparkSession, shop: SimulatedShop, *, tasks: int) -> DataFrame
 
 
 def products(spark: SparkSession, shop: SimulatedShop) -> DataFrame:
-    """Return one row per product as the shop sees it today: the price is the one after the drift."""
+    """Return one row per product as of today: prices are those after the drift."""
     chance = Chance(shop.seed)
     item = F.col("item")
     category = item % F.lit(shop.categories)
@@ -100,17 +100,17 @@ def products(spark: SparkSession, shop: SimulatedShop) -> DataFrame:
 
 
 def customers(spark: SparkSession, shop: SimulatedShop) -> DataFrame:
-    """Return one row per registered person, with the country from before any drift."""
+    """Return one row per registered person, with the country before any drift."""
     chance = Chance(shop.seed)
     person = F.col("person")
-    place = F.when(person < F.lit(shop.shoppers), person / F.lit(float(shop.shoppers))).otherwise(
+    arrival = F.when(person < F.lit(shop.shoppers), person / F.lit(float(shop.shoppers))).otherwise(
         chance.uniform("silent arrival", person)
     )
     old = 1.0 - shop.newcomer_share
-    before = F.floor((place / F.lit(old) - F.lit(1.0)) * F.lit(_days_before(shop.newcomer_share, shop.days)))
+    before = F.floor((arrival / F.lit(old) - F.lit(1.0)) * F.lit(_days_before(shop.newcomer_share, shop.days)))
     # The epsilon keeps a rounding error from moving a registration past midnight, behind the first event.
-    during = F.floor((place - F.lit(old)) / F.lit(max(shop.newcomer_share, 1e-9)) * F.lit(shop.days) - F.lit(1e-6))
-    registered = F.when(place < F.lit(old), before).otherwise(F.greatest(during, F.lit(0)))
+    during = F.floor((arrival - F.lit(old)) / F.lit(max(shop.newcomer_share, 1e-9)) * F.lit(shop.days) - F.lit(1e-6))
+    registered = F.when(arrival < F.lit(old), before).otherwise(F.greatest(during, F.lit(0)))
     return _numbered(spark, shop.people, "person").select(
         _customer(shop, chance, person).alias("customer"),
         (chance.uniform("consent", person) < F.lit(shop.consent_share)).alias("consent"),
@@ -121,11 +121,11 @@ def customers(spark: SparkSession, shop: SimulatedShop) -> DataFrame:
 
 def _person(shop: SimulatedShop, chance: Chance, number: Column, day: Column, second: Column) -> Column:
     """
-    Who acts at a moment.
+    Return the person who acts at a moment.
 
-    Shoppers are numbered by arrival. At any moment those in a sliding window of (1 - newcomer_share) of all
-    numbers are around: one arrives, the oldest leaves, and every moment looks like every other. A person's
-    activity is the number modulo the strata, so a draw takes two closed forms: stratum, then member.
+    Shoppers are numbered by arrival. At any moment those in a sliding window of (1 - newcomer_share) of all numbers are
+    present: one arrives, the oldest leaves, and the process is stationary. A person's activity is the number modulo the
+    strata, so a draw takes two closed forms: stratum, then member.
     """
     strata = max(1, min(100, shop.shoppers // 5))
     stratum = activity_stratum(chance.uniform("activity", number), strata, shop.activity_exponent)
@@ -139,7 +139,7 @@ def _person(shop: SimulatedShop, chance: Chance, number: Column, day: Column, se
 def _category(
     shop: SimulatedShop, chance: Chance, number: Column, person: Column, action: Column, drifted: Column
 ) -> Column:
-    """A favourite (the first one half of the time, the second 30 %, the third 20 %) or any category."""
+    """Return a favourite category (the first with 50 %, the second with 30 %, the third with 20 %) or any category."""
     faithful = F.lit(shop.taste_share * dict(_TASTE_BY_ACTION)["view"])
     for name, weight in _TASTE_BY_ACTION[1:]:
         faithful = F.when(action == F.lit(name), F.lit(shop.taste_share * weight)).otherwise(faithful)
@@ -155,9 +155,9 @@ def _category(
 
 
 def _slot(shop: SimulatedShop, chance: Chance, number: Column, category: Column, drifted: Column) -> Column:
-    """The place of the product in its category; before the drift that is its rank of popularity."""
+    """Return the slot of the product in its category; before the drift this is its popularity rank."""
     each, extra = divmod(shop.items, shop.categories)
-    # Two constants instead of one column: the powers of the sizes are then computed once and not per event.
+    # Two constants instead of one column, so that powers of the sizes are computed once and not per event.
     u = chance.uniform("item", number)
     rank = zipf_rank(u, each, shop.item_exponent)
     size = F.lit(each)
@@ -173,10 +173,10 @@ def _slot(shop: SimulatedShop, chance: Chance, number: Column, category: Column,
 
 
 def _listed_second(shop: SimulatedShop, chance: Chance, item: Column) -> Column:
-    """Seconds from the first day to an item's listing; of two neighbours only one is ever new."""
+    """Return the seconds from the first day to an item's listing; of two neighbours only one is ever new."""
     odd = F.floor(item / F.lit(shop.categories)) % F.lit(2) == F.lit(1)
     when = chance.uniform("listed", item)
-    # The odd half arrives at one rate before and during the history, so the first weeks have new items too.
+    # The odd half arrives at a constant rate before and during the history, so the first weeks have new items too.
     late = 2 * shop.new_item_share
     earlier = (when - F.lit(late)) * F.lit(-_days_before(late, shop.days) / max(1 - late, 1e-9))
     during = when * F.lit(shop.days / max(late, 1e-9))
@@ -186,12 +186,12 @@ def _listed_second(shop: SimulatedShop, chance: Chance, item: Column) -> Column:
 
 
 def _days_before(share_during: float, days: int) -> float:
-    """How long before the history the rest arrived if *share_during* arrives in *days*; ten years at most."""
+    """Return over how many earlier days the rest arrived if *share_during* arrives in *days*; at most ten years."""
     return min(3650.0, days * (1 - share_during) / share_during) if share_during > 0 else 3650.0
 
 
 def _quantity(chance: Chance, number: Column) -> Column:
-    """Mostly 1, seldom many, at most 12."""
+    """Return a quantity: mostly 1, rarely more, at most 12."""
     return F.least(F.floor(F.lit(1.0) - F.log1p(-chance.uniform("quantity", number)) / F.lit(1.2)), F.lit(12)).cast(
         "int"
     )
@@ -204,12 +204,12 @@ def _exact_price(shop: SimulatedShop, chance: Chance, item: Column) -> Column:
 
 
 def _in_cents(price: Column) -> Column:
-    # Not F.round: it goes through BigDecimal, which would be a third of the cost of an event.
+    # F.round uses BigDecimal, which would take a third of the time of an event.
     return F.greatest(F.floor(price * F.lit(100.0) + F.lit(0.5)), F.lit(1)) / F.lit(100.0)
 
 
 def _country(shop: SimulatedShop, chance: Chance, person: Column, drifted: Column) -> Column:
-    # Ordered here, so that equal shops are equal whatever the order their countries were written in.
+    # Sort, so that the order of countries in the configuration does not matter.
     shares = sorted(shop.countries.items(), key=lambda entry: (-entry[1], entry[0]))
     home = chosen(chance.uniform("country", person), shares)
     if shop.drift_day is None:

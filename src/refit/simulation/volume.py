@@ -1,4 +1,4 @@
-"""How many events each day has."""
+"""The number of events of each day."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from refit.simulation.laws import apportioned, looked_up
 from refit.simulation.shop import SimulatedShop
 
 _WEEK = (1.00, 0.95, 0.95, 1.00, 1.08, 1.15, 1.05)
-"""Volume from Monday to Sunday."""
+"""Relative volume from Monday to Sunday."""
 _YEARLY_SWING = 0.10
-"""The best day of the year (end of November) is so much above the mean."""
+"""Relative excess of the best day of the year (end of November) over the mean."""
 _BIGGEST_CHUNK = 500_000
-"""Events that one row of the skeleton expands to at most: their numbers are one array in memory."""
+"""Largest number of events per skeleton row, whose numbers form one array in memory."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Events first to last (inclusive) happen on one day."""
+    """Events *first* to *last* (inclusive), which happen on one day."""
 
     day_number: int
     first: int
@@ -30,7 +30,7 @@ class Chunk:
 
 
 def calendar(shop: SimulatedShop) -> list[Chunk]:
-    """Spread the events over the days: mildly by weekday and season, exactly in total."""
+    """Distribute the events over the days, with a mild weekly and yearly pattern and the exact total."""
     days = [shop.first_day + timedelta(days=number) for number in range(shop.days)]
     season = [2 * math.pi * (day.timetuple().tm_yday - 330) / 365.25 for day in days]
     volume = [

@@ -1,4 +1,4 @@
-"""Words from which products get names that a person can tell apart."""
+"""Words for distinguishable product names."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ CATEGORIES = (
     ("Pans", "Pan"),
     ("Trays", "Tray"),
 )
-"""Name of a category, and of one thing in it."""
+"""Name of a category, and of a product in it."""
 
 ADJECTIVES = (
     "Quiet", "Bold", "Nordic", "Vintage", "Compact", "Classic", "Rustic", "Modern", "Cosy", "Bright",

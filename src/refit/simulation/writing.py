@@ -1,4 +1,4 @@
-"""Write a simulated shop to a folder: the whole of it or nothing."""
+"""Writes a simulated shop to a folder: all of it or nothing."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def write_simulated_shop(spark: SparkSession, shop: SimulatedShop, folder: str) 
     """
     Write `events/day=.../`, `products/`, `customers/` (Parquet) and `shop.json` (parameters) below *folder*.
 
-    *folder* is any address with a real rename that Spark can write to (not S3). Everything is first written
-    to a hidden sibling, so *folder* exists complete or not at all. A generation that is killed outright (not
-    one that fails) leaves that sibling, `.NAME.unfinished-...`, which nobody reads and anybody may delete.
-    The same call again does nothing; a folder that holds anything else is refused with a ConfigurationError.
+    *folder* is any address with atomic rename that Spark can write to (not S3). Everything is first written to a hidden
+    sibling, so *folder* exists complete or not at all. A killed generation (not a failed one) leaves that sibling,
+    `.NAME.unfinished-...`, which is never read and may be deleted. Repeating the call does nothing; a folder that holds
+    anything else is refused with a ConfigurationError.
     """
     jvm: Any = spark.sparkContext._jvm
     target = jvm.org.apache.hadoop.fs.Path(folder)
@@ -39,7 +39,7 @@ def write_simulated_shop(spark: SparkSession, shop: SimulatedShop, folder: str) 
     try:
         _write_tables(spark, shop, unfinished.toString())
         _write_text(jvm, files, jvm.org.apache.hadoop.fs.Path(unfinished, _PARAMETERS), described(shop))
-        if _is_finished(jvm, files, target, shop):  # by somebody else, meanwhile
+        if _is_finished(jvm, files, target, shop):  # by another process, meanwhile
             return facts
         files.delete(target, False)  # an empty folder, or nothing
         if not files.rename(unfinished, target):
@@ -50,7 +50,7 @@ def write_simulated_shop(spark: SparkSession, shop: SimulatedShop, folder: str) 
 
 
 def facts_of(shop: SimulatedShop, place: str) -> SimulationFacts:
-    """Return what *place* holds once *shop* is written there."""
+    """Return the facts about *place* once *shop* is written there."""
     return SimulationFacts(
         folder=place,
         events=shop.events,
@@ -62,17 +62,17 @@ def facts_of(shop: SimulatedShop, place: str) -> SimulationFacts:
 
 
 def generating_session(spark: SparkSession) -> SparkSession:
-    """Return a session of its own: what generating needs must not change what the caller does next."""
+    """Return a separate session, so that its settings do not affect the caller's."""
     session = spark.newSession()
     session.conf.set("spark.sql.session.timeZone", "UTC")
     session.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-    # So many expressions in one generated method are more than the JIT compiles: slower by half.
+    # With this many expressions one generated method exceeds what the JIT compiles, and is slower by half.
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     return session
 
 
 def tasks_for(session: SparkSession, shop: SimulatedShop) -> int:
-    """Return in how many parts the events of *shop* are generated."""
+    """Return the number of partitions in which the events of *shop* are generated."""
     return max(2 * session.sparkContext.defaultParallelism, math.ceil(shop.events / _EVENTS_PER_TASK))
 
 
@@ -84,7 +84,7 @@ def _write_tables(spark: SparkSession, shop: SimulatedShop, folder: str) -> None
 
 
 def _is_finished(jvm: Any, files: Any, target: Any, shop: SimulatedShop) -> bool:
-    """Return whether *target* holds exactly this shop; refuse when it holds anything else."""
+    """Return whether *target* holds exactly this shop; raise if it holds anything else."""
     if not files.exists(target):
         return False
     parameters = jvm.org.apache.hadoop.fs.Path(target, _PARAMETERS)

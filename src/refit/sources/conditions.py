@@ -1,9 +1,9 @@
 """
-What Spark's error conditions mean for a person: one sentence with the file and the remedy.
+Translates Spark's error conditions into one sentence with the file and the remedy.
 
-A condition is the name of an error, such as FAILED_READ_FILE.FILE_NOT_EXIST, with its parameters. Prose changes between
-versions and quotes rows, so nothing of a message is passed on that may hold a value of a person: only names, types,
-paths and the shop's own SQL.
+A condition is the name of an error, such as FAILED_READ_FILE.FILE_NOT_EXIST, with its parameters. Messages change
+between versions and quote rows, so parts that may hold personal data are never passed on: only names, types, paths and
+the shop's own SQL.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 _LONGEST = 300
-"""Characters that are passed on of a message nobody has foreseen."""
+"""Number of characters passed on from an unknown message."""
 _FILE = re.compile(r"(?:file:/+|s3a?://|hdfs://)[^\s,'\"\]]+")
 _DAMAGED = {
     "java.io.EOFException",
@@ -21,14 +21,14 @@ _DAMAGED = {
     "java.util.zip.ZipException",
     "java.util.zip.DataFormatException",
 }
-"""What a decompressor throws; a network that fails throws its own kinds."""
+"""Exceptions of decompressors; network failures throw other ones."""
 _COMPRESSED = re.compile(r"\.(?:gz|bz2|zstd?|lz4|snappy|deflate|xz)(?: of source .*)?$")
 _NO_NUMBER = ("java.lang.NumberFormatException", "org.apache.spark.SparkNumberFormatException")
 _NO_TIME = re.compile(r"InputCoercionException$|DateTime(?:Parse)?Exception$|ArithmeticException$")
 _NOT_ALLOWED = re.compile(r"AccessControlException$|AccessDeniedException$")
 _NO_FILE_SYSTEM = re.compile(r"No FileSystem for scheme \"(\w+)\"|Class (org\.apache\.hadoop\.\S*FileSystem) not found")
 _NEVER_QUOTED = re.compile(r"analysis|parser|catalyst", re.I)
-"""Packages of exceptions that are thrown before any row is read: their messages hold names and SQL."""
+"""Packages of exceptions thrown before any row is read; their messages hold only names and SQL."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,24 @@ class Cause:
     """One exception in a chain of causes."""
 
     name: str
-    """Class of the exception, with its package."""
+    """Qualified class name of the exception."""
     message: str
     state: str = ""
-    """The five characters by which SQL names an error of a database; empty for anything else."""
+    """SQLSTATE of a database error (five characters); empty for other errors."""
     condition: str = ""
-    """Spark's own name of the error; empty where it has none."""
+    """Spark's name of the error; empty if it has none."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     fragment: str = ""
     """The part of the shop's SQL that failed."""
     sql_state: str = ""
-    """The five characters by which SQL names what `condition` is about."""
+    """SQLSTATE of `condition` (five characters)."""
 
 
 def sentence(causes: Sequence[Cause], source_of: Callable[[str], str | None] = lambda _: None) -> str:
     """
-    Return what *causes*, the outermost first, say of files or of a mapping; the first explanation that fits.
+    Return the first explanation that fits *causes*, outermost first, as a sentence on files or a mapping.
 
-    *source_of* names the source of a file, None where it is of none.
+    *source_of* returns the name of a file's source, or None if the file belongs to no source.
     """
     where = _where(causes, source_of)
     for explain in (_of_condition, _of_records, _of_bytes, _of_places, _of_values):
@@ -65,7 +65,7 @@ def sentence(causes: Sequence[Cause], source_of: Callable[[str], str | None] = l
 
 
 def missing_driver() -> str:
-    """Return what to do when Java has no driver for the address of a database."""
+    """Return what to do if Java has no driver for a database address."""
     return (
         "there is no JDBC driver for this address; correct the address (DATA or the option url), "
         "or name the jar of the driver in REFIT_SPARK_JARS and its class in the option driver"
@@ -74,23 +74,23 @@ def missing_driver() -> str:
 
 def _where(causes: Sequence[Cause], source_of: Callable[[str], str | None]) -> str:
     read = [cause for cause in causes if cause.condition.startswith("FAILED_READ_FILE")]
-    told = next((cause.parameters["path"] for cause in read if cause.parameters.get("path")), "")
+    path = next((cause.parameters["path"] for cause in read if cause.parameters.get("path")), "")
     found = _FILE.search("\n".join(cause.message for cause in causes))
-    file = told or (found.group(0).rstrip(".") if found else "")
+    file = path or (found.group(0).rstrip(".") if found else "")
     name = source_of(file) if file else None
     return (f" in {file}" if file else "") + (f" of source {name!r}" if name else "")
 
 
 def _of_condition(cause: Cause, where: str) -> str:
-    said = cause.parameters
-    for name, tell in _TOLD.items():
+    parameters = cause.parameters
+    for name, describe in _SENTENCES.items():
         if cause.condition == name or cause.condition.startswith(f"{name}."):
-            return tell({key: value.strip("`'\"") for key, value in said.items()}, where)
+            return describe({key: value.strip("`'\"") for key, value in parameters.items()}, where)
     return _of_header(cause, where)
 
 
 def _of_header(cause: Cause, where: str) -> str:
-    """Return what is wrong with the header of a CSV file: its condition is one for all, so the words must do."""
+    """Explain a wrong CSV header from the message, because all such errors share one condition."""
     header = re.search(
         r"CSV header does not conform to the schema.*?Expected: (.*?) but found: (.*?)\n", cause.message, re.S
     )
@@ -143,7 +143,7 @@ def _of_places(cause: Cause, where: str) -> str:
 
 
 def _of_values(cause: Cause, where: str) -> str:
-    """Return which expression of the shop's SQL met a value that it cannot take (class 22 of SQL states)."""
+    """Name the expression of the shop's SQL that failed on a value (SQLSTATE class 22)."""
     if not cause.sql_state.startswith("22"):
         return ""
     target = cause.parameters.get("targetType", "").strip('"')
@@ -165,60 +165,65 @@ def _unforeseen(causes: Sequence[Cause], where: str) -> str:
     return f"Spark cannot read it ({', '.join(kinds) or 'unknown error'}){fragment}{where}; fetch it again or mend it"
 
 
-_Tell = Callable[[Mapping[str, str], str], str]
+_Describe = Callable[[Mapping[str, str], str], str]
 
 
-def _mismatch(said: Mapping[str, str], where: str) -> str:
-    column, found, wanted = said["column"].strip("[]"), said["actualType"], said["expectedType"]
+def _mismatch(parameters: Mapping[str, str], where: str) -> str:
+    column, found, wanted = parameters["column"].strip("[]"), parameters["actualType"], parameters["expectedType"]
     return f"the column {column!r} is {found}{where} and {wanted} elsewhere; mend it"
 
 
-def _field(said: Mapping[str, str], where: str) -> str:
-    name, kind = said.get("fieldName", "?"), said.get("dataType", "?").lower()
+def _field(parameters: Mapping[str, str], where: str) -> str:
+    name, kind = parameters.get("fieldName", "?"), parameters.get("dataType", "?").lower()
     return f"a value of {name!r} cannot be read as {kind}{where}; mend it, or declare it as string"
 
 
-def _instead(said: Mapping[str, str]) -> str:
-    return f", but `{said['proposal']}`" if said.get("proposal") else ""
+def _instead(parameters: Mapping[str, str]) -> str:
+    return f", but `{parameters['proposal']}`" if parameters.get("proposal") else ""
 
 
-def _charset(said: Mapping[str, str], where: str) -> str:
-    return f"Spark knows no encoding {said['charset']!r}, it knows {said['charsets']}; correct the option encoding"
+def _charset(parameters: Mapping[str, str], where: str) -> str:
+    return (
+        f"Spark knows no encoding {parameters['charset']!r}, it knows {parameters['charsets']}; "
+        "correct the option encoding"
+    )
 
 
-_TOLD: dict[str, _Tell] = {
+_SENTENCES: dict[str, _Describe] = {
     "FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH": _mismatch,
     "FAILED_READ_FILE.CANNOT_READ_FILE_FOOTER": lambda _, where: f"not a readable Parquet file{where}; fetch it again",
     "FAILED_READ_FILE.FILE_NOT_EXIST": lambda _, where: (
         f"a file went away while it was read{where}; land again when the delivery is complete"
     ),
     "CANNOT_PARSE_JSON_FIELD": _field,
-    "PARQUET_TYPE_ILLEGAL": lambda said, where: (
-        f"a column{where} is {said['parquetType']}, which Spark does not read; write times in microseconds, "
+    "PARQUET_TYPE_ILLEGAL": lambda parameters, where: (
+        f"a column{where} is {parameters['parquetType']}, which Spark does not read; write times in microseconds, "
         'with pandas by to_parquet(..., coerce_timestamps="us", allow_truncated_timestamps=True)'
     ),
-    "PATH_NOT_FOUND": lambda said, _: (
-        f"there is nothing at {said['path']}; deliver it, or correct `path` in shop.toml and DATA"
+    "PATH_NOT_FOUND": lambda parameters, _: (
+        f"there is nothing at {parameters['path']}; deliver it, or correct `path` in shop.toml and DATA"
     ),
     "UNABLE_TO_INFER_SCHEMA": lambda *_: (
         "its files are empty or missing, so it has no columns; fetch them again, or declare `columns`"
     ),
-    "DATA_SOURCE_NOT_FOUND": lambda said, _: (
-        f"Spark knows no format {said['provider']!r}; correct `format` in shop.toml, "
+    "DATA_SOURCE_NOT_FOUND": lambda parameters, _: (
+        f"Spark knows no format {parameters['provider']!r}; correct `format` in shop.toml, "
         "or name the jar of the format in REFIT_SPARK_JARS"
     ),
     "INVALID_PARAMETER_VALUE.CHARSET": _charset,
-    "_LEGACY_ERROR_TEMP_2147": lambda said, _: (
-        f"the option {said['paramName']} must be true or false; correct `options` in shop.toml"
+    "_LEGACY_ERROR_TEMP_2147": lambda parameters, _: (
+        f"the option {parameters['paramName']} must be true or false; correct `options` in shop.toml"
     ),
-    "UNRESOLVED_COLUMN": lambda said, _: f"there is no column `{said['objectName']}`{_instead(said)}; correct the SQL",
-    "TABLE_OR_VIEW_NOT_FOUND": lambda said, _: (
-        f"there is no source `{said['relationName']}`; name one of [sources] in shop.toml"
+    "UNRESOLVED_COLUMN": lambda parameters, _: (
+        f"there is no column `{parameters['objectName']}`{_instead(parameters)}; correct the SQL"
     ),
-    "UNRESOLVED_ROUTINE": lambda said, _: f"there is no function `{said['routineName']}`; correct the SQL",
-    "PARSE_SYNTAX_ERROR": lambda said, _: f"the SQL cannot be read at {said['error']!r}; correct it",
+    "TABLE_OR_VIEW_NOT_FOUND": lambda parameters, _: (
+        f"there is no source `{parameters['relationName']}`; name one of [sources] in shop.toml"
+    ),
+    "UNRESOLVED_ROUTINE": lambda parameters, _: f"there is no function `{parameters['routineName']}`; correct the SQL",
+    "PARSE_SYNTAX_ERROR": lambda parameters, _: f"the SQL cannot be read at {parameters['error']!r}; correct it",
     "INVALID_TIMEZONE": lambda *_: (
         "an expression names a time zone that Spark does not know; use one of the IANA database such as Europe/London"
     ),
 }
-"""Condition, or what it begins with, -> its sentence, made of its parameters and of where it happened."""
+"""Condition or its prefix -> function of its parameters and the location that returns the sentence."""

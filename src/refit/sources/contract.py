@@ -1,4 +1,4 @@
-"""The three tables that Refit reads, whatever the warehouse calls them."""
+"""The three tables that Refit reads, by whatever names the warehouse uses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONTRACT: dict[str, dict[str, str]] = {
     },
     "users": {Columns.USER: "string", Columns.CONSENT: "boolean"},
 }
-"""Table -> column -> Spark type. Further columns are welcome and kept as context."""
+"""Table -> column -> Spark type. Additional columns are kept as context."""
 
 _OWN = {
     Columns.LOCAL_TIME,
@@ -37,21 +37,21 @@ _OWN = {
     Columns.FATE,
     Columns.CHANGED,
 }
-"""Columns that Refit adds to interactions; a mapping that gave them would be overwritten in silence."""
+"""Columns that Refit adds to interactions; a mapping must not use them, or they would be overwritten silently."""
 
 
 def conform(frame: DataFrame, table: str, *, time_zone: str | None = None) -> DataFrame:
     """
     Return *frame* with the contract's columns first and its other columns after them.
 
-    Interactions end with `local_time` (string). A mapping may give their `event_time` without a zone, as timestamp_ntz:
-    it is then read on a clock in *time_zone*, becomes UTC, and `local_time` keeps what the clock said; otherwise
-    `local_time` is null. The hour that happens twice when summer time ends is taken for the earlier one; a time that
-    the clock skipped when summer time began becomes null, so that validation can name it.
+    Interactions end with `local_time` (string). A mapping may give `event_time` without a zone, as timestamp_ntz: it is
+    then converted from *time_zone* to UTC, and `local_time` keeps the original; otherwise `local_time` is null. A time
+    in the hour that repeats when summer time ends counts as the earlier one; a time that was skipped when summer time
+    began becomes null, so that validation can report it.
 
     Raises:
         ConfigurationError: the mapping lacks a column of the contract, gives it another type or uses a name of Refit's,
-            or it gives times without a zone and there is no *time_zone*.
+            or it gives times without a zone and *time_zone* is None.
     """
     types = dict(frame.dtypes)
     wanted = CONTRACT[table]
@@ -92,9 +92,9 @@ def conform(frame: DataFrame, table: str, *, time_zone: str | None = None) -> Da
 
 
 def _in_utc(clock: Column, time_zone: str) -> Column:
-    """Return the instant at which a clock in *time_zone* shows *clock*, null where it never does."""
-    # Between zoneless and zoned times Spark casts in the zone of its session, which is UTC: the digits stay.
+    """Return the instant at which a clock in *time_zone* shows *clock*; null if it never does."""
+    # Spark casts between zoneless and zoned times in its session's zone, UTC, so the digits stay the same.
     instant = F.to_utc_timestamp(clock.cast("timestamp"), time_zone)
     shown = F.from_utc_timestamp(instant, time_zone).cast("timestamp_ntz")
-    # Spark moves a skipped time to after the gap; only then does the clock show something else at that instant.
+    # Spark moves a skipped time past the gap; only then does converting back give another time.
     return F.when(shown == clock, instant)

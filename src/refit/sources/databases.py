@@ -1,4 +1,4 @@
-"""Sources that are tables or queries of a database, fetched over JDBC."""
+"""Sources that are tables or queries of a database, read over JDBC."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from refit.sources.files import LARGEST_OFFSET
 
 POSTGRESQL = "jdbc:postgresql:"
 DRIVERS = {POSTGRESQL: "org.postgresql.Driver"}
-"""Start of an address -> class of its driver, which Java does not find by itself in a jar that Spark has loaded."""
+"""Address prefix -> driver class; Java does not discover drivers in jars that Spark has loaded."""
 _ROWS_A_FETCH = "10000"
-"""PostgreSQL's driver would otherwise hold a whole slice in memory."""
+"""Rows per fetch; by default PostgreSQL's driver would hold a whole slice in memory."""
 _CLOCK_SET_BACK = timedelta(hours=2)
-"""No clock is set back by more when summer time ends."""
+"""The largest step by which a clock is set back when summer time ends."""
 
 
 def open_table(
@@ -36,12 +36,12 @@ def open_table(
     login: tuple[str, str],
 ) -> DataFrame:
     """
-    Return the rows of *source* whose time lies in [since, until), or all of them if it names no `time_column`.
+    Return the rows of *source* whose time lies in [since, until), or all rows if it names no `time_column`.
 
-    The interval is cut into equal slices, each fetched by a connection and in a transaction of its own, so that nothing
-    else crosses the wire. A column without a zone is compared with what a clock in *time_zone* shows, or without one
-    with all that any clock shows; a row without a time lies in no interval. *login* is user and password; empty ones
-    are left to the source's options.
+    The interval is split into equal slices, each fetched over its own connection and transaction, so that only its rows
+    are transferred. A column without a zone is compared with local times in *time_zone*, or, if that is None, with the
+    local times of all zones. Rows without a time are not returned. *login* is (user, password); the source's options
+    replace empty values.
     """
     url = _address(name, source, data)
     options = {"fetchsize": _ROWS_A_FETCH, "preferTimestampNTZ": "true", **source.options}
@@ -64,7 +64,7 @@ def open_table(
 
 
 def refuse_secrets(url: str) -> None:
-    """Raise a ConfigurationError if the address of a database carries a password; addresses are logged."""
+    """Raise ConfigurationError if a database address holds a password, because addresses are logged."""
     if re.search(r"(?i)[?&;]\w*password=|//[^/@]*:[^/@]*@", url):
         raise ConfigurationError(
             "the address of the database carries a password and would show it in logs; "
@@ -109,7 +109,7 @@ def _slices(
     count: int,
     time_zone: str | None,
 ) -> list[str]:
-    """Return one condition for each of *count* equal parts of the interval, in the words of the database."""
+    """Return one SQL condition for each of *count* equal parts of the interval."""
     jvm: Any = spark.sparkContext._jvm
     dialect = jvm.org.apache.spark.sql.jdbc.JdbcDialects.get(url)
     quoted = dialect.quoteIdentifier(column.name)
@@ -122,18 +122,18 @@ def _slices(
 
 
 def _on_the_clock(since: datetime, until: datetime, time_zone: str | None) -> tuple[datetime, datetime]:
-    """Return between which times, without a zone, a clock showed everything that happened in [since, until)."""
+    """Return the range of zoneless local times that covers [since, until)."""
     if time_zone is None:
         return (since - LARGEST_OFFSET).replace(tzinfo=None), (until + LARGEST_OFFSET).replace(tzinfo=None)
     zone = ZoneInfo(time_zone)
     first, last = (moment.astimezone(zone).replace(tzinfo=None) for moment in (since, until))
-    # Just after it was set back, the clock shows times that it has shown before.
+    # Just after it was set back, the clock repeats earlier times.
     return first, last + _CLOCK_SET_BACK
 
 
 def _written(jvm: Any, dialect: Any, url: str, moment: datetime) -> str:
     if url.startswith(POSTGRESQL):
-        # With its offset, so that it means the same in any session; a column without a zone ignores it.
+        # The offset makes the literal independent of the session; a column without a zone ignores it.
         return f"'{moment.isoformat(sep=' ')}'"
     since_1970 = moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return str(dialect.compileValue(jvm.java.sql.Timestamp(since_1970 // timedelta(milliseconds=1))))

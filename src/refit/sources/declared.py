@@ -1,4 +1,4 @@
-"""Whether a source has the columns that its shop declares; Spark itself fills what is not there with nulls."""
+"""Checks that a source has its declared columns, because Spark fills missing ones with nulls."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from refit.sources.encoding import listing_of, other_bytes
 from refit.sources.source_errors import explained
 
 _READERS = 8
-"""Footers are fetched side by side: on an object store each takes a round trip."""
+"""Threads that read footers in parallel; each footer takes a round trip on an object store."""
 
 
 def declared_columns(ddl: str) -> T.StructType:
-    """Return the columns that *ddl* declares; text of limited length is read as any text."""
+    """Return the columns that *ddl* declares; text types of limited length become plain text."""
     return T.StructType(
         [
             T.StructField(column.name, T.StringType(), column.nullable, column.metadata)
@@ -36,9 +36,9 @@ def refuse_other_columns(
     name: str, where: str, found: T.StructType, declared: T.StructType, *, partitions: Sequence[str] = ()
 ) -> None:
     """
-    Raise a SourceError that names every column of *found* that is not as declared, unless there is none.
+    Raise a SourceError naming every column of *found* that differs from the declaration, if there is one.
 
-    *where* is the file or table, *partitions* are columns that the path of the file gives.
+    *where* is the file or table, *partitions* are columns that come from the file's path.
     """
     there = {column.name.lower(): column for column in found}
     wanted = {column.name.lower(): column for column in declared}
@@ -65,7 +65,7 @@ def refuse_other_columns(
 
 def refuse_other_parquet(spark: SparkSession, name: str, frame: DataFrame, declared: T.StructType) -> None:
     """
-    Compare every file of *frame* with the declared columns, by their footers: one odd day must not hide.
+    Compare the footer of every file of *frame* with the declared columns, so that no single odd day goes unnoticed.
 
     Raises:
         SourceError: a file cannot be read, or has other columns.
@@ -78,15 +78,15 @@ def refuse_other_parquet(spark: SparkSession, name: str, frame: DataFrame, decla
 
 
 def refuse_unreadable_parquet(spark: SparkSession, name: str, paths: list[str], options: dict[str, str]) -> None:
-    """Raise a SourceError that names the first file of *paths* that Spark cannot read as Parquet, if there is one."""
-    # Whatever the files hold: only the list of them is asked for.
+    """Raise a SourceError naming the first file of *paths* that Spark cannot read as Parquet, if there is one."""
+    # The format does not matter here: only the list of files is used.
     for address in _by_footer(spark, name, spark.read.options(**listing_of(options)).text(paths)):
         with explained(f"source {name!r}, file {unquote(address)}"):
             _ = spark.read.parquet(unquote(address)).schema
 
 
 def _by_footer(spark: SparkSession, name: str, frame: DataFrame) -> list[str]:
-    """Return the first file of *frame* with each footer; SourceError for times that Spark does not read."""
+    """Return the first file of *frame* with each distinct schema; SourceError for nanosecond times."""
     files = frame.inputFiles()
     with ThreadPoolExecutor(_READERS) as pool:
         footers = list(pool.map(lambda file: _footer(spark, file), files))
@@ -106,10 +106,10 @@ def refuse_other_json(
     spark: SparkSession, name: str, paths: list[str], options: dict[str, str], declared: T.StructType | None
 ) -> None:
     """
-    Refuse a file of JSON lines of which a line is no object, or whose fields are not the *declared* ones.
+    Refuse JSON-lines files with a line that is no object, or with fields other than the *declared* ones.
 
-    Spark would read an absent field, or one of another type, as null, and would not name the file of a broken line.
-    This reads the files once more.
+    Spark would read a missing field, or one of another type, as null, and would not name the file of a broken line.
+    This reads the files a second time.
     """
     lines = spark.read.options(**listing_of(options)).text(paths)
     parsed = lines.where(~F.is_valid_utf8("value") | F.col("value").rlike(r"\S")).select(
@@ -143,7 +143,7 @@ def refuse_other_json(
 
 
 def _of_json(found: T.DataType, declared: T.StructType) -> T.StructType:
-    """Return the fields that were found, with the declared type where JSON has no better word for it."""
+    """Return the fields that were found, with the declared type where JSON cannot express it."""
     wanted = {column.name.lower(): column.dataType for column in declared}
     fields = found.fields if isinstance(found, T.StructType) else []
     return T.StructType(
@@ -171,7 +171,7 @@ def _json_may_be(found: T.DataType, declared: T.DataType) -> bool:
 
 
 def _partitions(file: str) -> list[str]:
-    """Return the columns that the folders above *file* give, as in day=2026-01-05."""
+    """Return the partition columns in the path of *file*, as in day=2026-01-05."""
     return [folder.split("=")[0].lower() for folder in file.split("/")[:-1] if "=" in folder]
 
 
@@ -184,7 +184,7 @@ def _kind(kind: T.DataType) -> str:
 
 
 def _footer(spark: SparkSession, file: str) -> tuple[str, list[str]]:
-    """Return the schema of a Parquet file as text, and which of its columns are times in nanoseconds."""
+    """Return the schema of a Parquet file as text, and its columns of nanosecond times."""
     jvm: Any = spark.sparkContext._jvm
     session: Any = spark._jsparkSession
     path = jvm.org.apache.hadoop.fs.Path(jvm.java.net.URI(file))

@@ -22,21 +22,24 @@ def refuse_other_bytes(spark: SparkSession, name: str, paths: list[str], options
     """
     Refuse a file of source *name* of which a line is no UTF-8, unless the *options* name another encoding.
 
-    This reads the lines once more, without parsing them. In another encoding Spark decodes whatever it finds; what it
-    could not decode are then rows with U+FFFD, which the suites set apart.
+    This reads the lines once more, without parsing them; they are counted only where one is refused. In another
+    encoding Spark decodes whatever it finds; what it could not decode are then rows with U+FFFD, which the suites set
+    apart.
     """
     if not reads_utf8(options):
         return
     lines = spark.read.options(**listing_of(options)).text(paths)
+    if lines.where(~F.is_valid_utf8("value")).isEmpty():
+        return
     counted = (
         lines.groupBy(F.input_file_name().alias("file"))
         .agg(F.count(F.lit(1)).alias("lines"), F.count_if(~F.is_valid_utf8("value")).alias("odd"))
         .where(F.col("odd") > 0)
         .orderBy("file")
-        .head()
+        .limit(1)
+        .collect()[0]
     )
-    if counted is not None:
-        raise other_bytes(spark, name, counted["file"], counted["odd"], counted["lines"], options)
+    raise other_bytes(spark, name, counted["file"], counted["odd"], counted["lines"], options)
 
 
 def other_bytes(

@@ -1,4 +1,4 @@
-"""Sources that are files: which of them an interval needs, and that they are as declared."""
+"""Sources that are files: selects those that an interval needs, and checks them against the declaration."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from refit.sources.encoding import refuse_other_bytes
 from refit.storage import filesystem
 
 _TEXT = {"csv", "json", "text"}
-"""Formats whose files are text."""
+"""Text formats."""
 LARGEST_OFFSET = timedelta(hours=14)
-"""No clock on earth is further from UTC, so a file named by a local date lies within this of the interval."""
+"""The largest UTC offset on earth: a file named by a local date lies within this of the interval."""
 
 
 def open_files(
@@ -35,7 +35,7 @@ def open_files(
     _refuse_no_folder(spark, name, source, data)
     options = {key: value.replace("{DATA}", data) for key, value in source.options.items()}
     if source.format in {"csv", "json"}:
-        options = {"mode": "FAILFAST", **options}  # Spark's own default reads what it does not understand as nulls
+        options = {"mode": "FAILFAST", **options}  # Spark's default reads malformed records as nulls
     paths = _paths(spark, name, source, data, since, until)
     reader = spark.read.format(source.format).options(**options)
     declared = declared_columns(source.columns) if source.columns is not None else None
@@ -54,8 +54,8 @@ def open_files(
     if paths == []:
         return spark.createDataFrame([], declared)
     if source.format == "csv":
-        # Spark would otherwise take columns by position, and a renamed column would pass; and it would not notice a row
-        # that is cut short when the mapping leaves out any column.
+        # By default Spark matches columns by position, so a renamed column would pass, and it would not notice a
+        # truncated row if the mapping omits any column.
         return reader.schema(declared).options(enforceSchema="false", columnPruning="false").load(paths)
     if source.format == "parquet":
         frame = reader.schema(declared).load(paths)
@@ -70,15 +70,15 @@ def open_files(
 
 def day_of_file(path: str | None) -> Column:
     """
-    Return the day (date) in the name of the file that a row is read from, null where there is none.
+    Return the day (date) in the name of the file that a row is read from; null if there is none.
 
-    *path* is the path of the one source of a mapping, with its `{day}`.
+    *path* is the path, with `{day}`, of the mapping's only source.
     """
     found = re.search(r"([^/]*)\{day\}([^/]*)", path or "")
     if not found:
         return F.lit(None).cast("date")
     before, after = (_glob_as_pattern(part) for part in found.groups())
-    # Greedy: of several such names in one path the last counts. A plus sign is itself in a file's address.
+    # Greedy: the last match in the path counts. A plus sign is not an encoded space in a file's address.
     pattern = rf"^.*/{before}(\d{{4}}-\d{{2}}-\d{{2}}){after}(?:/.*)?$"
     file = F.url_decode(F.replace(F.input_file_name(), F.lit("+"), F.lit("%2B")))
     return F.regexp_extract(file, pattern, 1).try_cast("date")
@@ -104,7 +104,7 @@ def _refuse_no_folder(spark: SparkSession, name: str, source: Source, data: str)
 def _paths(
     spark: SparkSession, name: str, source: Source, data: str, since: datetime, until: datetime
 ) -> list[str] | None:
-    """Return what to read; None for a source without files of its own, nothing for days without a file."""
+    """Return the paths to read: None for a source without files, an empty list for days without a file."""
     if source.path is None:
         return None
     path = source.path.replace("{DATA}", data.rstrip("/"))
@@ -126,18 +126,18 @@ def _local_days(since: datetime, until: datetime) -> list[date]:
 
 
 def _exists(spark: SparkSession, path: str) -> bool:
-    """Return whether anything matches *path*, which may hold the wildcards that Spark knows."""
+    """Return whether anything matches *path*, which may contain Spark's wildcards."""
     if not re.search(r"[*?\[{]", path):
         return filesystem.exists(spark, path)
     jvm: Any = spark.sparkContext._jvm
     session: Any = spark._jsparkSession
-    place = jvm.org.apache.hadoop.fs.Path(path)
-    found = place.getFileSystem(session.sparkContext().hadoopConfiguration()).globStatus(place)
+    location = jvm.org.apache.hadoop.fs.Path(path)
+    found = location.getFileSystem(session.sparkContext().hadoopConfiguration()).globStatus(location)
     return found is not None and len(found) > 0
 
 
 def _has_plain_lines(options: dict[str, str]) -> bool:
-    """Return whether each line must be one object of strict JSON, the only kind that can be looked at line by line."""
+    """Return whether each line is one object of strict JSON, the only JSON that can be checked line by line."""
     keys = {key.lower(): value.lower() for key, value in options.items()}
     special = any(key.startswith("allow") and value == "true" for key, value in keys.items())
     usual = {"mode": "failfast", "multiline": "false", "encoding": "utf-8"}

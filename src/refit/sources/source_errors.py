@@ -1,4 +1,4 @@
-"""What Spark, a file system or a database says about unreadable input, as one sentence for a person."""
+"""Turns errors of Spark, a file system or a database on unreadable input into one readable sentence."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from refit.failures import accident
 from refit.sources.conditions import Cause, missing_driver, sentence
 
 _LONGEST = 300
-"""Characters that are passed on of a message of a database."""
+"""Number of characters passed on from a database message."""
 _AWAY = ("08", "57P", "53300", "40001", "40P01")
-"""SQL states of a connection that failed, a server that stops or starts or is full, and of work that lost a race."""
+"""SQLSTATEs of failed connections, servers that stop, start or are full, and serialization failures."""
 _AWAY_WORDS = re.compile(r"Connection (?:to \S+ )?(?:refused|reset)|terminating connection|Communications link failure")
 _NO_DRIVER = re.compile(r"No suitable driver|ClassNotFoundException: (?:\S*[dD]river)|could not open a JDBC connection")
 
@@ -27,33 +27,33 @@ _NO_DRIVER = re.compile(r"No suitable driver|ClassNotFoundException: (?:\S*[dD]r
 @contextmanager
 def explained(what: str, source_of: Callable[[str], str | None] = lambda _: None) -> Iterator[None]:
     """
-    Turn what Spark says about unreadable input into one sentence that begins with *what*.
+    Turn Spark's errors about unreadable input into one sentence that begins with *what*.
 
-    *source_of* names the source of a file, None where it is of none.
+    *source_of* returns the name of a file's source, or None if the file belongs to no source.
 
     Raises:
         TransientError: a database did not answer or went away.
-        SourceError: anything else that Spark found wrong.
+        SourceError: Spark reported anything else.
     """
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
         causes = _causes(error)
         if any("OutOfMemoryError" in cause.name for cause in causes):
-            raise  # the machine is too small; the data are not to blame
+            raise  # the machine is too small; the data are fine
         if accident(error):
-            raise  # a disk, the JVM or a worker; the data are not to blame
-        said = "\n".join([str(error), *[f"{cause.name}: {cause.message}" for cause in causes]])
+            raise  # a disk, the JVM or a worker failed; the data are fine
+        text = "\n".join([str(error), *[f"{cause.name}: {cause.message}" for cause in causes]])
         of_database = next((cause for cause in causes if cause.state), None)
-        if of_database or _AWAY_WORDS.search(said):
-            raise _of_database(what, of_database, said) from error
-        if _NO_DRIVER.search(said):
+        if of_database or _AWAY_WORDS.search(text):
+            raise _of_database(what, of_database, text) from error
+        if _NO_DRIVER.search(text):
             raise SourceError(f"{what}: {missing_driver()}") from error
         raise SourceError(f"{what}: {sentence(causes, source_of)}") from error
 
 
 def _causes(error: Exception) -> list[Cause]:
-    """Return the chain of exceptions behind *error*, the outermost first; PySpark raises a few without any of Java."""
+    """Return the chain of exceptions behind *error*, outermost first; some PySpark errors have no Java exception."""
     thrown: Any = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
     causes: list[Cause] = []
     while thrown is not None and len(causes) < 20:
@@ -84,11 +84,11 @@ def _cause(thrown: Any) -> Cause:
     )
 
 
-def _of_database(what: str, cause: Cause | None, said: str) -> RefitError:
-    if _NO_DRIVER.search(said):
+def _of_database(what: str, cause: Cause | None, messages: str) -> RefitError:
+    if _NO_DRIVER.search(messages):
         return SourceError(f"{what}: {missing_driver()}")
     state = cause.state if cause else "08"
-    words = cause.message if cause else (_AWAY_WORDS.search(said) or [""])[0]
+    words = cause.message if cause else (_AWAY_WORDS.search(messages) or [""])[0]
     first = words.splitlines()[0].split(". Check ")[0].rstrip(".") if words else "no answer"
     short = re.sub(r"^(?:ERROR|FATAL|PANIC): ", "", first)[:_LONGEST]
     if "no password was provided" in first:
@@ -96,7 +96,7 @@ def _of_database(what: str, cause: Cause | None, said: str) -> RefitError:
             f"{what}: the database wants a password and none is given; set REFIT_SOURCE_USER and REFIT_SOURCE_PASSWORD"
         )
     if state.startswith(_AWAY):
-        host = re.search(r"UnknownHostException: (\S+)", said)
+        host = re.search(r"UnknownHostException: (\S+)", messages)
         reason = f"the host {host[1]} is unknown" if host else short
         whose = "the database" if cause else "the source"
         return TransientError(f"{what}: {whose} went away or does not answer ({reason}); try again when it is back")

@@ -1,4 +1,4 @@
-"""A shop's raw tables, mapped to the contract by the shop's SQL."""
+"""A shop's raw tables, mapped to the contract by its SQL."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from refit.sources.source_errors import explained
 
 @dataclass(frozen=True)
 class Warehouse:
-    """A shop's raw tables as one deployment reaches them."""
+    """The raw tables of a shop in one deployment."""
 
     spark: SparkSession
     shop: Shop
     data: str
-    """Replaces `{DATA}` in paths and options: a folder, or the JDBC address of a database without any secret."""
+    """Replaces `{DATA}` in paths and options: a folder, or a JDBC address without secrets."""
     user: str = ""
-    """Who reads the databases; empty: whoever the source's options name."""
+    """Database user; empty: the user in the source's options."""
     password: str = field(default="", repr=False)
     """Password of that user."""
 
     def read(self, table: str, *, since: datetime, until: datetime) -> DataFrame | None:
         """
-        Return contract *table* as the shop's SQL maps it, or None when the shop has no such table.
+        Return contract *table* as the shop's SQL maps it, or None if the shop has no such table.
 
-        The SQL sees the sources by name and may use the parameters `:since` and `:until` (UTC timestamps); whether it
-        does is a matter of speed, since the caller filters again. Interactions end with `source_day` (date): the day in
-        the name of the file that a row was read from, or null where it cannot be told.
+        The SQL sees the sources by name and may use the parameters `:since` and `:until` (UTC timestamps); this only
+        saves time, because the caller filters again. Interactions end with `source_day` (date): the day in the name of
+        the file that a row was read from, or null if unknown.
 
         Raises:
-            ConfigurationError: the mapping or a source cannot be right, whatever the data are.
-            SourceError: a source is not there, is damaged or has other columns than were declared.
-            TransientError: a database cannot be reached; later it may.
+            ConfigurationError: the mapping or a source is wrong, independent of the data.
+            SourceError: a source is missing, damaged or has other columns than declared.
+            TransientError: a database cannot be reached now.
         """
         query = self.shop.mapping(table)
         if query is None:
@@ -69,7 +69,7 @@ class Warehouse:
                 self.spark.catalog.dropTempView(name)
 
     def source_of(self, file: str) -> str | None:
-        """Return the name of the source to which *file*, an address as Spark writes it, belongs; None: to none."""
+        """Return the name of the source that *file* (an address as Spark writes it) belongs to, or None."""
         place = unquote(file)
         for name, source in self.shop.sources.items():
             if source.path is not None:

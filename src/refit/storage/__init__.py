@@ -1,1 +1,1 @@
-"""Storage: object stores, the requests they answer, and what retries a request until its outcome is known."""
+"""Storage: object stores, requests to them, and retries until the outcome of a request is known."""

@@ -1,4 +1,4 @@
-"""Drives conversations with an object store: requests are repeated, with pauses, until their outcome is known."""
+"""Drives conversations with an object store: repeats requests, with pauses, until their outcome is known."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from refit.storage.requests import (
 
 
 def pause_with_jitter(failures: int) -> None:
-    """Wait longer with each failure in a row, by chance, so that many writers do not come back together."""
+    """Sleep a random time that grows with each failure in a row, so that many writers do not return together."""
     time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**failures)))
 
 
@@ -34,9 +34,9 @@ def answer_surely(
     store: ObjectStore, request: Request, put: Callable[[str, bytes, str | None], Answer], *, at: datetime
 ) -> Answer:
     """
-    Answer *request* from a store that always knows what it did and whose clock says *at*.
+    Answer *request* from a store whose outcomes are always known and whose clock says *at*.
 
-    *put* writes an object if its etag is still the one given, None meaning that there is none.
+    *put* writes an object if its etag is still the given one; None means that there is no object.
     """
     return replace(_answered(store, request, put), at=at)
 

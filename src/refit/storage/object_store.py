@@ -1,4 +1,4 @@
-"""What Refit asks of an object store: whole objects, ranges of bytes and conditional writes."""
+"""The object store interface of Refit: whole objects, byte ranges and conditional writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """Bytes and the tag that a compare-and-swap needs."""
+    """The bytes of an object and its etag for compare-and-swap."""
 
     content: bytes
     etag: str
@@ -23,48 +23,48 @@ class ObjectStore(Protocol):
 
     @property
     def address(self) -> str:
-        """Where this store begins, for messages and receipts."""
+        """Address of the store's root, for messages and receipts."""
 
     def get(self, key: str) -> StoredObject | None:
-        """Return the object, or None when there is none."""
+        """Return the object, or None if there is none."""
 
     def get_range(self, key: str, start: int, length: int) -> bytes | None:
         """
-        Return *length* bytes from *start* on, or None when there is no object; fewer where the object ends before.
+        Return *length* bytes from *start* on, fewer if the object ends before; None if there is no object.
 
         *start* is at least 0, *length* at least 1.
         """
 
     def create(self, key: str, content: bytes) -> str:
-        """Write a new object and return its etag; the same bytes again are fine, other bytes raise ConflictError."""
+        """Write a new object and return its etag; ConflictError if it exists with other bytes."""
 
     def swap(self, key: str, content: bytes, *, expected: str | None) -> str:
         """
         Replace the object only if its etag is still *expected* (None: only if there is none); return the new etag.
 
-        When the same bytes are already there, a lost answer may be the reason, and nothing is raised.
+        If the same bytes are already there, nothing is raised, because an earlier answer may have been lost.
 
         Raises:
-            ConflictError: somebody else wrote first.
+            ConflictError: another writer was first.
         """
 
     def delete(self, key: str) -> None:
-        """Remove the object; one that is not there is no error."""
+        """Remove the object, if it exists."""
 
     def keys(self, prefix: str) -> list[str]:
         """Return all keys that start with *prefix*, sorted."""
 
     def abort_uploads(self, before: datetime) -> int:
         """
-        Abort uploads in parts that somebody began before *before* and has not finished, and return how many.
+        Abort unfinished multipart uploads begun before *before*, and return their number.
 
-        Their parts are no objects, no list shows them, and they are paid for.
+        Their parts are not objects and are not listed, but they cost money.
         """
 
     def ask(self, request: Request) -> Answer:
         """
-        Make *request* once and return what is known afterwards; nothing is tried again here.
+        Make *request* once, without retries, and return what is known afterwards.
 
-        Whether a write that failed was done is for the caller to find out. What no other try can change, such as a
-        bucket that does not exist or credentials that are refused, is raised.
+        The caller must find out whether a failed write took effect. Errors that a retry cannot fix, such as a missing
+        bucket or refused credentials, are raised.
         """

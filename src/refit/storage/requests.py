@@ -1,8 +1,8 @@
 """
-Requests to an object store as values, and answers that may leave open what happened.
+Requests to an object store as values, and answers with a possibly unknown outcome.
 
-Code that must be right whatever fails is written as a generator that yields requests and receives answers. So the same
-code is driven by a real store and by a simulator that chooses every fault and every order of events itself.
+Code that must be correct under any failure is written as a generator that yields requests and receives answers. So the
+same code runs against a real store and against a simulator that chooses every fault and every order of events.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Write an object where there is none."""
+    """Write an object that does not exist yet."""
 
     key: str
     content: bytes
@@ -47,14 +47,14 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove an object; one that is not there is no error."""
+    """Remove an object, if it exists."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """Name every object whose key starts with *key*."""
+    """List every object whose key starts with *key*."""
 
     key: str
 
@@ -69,23 +69,23 @@ class Outcome(Enum):
     MISSING = "missing"
     """There is no such object."""
     REFUSED = "refused"
-    """The condition of a write did not hold; the reason may be an earlier try of the same write, so look."""
+    """The condition of a write did not hold, possibly because an earlier attempt succeeded; read to find out."""
     UNKNOWN = "unknown"
-    """An error, a conflict in passing or no answer: it may or may not have been done, now or later."""
+    """An error, a passing conflict or no answer: the request may take effect now, later or never."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back."""
+    """The answer to a request."""
 
     outcome: Outcome
     content: bytes = b""
     etag: str = ""
     keys: tuple[str, ...] = ()
     why: str = ""
-    """What was said instead of an answer, when the outcome is unknown."""
+    """The error message, if the outcome is unknown."""
     at: datetime | None = field(default=None, compare=False)
-    """What the clock of the store said when it answered; None where it did not tell."""
+    """Time of the store's clock in the answer; None if it gave none."""
 
 
 DONE = Outcome.DONE
@@ -94,7 +94,7 @@ REFUSED = Outcome.REFUSED
 UNKNOWN = Outcome.UNKNOWN
 
 Conversation = Generator[Request, Answer, Result]
-"""Yields requests, receives answers, returns a result."""
+"""A generator that yields requests, receives answers and returns a result."""
 Pause = Callable[[int], None]
 """Called with the number of unknown outcomes in a row, from 1 on; returns when it is time for the next request."""
 
@@ -103,11 +103,11 @@ _LONGEST_PAUSE = 8.0
 
 
 class UnknownOutcomeError(TransientError):
-    """After every try it is still not known whether a request was done; the same call may be made again."""
+    """After every attempt the outcome of a request is still unknown; the same call may be repeated."""
 
 
 def unknown_outcome(request: Request, answer: Answer) -> UnknownOutcomeError:
-    """Return what to raise when the last of many tries of *request* got *answer*."""
+    """Return the error for a *request* whose last attempt got *answer*."""
     if answer.outcome is REFUSED:
         return UnknownOutcomeError(
             f"others wrote {request.key} first each time it was tried; the same call may be made again"
@@ -120,7 +120,7 @@ def unknown_outcome(request: Request, answer: Answer) -> UnknownOutcomeError:
 
 
 TRIES = 8
-"""A request whose outcome stays unknown is made so often."""
+"""Number of attempts of a request whose outcome stays unknown."""
 
 
 def ask(request: Request) -> Conversation[Answer]:

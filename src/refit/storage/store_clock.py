@@ -1,8 +1,8 @@
 """
-The clock of the object store: the one clock that all writers share, by which instants that callers give are bounded.
+The clock of the object store: the one clock that all writers share, used to bound instants given by callers.
 
-A wrong instant that has been written into a pointer or a record orders, and expires, whatever comes after it until that
-instant has come. So what lies after the clock of the store is refused before it is written.
+An instant in the future, once written to a pointer or a record, would outrank or expire everything written until that
+instant is reached. So instants ahead of the store's clock are refused before they are written.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from refit.storage.object_store import ObjectStore
 from refit.storage.requests import Conversation, Get, ask
 
 TOLERANCE = timedelta(minutes=15)
-"""A clock may be ahead by so much; S3 refuses the requests of one that is wrong by more."""
+"""Largest tolerated lead of a caller's clock; S3 refuses requests from clocks that are off by more."""
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
 class AheadOfClockError(ConfigurationError):
-    """An instant that a caller has given lies after the clock of the object store."""
+    """An instant given by a caller is ahead of the object store's clock."""
 
 
 class NoClockError(TransientError):
-    """The object store has answered without saying what time it is."""
+    """The object store answered without a time."""
 
 
 def stamp(instant: datetime) -> str:
     """
-    Return *instant* as batch names and horizons have it; stamps are ordered as instants are.
+    Return *instant* in the format of batch names and horizons; stamps sort like instants.
 
     >>> stamp(datetime(2026, 1, 6, 3, 15, tzinfo=UTC))
     '20260106T031500Z'
@@ -39,7 +39,7 @@ def stamp(instant: datetime) -> str:
 
 def instant_of(text: str) -> datetime | None:
     """
-    Return the instant of a stamp, or None for a text that is none.
+    Return the instant of a stamp, or None for any other text.
 
     >>> instant_of("20260106T031500Z")
     datetime.datetime(2026, 1, 6, 3, 15, tzinfo=datetime.timezone.utc)
@@ -52,7 +52,7 @@ def instant_of(text: str) -> datetime | None:
 
 def order(instant: datetime) -> str:
     """
-    Return *instant* as fences have it: equal lengths, so that texts are ordered as instants are.
+    Return *instant* in the fixed-length format of fences, which sorts like instants.
 
     >>> order(datetime.fromisoformat("2026-01-06T04:15:00+01:00"))
     '2026-01-06T03:15:00.000000Z'
@@ -61,7 +61,7 @@ def order(instant: datetime) -> str:
 
 
 def require_clock(at: datetime | None) -> datetime:
-    """Return what the clock said with an answer; NoClockError when the answer does not tell."""
+    """Return the time *at* of an answer; NoClockError if it is None."""
     if at is None:
         raise NoClockError(
             "the object store does not say what time it is, so no instant can be checked against its clock; see "
@@ -71,15 +71,15 @@ def require_clock(at: datetime | None) -> datetime:
 
 
 def read_clock(store: ObjectStore, key: str) -> datetime:
-    """Return what the clock of *store* says; one request, for *key*, whether there is such an object or not."""
+    """Return the time of *store*'s clock from one request for *key*, which need not exist."""
     return drive(store, _asking(key))
 
 
 def require_past(name: str, instant: str | datetime, clock: datetime) -> None:
     """
-    Raise AheadOfClockError when *instant* (ISO 8601 where it is text; without a zone it is UTC) is after *clock*.
+    Raise AheadOfClockError if *instant* (ISO 8601 if text; UTC if without a zone) is after *clock*.
 
-    What is ahead by `TOLERANCE` at most is taken for a difference between two clocks.
+    A lead of up to `TOLERANCE` is tolerated as a difference between two clocks.
     """
     moment = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Collaborators that live in memory and data with a known answer, for tests and for trying things out."""
+"""In-memory collaborators and data with known answers, for tests and experiments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkerboard of likes, whose right answer is known by construction; after the tests of benfred/implicit."""
+"""A checkerboard of likes with a correct answer known by construction; after the tests of benfred/implicit."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Checkerboard:
     """
-    As many people as items, both black and white in turn.
+    As many people as items, both alternating black and white.
 
-    Everybody likes all items of their own colour but the one with their own number, so that this one is the best
-    recommendation for them and for nobody else.
+    Each person likes all items of the same colour except the one with the same number, so that this item is the best
+    recommendation for that person and for no other.
     """
 
     size: int = 16
@@ -29,5 +29,5 @@ class Checkerboard:
         ]
 
     def withheld(self) -> dict[str, str]:
-        """Return user_id -> the item of their colour that they have not seen yet."""
+        """Return user_id -> the item of the same colour that the person has not seen."""
         return {self.user_name(number): self.item_name(number) for number in range(self.size)}

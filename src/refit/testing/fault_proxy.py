@@ -32,29 +32,29 @@ FAULTS = (
     "half of the answer",
     "damaged answer",
 )
-"""What may become of a request; `before` and `after` say whether the server has done it."""
+"""Faults of a request; `before` and `after` say whether the server has executed it."""
 REFUSALS = {
     "expired credentials": (400, "ExpiredToken"),
     "unknown credentials": (403, "InvalidAccessKeyId"),
     "clock astray": (403, "RequestTimeTooSkewed"),
 }
-"""Refusals that trying again does not change."""
+"""Refusals that a retry does not change."""
 KILLS = ("killed before", "killed after")
-"""The process that makes the request is killed instead."""
+"""Faults that kill the requesting process."""
 _HOP_BY_HOP = {"connection", "expect", "transfer-encoding", "content-length", "date", "server"}
 
 
 @dataclass
 class FaultProxy:
-    """Serves on a port of loopback while it is entered, and passes every request on to *upstream*, `host:port`."""
+    """While entered, serves on a loopback port and forwards every request to *upstream*, `host:port`."""
 
     upstream: str
     slow_seconds: float = 1.0
-    """How long a slow answer takes."""
+    """Delay of a slow answer."""
     victim: int = 0
-    """Process that is killed when the plan says so."""
+    """Id of the process that a planned kill ends."""
     requests: list[tuple[str, str, str]] = field(default_factory=list)
-    """Method, path and fault of every request so far; an empty fault is none."""
+    """Method, path and fault of every request so far; an empty fault means none."""
     _plan: dict[int, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -64,13 +64,13 @@ class FaultProxy:
         return f"http://{_LOOPBACK}:{self._server.server_port}"
 
     def begin(self, plan: Mapping[int, str] | None = None) -> None:
-        """Count requests anew, from 1 on, and let those of *plan* fail."""
+        """Restart counting requests at 1, and let those in *plan* fail."""
         with self._lock:
             self.requests.clear()
             self._plan = dict(plan or {})
 
     def __enter__(self) -> FaultProxy:
-        """Serve."""
+        """Start serving."""
         self._server = ThreadingHTTPServer((_LOOPBACK, 0), _handler(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -79,12 +79,12 @@ class FaultProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
 
     def fault_of_next(self, method: str, path: str) -> str:
-        """Count a request and return what becomes of it."""
+        """Count a request and return its planned fault."""
         with self._lock:
             fault = self._plan.get(len(self.requests) + 1, "")
             self.requests.append((method, path, fault))
@@ -101,7 +101,7 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def log_message(self, format: str, *arguments: Any) -> None:  # the name is the library's
-            """Say nothing; the plan is known."""
+            """Log nothing; the plan is known."""
 
         def handle_expect_100(self) -> bool:
             self.send_response_only(100)
@@ -124,7 +124,7 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                 body = bytes([body[0] ^ 1]) + body[1:]
             try:
                 status, headers, answer = self._ask(body, half=fault == "half of the upload" and bool(body))
-            except OSError:  # nobody serves behind this proxy any more
+            except OSError:  # the upstream server is gone
                 self._hang_up()
                 return
             if fault == "killed after":
@@ -165,13 +165,13 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                 for name, value in headers:
                     if name.lower() not in _HOP_BY_HOP:
                         self.send_header(name, value)
-                told = {name.lower(): value for name, value in headers}.get("content-length", "0")
-                self.send_header("Content-Length", told if self.command == "HEAD" else str(len(answer)))
+                length = {name.lower(): value for name, value in headers}.get("content-length", "0")
+                self.send_header("Content-Length", length if self.command == "HEAD" else str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer[: len(answer) // 2] if half else answer)
                 self.wfile.flush()
             except OSError:
-                self.close_connection = True  # whoever asked has given up
+                self.close_connection = True  # the client has given up
                 return
             if half:
                 self._hang_up()

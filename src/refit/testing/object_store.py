@@ -19,27 +19,27 @@ class FakeObjectStore:
 
     address: str = "memory://fake"
     objects: dict[str, bytes] = field(default_factory=dict)
-    """What is stored; a test may change it behind everybody's back."""
+    """Stored objects; a test may change them directly."""
     clock: datetime = datetime(2099, 1, 1, tzinfo=UTC)
-    """What its clock says; as given, after everything that a test writes."""
+    """Time of the store's clock; the default is after every instant that tests write."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def get(self, key: str) -> StoredObject | None:
-        """Return the object, or None when there is none."""
+        """Return the object, or None if there is none."""
         content = self.objects.get(key)
         return None if content is None else StoredObject(content, sha256(content))
 
     def get_range(self, key: str, start: int, length: int) -> bytes | None:
-        """Return *length* bytes from *start* on, or None when there is no object."""
+        """Return *length* bytes from *start* on, or None if there is no object."""
         content = self.objects.get(key)
         return None if content is None else content[start : start + length]
 
     def create(self, key: str, content: bytes) -> str:
-        """Write a new object; the same bytes again are fine, other bytes raise ConflictError."""
+        """Write a new object; ConflictError if it exists with other bytes."""
         return self.swap(key, content, expected=None)
 
     def swap(self, key: str, content: bytes, *, expected: str | None) -> str:
-        """Replace the object only if its etag is still *expected*; the same bytes again are fine."""
+        """Replace the object only if its etag is still *expected*; accepted if it has the same bytes already."""
         with self._lock:
             found = self.get(key)
             if (found.etag if found else None) == expected:
@@ -54,12 +54,12 @@ class FakeObjectStore:
             return sorted(key for key in self.objects if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
-        """Remove the object; one that is not there is no error."""
+        """Remove the object, if it exists."""
         with self._lock:
             self.objects.pop(key, None)
 
     def abort_uploads(self, before: datetime) -> int:
-        """Return 0: here objects come whole."""
+        """Return 0: this store has no multipart uploads."""
         return 0
 
     def ask(self, request: Request) -> Answer:

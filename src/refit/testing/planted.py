@@ -1,4 +1,4 @@
-"""Judged people whose truth is known: a challenger that is planted to be worse, equal or better than the champion."""
+"""Judged people with known truth: a challenger that is worse, equal or better than the champion by construction."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from refit.evaluation.holdout_lists import CHALLENGER, CHAMPION, POPULARITY, Jud
 _K = 20
 _ITEMS = 400
 _SAME = 0.8
-"""Share of people for whom both models hit the same: a retrained model says most of what the old one said."""
+"""Share of people for whom both models hit the same items, as a retrained model mostly agrees with the old one."""
 _COUNTRIES = {"Austria": 0.5, "Belgium": 0.2, "Chile": 0.15, "Denmark": 0.1, "Egypt": 0.05}
 
 
 def planted(people: int, *, gain: float, seed: int, chile: float | None = None) -> Judged:
     """
-    Return what *people* judged people would show if the challenger hit *gain* more often than the champion.
+    Return *people* judged people for whom the challenger hits *gain* more often than the champion.
 
-    Most people have no hit at all, the rest few; how easy somebody is differs by orders of magnitude and goes with
-    their activity; earlier ranks hit more often; both models hit the same for 4 of 5 people. Popularity hits half as
-    often. People come from five countries; *chile* is the gain in one of them that is home to 15 percent.
+    Most people have no hits, the rest few; a person's hit rate varies by orders of magnitude and correlates with
+    activity; earlier ranks hit more often; both models hit the same items for 4 of 5 people. Popularity hits half as
+    often. People come from five countries; *chile* is the gain in one of them, with 15 percent of the people.
     """
     generator = np.random.default_rng(seed)
     ease = generator.gamma(0.4, 1.0, people)
@@ -57,6 +57,6 @@ def planted(people: int, *, gain: float, seed: int, chile: float | None = None) 
 
 
 def _lists(generator: np.random.Generator, people: int) -> NDArray[np.int32]:
-    """Return lists without repeats: a stretch of a random walk round the catalogue for each person."""
+    """Return lists without repeats: for each person a stretch of a random walk around the catalogue."""
     start = generator.integers(0, _ITEMS, people)
     return ((start[:, None] + np.arange(_K)) % _ITEMS).astype(np.int32)

@@ -1,4 +1,4 @@
-"""The promises of publication, checked over everything that a schedule did to its pointers."""
+"""The guarantees of publication, checked over everything that a schedule did to its pointers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def broken_promises(schedule: Schedule) -> Iterator[str]:
-    """Yield what did not hold."""
+    """Yield a sentence for each broken guarantee."""
     moves = {}
     for key, versions in schedule.store.versions.items():
         yield from _generations(versions)
@@ -26,14 +26,14 @@ def broken_promises(schedule: Schedule) -> Iterator[str]:
     yield from _backfills(schedule, moves.get(LIVE, []))
     for name, result in schedule.results.items():
         if not isinstance(result, RefitError):
-            yield from _told(schedule, name, result, moves)
+            yield from _contradictions(schedule, name, result, moves)
             yield from _kept_back(schedule, name, result, moves)
-    yield from _nobody_unheard(schedule.results, moves.get(LIVE, []))
+    yield from _unreported_publications(schedule.results, moves.get(LIVE, []))
     yield from _orphans(schedule)
 
 
 def _moved(versions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield each version with a generation of its own."""
+    """Yield the first version of each generation."""
     generation = 0
     for version in versions:
         if version["generation"] != generation:
@@ -73,7 +73,7 @@ def _orders(moves: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _withdrawals(moves: list[dict[str, Any]]) -> Iterator[str]:
-    """Once lists were rolled back to version 1, none of version 2 may go live."""
+    """Once lists were rolled back to version 1, no lists by version 2 may go live."""
     rolled_back = False
     for move in moves:
         if rolled_back and move["kind"] == "publish" and move["model"]["version"] == 2:
@@ -81,8 +81,10 @@ def _withdrawals(moves: list[dict[str, Any]]) -> Iterator[str]:
         rolled_back |= move["kind"] == "rollback" and move["reason"] == "withdrawn"
 
 
-def _told(schedule: Schedule, name: str, result: Any, moves: Mapping[str, list[dict[str, Any]]]) -> Iterator[str]:
-    """Compare what the caller was told with what has happened."""
+def _contradictions(
+    schedule: Schedule, name: str, result: Any, moves: Mapping[str, list[dict[str, Any]]]
+) -> Iterator[str]:
+    """Compare the result that the caller got with what happened."""
     attempts = {LIVE: result.live}
     if name in schedule.runs and result.dated is not None:
         attempts[date_pointer(schedule.runs[name].run_date)] = result.dated
@@ -97,7 +99,7 @@ def _told(schedule: Schedule, name: str, result: Any, moves: Mapping[str, list[d
 
 
 def _kept_back(schedule: Schedule, name: str, result: Any, moves: Mapping[str, list[dict[str, Any]]]) -> Iterator[str]:
-    """Whoever is told that something newer is there can see it there, and it is of a day whose data had come."""
+    """If a run was superseded, the newer batch is visible and is for a day whose data had arrived."""
     run = schedule.runs.get(name)
     if run is None:
         return
@@ -128,12 +130,12 @@ def _backfills(schedule: Schedule, moves: list[dict[str, Any]]) -> Iterator[str]
         yield "a backfill moved what is live"
 
 
-def _nobody_unheard(results: Mapping[str, Any], moves: list[dict[str, Any]]) -> Iterator[str]:
-    """Every run that went live has heard so, unless its champion was withdrawn in the meantime."""
+def _unreported_publications(results: Mapping[str, Any], moves: list[dict[str, Any]]) -> Iterator[str]:
+    """Every run that went live was informed of it, unless its champion was withdrawn in the meantime."""
     for move in moves:
-        told = results.get(move["logical_run"])
+        result = results.get(move["logical_run"])
         if move["kind"] == "publish" and move["logical_run"].startswith("run"):
-            outcome = getattr(getattr(told, "live", None), "outcome", "nothing")
+            outcome = getattr(getattr(result, "live", None), "outcome", "nothing")
             if outcome not in {"published", "withdrawn"}:
                 yield f"a run went live and was told {outcome}"
 
@@ -142,8 +144,8 @@ def _orphans(schedule: Schedule) -> Iterator[str]:
     live = schedule.store.versions.get(LIVE)
     if not live:
         return
-    wanted = {prefix_of(live[-1]["manifest"])}
+    needed = {prefix_of(live[-1]["manifest"])}
     for key in schedule.store.objects:
-        if key.startswith("batches/") and prefix_of(key) not in wanted:
+        if key.startswith("batches/") and prefix_of(key) not in needed:
             yield "a file was left that no pointer needs"
             return

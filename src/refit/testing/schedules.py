@@ -1,9 +1,9 @@
 """
-Schedules: the publication protocol under every kind of bad luck, in one thread and repeatable from a number.
+Schedules: the publication protocol under random faults, in one thread and reproducible from a seed.
 
-One seed is one schedule. It draws who writes what for which date, whose clock is wrong, who stalls, dies, is taken for
-dead and lives on; which requests fail before or after their effect, or take effect much later; when batches are
-collected and lists are rolled back. The code that yields the requests is the one that runs against S3.
+One seed is one schedule. It draws which actor writes what for which date, whose clock is wrong, which actors stall, die
+or survive after being presumed dead; which requests fail before or after their effect, or take effect much later; when
+batches are collected and lists are rolled back. The code that yields the requests is the code that runs against S3.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 """Second 0 of every schedule."""
 _START = 1000.0
 _END = 1e6
-"""By this second everything has happened that was ever begun."""
+"""Second by which every request has taken effect."""
 _YEAR = 365 * 86_400.0
 _CALM = 3_000
-"""From this step on nothing fails any more, so that everybody can finish."""
+"""Step from which no faults occur, so that every actor can finish."""
 _LIMIT = 9_000
 _LOST = ("500 InternalError", "503 SlowDown", "409 ConditionalRequestConflict", "no answer")
 
 
 @dataclass(frozen=True)
 class Luck:
-    """How often things go wrong, per request."""
+    """Fault probabilities, per request."""
 
     fault: float = 0.12
     crash: float = 0.03
@@ -49,18 +49,18 @@ class Luck:
 
 @dataclass
 class Outcome:
-    """What a schedule came to."""
+    """The result of a schedule."""
 
     violations: list[str]
     requests: int
     moves: int
-    """Times that a pointer came to name another batch."""
+    """Number of times that a pointer changed its batch."""
     restarts: int
 
 
 @dataclass
 class Schedule:
-    """One seed."""
+    """The schedule of one seed."""
 
     seed: int
     luck: Luck = Luck()
@@ -70,17 +70,17 @@ class Schedule:
     actors: list[Actor] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
-    """Logical run -> what its caller was told."""
+    """Logical run -> result that its caller got."""
     contents: dict[str, list[list[bytes]]] = field(default_factory=dict)
     withdrawn: dict[int, str] = field(default_factory=dict)
-    """Version of the champion -> why it may serve no more."""
+    """Version of the champion -> why it was withdrawn."""
     violations: list[str] = field(default_factory=list)
     _late: list[tuple[float, Request]] = field(default_factory=list)
-    """Requests that were given up and will take effect nevertheless."""
+    """Abandoned requests that will still take effect."""
     _seen: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Draw who takes part."""
+        """Draw the actors."""
         self.random = random.Random(self.seed)
         self.store = SimulatedStore(lambda: _instant(self.now))
         draw = self.random
@@ -99,7 +99,7 @@ class Schedule:
         self.stalls = draw.random() < 0.5
 
     def play(self) -> Outcome:
-        """Let everybody act, one request at a time, and return what came of it."""
+        """Run all actors, one request at a time, and return the outcome."""
         steps = 0
         while live := [actor for actor in self.actors if not actor.done]:
             ready = [actor for actor in live if actor.wake <= self.now]
@@ -125,7 +125,7 @@ class Schedule:
         return Outcome(violations, self.store.requests, moves, sum(actor.restarts for actor in self.actors))
 
     def _stall(self, actor: Actor) -> None:
-        """Let *actor* wait; meanwhile somebody may lose patience and roll back."""
+        """Let *actor* wait; meanwhile an operator may roll back."""
         actor.wake = self.now + self.random.choice((5, 20, 60, 300))
         for other in self.actors:
             if other.kind == "operator" and other.running is None and self.random.random() < 0.5:
@@ -167,7 +167,7 @@ class Schedule:
             elif effect < 0.55:
                 self._late.append((self.now + draw.randint(1, 200), request))
             if actor.repeats < 2 and draw.random() < 0.5:
-                actor.repeats += 1  # a library or a proxy makes the same request again and tells nobody
+                actor.repeats += 1  # a library or a proxy silently repeats the request
                 return
             actor.answer = Answer(UNKNOWN, why=draw.choice(_LOST))
         else:
@@ -180,7 +180,7 @@ class Schedule:
             actor.done = True
             return
         if actor.kind == "writer" and draw.random() < 0.4:
-            # Its heartbeat was lost: the scheduler starts the next try, and this one goes on.
+            # Its heartbeat was lost: the scheduler starts the next attempt while this one goes on.
             zombie = Actor("zombie", actor.name, None, self.now + draw.randint(0, 60))
             zombie.running, zombie.request, zombie.repeats = actor.running, actor.request, actor.repeats
             self.actors.append(zombie)
@@ -242,7 +242,7 @@ class Schedule:
         self.actors.append(actor)
 
     def _add_twins(self, order: int) -> None:
-        """Two processes believe that they are the same try of the same run, and have made different lists."""
+        """Add two processes that believe to be the same attempt of one run but have made different lists."""
         created = self._stamp(order - _START)
         for number in range(2):
             run = Run("twin", "2026-01-02", order_of(_instant(order)), False, 1, 0, self.contents)
@@ -259,7 +259,7 @@ class Schedule:
 
     def _collect(self) -> Any:
         draw = self.random
-        # Now and then somebody gives a moment that is still to come.
+        # Sometimes a caller passes an instant in the future.
         horizon = self._stamp(-draw.choice((0, 0, 5, 20, 60)) if draw.random() < 0.9 else _YEAR)
         since = draw.choice(("", "", "2026-01-02", "9999-12-31"))
         return self.protocols.collecting(Retention(horizon=horizon, keep=draw.choice((1, 1, 2, 3)), since=since))
@@ -279,9 +279,9 @@ class Schedule:
 
     def _finish(self) -> None:
         """
-        Let one more run publish and collect everything, with nobody else at work.
+        Let one more run publish and collect everything, with no other actor running.
 
-        The run goes live whatever has happened before it, and no file may be left that no pointer needs.
+        The run must go live whatever happened before, and no file may remain that no pointer needs.
         """
         last = Run(LAST, _DAY_AFTER, order_of(_instant(self.now)), False, 1, 0, self.contents)
         done = self._alone(last.begin(self.protocols, self._stamp(0), lambda: None))
@@ -319,5 +319,5 @@ def _instant(second: float) -> datetime:
 
 
 def _decides(request: Request) -> bool:
-    """Return whether the worst moment to stall is just before *request*: what it rests on was seen long ago."""
+    """Return whether just before *request* is the worst moment to stall, because it relies on an earlier read."""
     return isinstance(request, Swap | Delete) or (isinstance(request, Create) and not request.key.startswith(BATCHES))

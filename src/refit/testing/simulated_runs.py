@@ -1,4 +1,4 @@
-"""What takes part in a simulated schedule: runs that score and publish, readers, collections and rollbacks."""
+"""The actors of a simulated schedule: runs that score and publish, readers, collections and rollbacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from refit.publication.rollback import PointBack
 from refit.storage.requests import DONE, MISSING, UNKNOWN, Answer, Conversation, Create, Get, Request, unknown_outcome
 
 _TRIES = 6
-_STARTS = 5
+_ATTEMPTS = 5
 PARTS = 2
 LAST = "last"
 """The run that ends every schedule."""
@@ -35,58 +35,58 @@ class Protocols:
 
 
 class BrokenPromiseError(Exception):
-    """A reader saw what no reader may see."""
+    """A reader saw a state that no reader may see."""
 
 
 @dataclass
 class Actor:
-    """One process of the schedule: it makes requests until it ends, dies, or is told to begin again."""
+    """One process of the schedule; it makes requests until it ends, dies or is restarted."""
 
     kind: str
     """writer, zombie, reader, collector or operator."""
     name: str
     begin: Callable[[], Conversation[Any]] | None
     wake: float
-    """Not before this second."""
+    """Earliest second of the next request."""
     turns: int = 1
-    """It does its work so often."""
+    """Number of times that it does its work."""
     running: Generator[Request, Answer, Any] | None = None
     request: Request | None = None
     answer: Answer | None = None
     repeats: int = 0
-    """Something below it has silently made the same request again."""
+    """Number of times that a layer below has silently repeated the request."""
     restarts: int = 0
     done: bool = False
 
     def forget(self) -> None:
-        """Stop in the middle of everything, as a killed process does."""
+        """Stop immediately, as a killed process does."""
         self.running = self.request = self.answer = None
         self.repeats = 0
 
 
 @dataclass
 class Run:
-    """One logical run: its tries make batches, and one of them is published at most."""
+    """One logical run: its attempts make batches, of which at most one is published."""
 
     name: str
     run_date: str
     ordered_at: str
     backfill: bool
     version: int
-    """Of the champion."""
+    """Version of the champion."""
     skew: float
-    """By so many seconds the clock of its machine is wrong."""
+    """Error of its machine's clock, in seconds."""
     contents: dict[str, list[list[bytes]]]
-    """Batch -> what its part files may hold, for every run of the schedule."""
+    """Batch -> possible contents of its part files, for every run of the schedule."""
     days_ahead: int = 1
-    """From the newest landed day to its date; 1 unless somebody has asked for days that are to come."""
+    """Days from the newest landed day to its date; 1 unless lists for future days were requested."""
     tries: int = 0
     scored: Judged | None = field(default=None)
-    """The last batch whose scoring was finished: the publishing step alone may be tried again."""
+    """The last batch whose scoring was finished, so that publishing alone may be retried."""
 
     @property
     def fence(self) -> list[str]:
-        """What orders it among all runs."""
+        """Position of the run in the order of all runs."""
         return [self.run_date, self.ordered_at, self.name]
 
     def begin(self, protocols: Protocols, created: str, withdrawn: Callable[[], str | None]) -> Conversation[Any]:
@@ -97,7 +97,7 @@ class Run:
         return self.score(protocols, batch, parts, created, withdrawn)
 
     def again(self, protocols: Protocols, withdrawn: Callable[[], str | None]) -> Conversation[Any]:
-        """Publish the batch that was scored before; the judge finds other numbers this time."""
+        """Publish the batch that was scored before; the gate measures other numbers this time."""
         if self.scored is None:
             raise ValueError(f"{self.name} has scored nothing yet")
         self.tries += 1
@@ -153,7 +153,7 @@ class Run:
 
 
 def roll_back(protocols: Protocols, wanted: PointBack, withdrawn: dict[int, str]) -> Conversation[Any]:
-    """Roll back as the step does: see whether it can be done, put it on record, then move the pointer."""
+    """Roll back as the step does: check whether it is possible, record it, then move the pointer."""
     yield from protocols.looking_back(wanted)
     if wanted.version == 1:
         withdrawn[2] = wanted.logical_run
@@ -161,7 +161,7 @@ def roll_back(protocols: Protocols, wanted: PointBack, withdrawn: dict[int, str]
 
 
 def create(key: str, content: bytes) -> Conversation[None]:
-    """Write a new object as every adapter does: the same bytes again are fine, other bytes are a conflict."""
+    """Write a new object as every adapter does; a conflict if it exists with other bytes."""
     request, answer = Create(key, content), Answer(UNKNOWN)
     for _ in range(_TRIES):
         answer = yield request
@@ -178,11 +178,11 @@ def create(key: str, content: bytes) -> Conversation[None]:
 
 def read(protocols: Protocols, key: str) -> Conversation[tuple[int, Target, list[bytes]] | None]:
     """
-    Return generation, target and part files as readers of the pointer *key* see them; None: nothing is there.
+    Return generation, target and part files as readers of the pointer *key* see them; None if there is no pointer.
 
-    One reads the manifest, another the index and the places; both follow the digests of the pointer.
+    One kind of reader reads the manifest, the other the index and `places.jsonl`; both follow the pointer's digests.
     """
-    for _ in range(_STARTS):
+    for _ in range(_ATTEMPTS):
         seen = yield from protocols.look(key)
         if seen.pointer is None or seen.pointer.target is None:
             return None

@@ -1,4 +1,4 @@
-"""An object store for the simulator: every effect is checked in the moment in which it happens."""
+"""An object store for the simulator, which checks every effect at the moment it happens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from refit.storage.store_clock import stamp
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _ANY = "*"
-"""As an etag: whatever is there, as HTTP has it."""
+"""Etag that matches any object, as in HTTP."""
 
 
 def prefix_of(key: str) -> str:
@@ -23,13 +23,13 @@ def prefix_of(key: str) -> str:
 
 
 class SimulatedStore:
-    """Keeps objects and every version of every pointer, and says at once when one of them names what is not there."""
+    """Keeps objects and every version of every pointer, and reports at once a pointer to missing files."""
 
     def __init__(self, clock: Callable[[], datetime] = lambda: _START) -> None:
         self._clock = clock
         self.objects: dict[str, tuple[bytes, str]] = {}
         self.versions: dict[str, list[dict[str, Any]]] = {}
-        """Pointer -> what it said, oldest first."""
+        """Pointer -> its versions, oldest first."""
         self.violations: list[str] = []
         self.requests = 0
         self._etags = 0
@@ -57,7 +57,7 @@ class SimulatedStore:
                 return Answer(DONE, keys=tuple(key for key in self.objects if key.startswith(prefix)))
 
     def is_whole(self, pointer: Mapping[str, Any]) -> bool:
-        """Return whether every file is there that a reader of *pointer* needs."""
+        """Return whether every file that a reader of *pointer* needs exists."""
         manifest, index = (self.objects.get(pointer[name]) for name in ("manifest", "index"))
         if manifest is None or index is None or json.loads(index[0])["places"]["key"] not in self.objects:
             return False
@@ -78,7 +78,7 @@ class SimulatedStore:
             self.violations.append("a pointer names a batch that is not whole")
         if key == LIVE:
             kept = [move for move in pointer["history"] if not move.get("collected")]
-            # Batches that history offers for a rollback are as safe as the one that is live.
+            # Batches that the history offers for a rollback are as protected as the live one.
             named |= {prefix_of(move["manifest"]) for move in kept}
         self._needed[key] = named
         if pointer.get("horizon", "") > stamp(self._clock()):

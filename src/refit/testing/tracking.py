@@ -15,7 +15,7 @@ from refit.interfaces import ModelRegistry, ModelVersion
 
 @dataclass(kw_only=True)
 class FakeRun:
-    """What was written about one run; parameters as text, as MLflow keeps them."""
+    """The records of one run; parameters are text, as in MLflow."""
 
     name: str
     params: dict[str, str]
@@ -23,7 +23,7 @@ class FakeRun:
     tags: dict[str, str]
     files: dict[str, bytes]
     parent: str = ""
-    """Id of the run below which it is shown."""
+    """Id of the parent run."""
 
 
 class FakeTracker:
@@ -70,17 +70,17 @@ class FakeTracker:
         return model_id
 
     def model_files(self, model_id: str) -> dict[str, bytes]:
-        """Return name and bytes of every file of a model; NotFoundError when there is none."""
+        """Return name -> bytes for every file of a model; NotFoundError if there is no such model."""
         if model_id not in self.models:
             raise NotFoundError(f"there is no model {model_id}; train again")
         return dict(self.models[model_id])
 
     def run_address(self, run_id: str) -> str:
-        """Return the page of a run, for people."""
+        """Return the URL of the run's page."""
         return f"memory://fake/runs/{run_id}"
 
     def file_address(self, run_id: str, name: str) -> str:
-        """Return where one file of a run is, for people."""
+        """Return the URL of one file of a run."""
         return f"memory://fake/runs/{run_id}/files/{name}"
 
     def _run(self, run_id: str) -> FakeRun:
@@ -91,58 +91,58 @@ class FakeTracker:
 
 @dataclass(eq=False)
 class FakeRegistry:
-    """Keeps challengers and champions in lists; version n is entry n - 1, None once it was deleted."""
+    """Keeps challengers and champions in lists; version n is entry n - 1, None once deleted."""
 
     challengers: str = "shop-challengers"
     champions: str = "shop"
     versions: dict[str, list[ModelVersion | None]] = field(default_factory=dict)
     """Registered model -> its versions."""
     told: dict[str, str] = field(default_factory=dict)
-    """Tags of the champions' model as a whole; a test may set them as a person does in MLflow."""
+    """Tags of the champions' registered model; a test may set them like a person in MLflow."""
     _alias: int | None = None
 
     def champion(self) -> ModelVersion | None:
-        """Return the version that the alias names, or None where there is no alias."""
+        """Return the version that the alias names, or None if there is no alias."""
         return None if self._alias is None else self._version(self.champions, self._alias)
 
     def champion_version(self, version: int) -> ModelVersion:
-        """Return one version of the champions' model, alias or not; NotFoundError when there is none."""
+        """Return one version of the champions' model; NotFoundError if there is none."""
         return self._version(self.champions, version)
 
     def challenger(self, version: int) -> ModelVersion:
-        """Return one challenger; NotFoundError when there is none."""
+        """Return one challenger; NotFoundError if there is none."""
         return self._version(self.challengers, version)
 
     def register(self, *, model_id: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
-        """Register a model as challenger; the same model again returns the version that exists, with its own tags."""
+        """Register a model as challenger, or return its existing version with its own tags."""
         return self._copy(self.challengers, model_id, run_id, tags)
 
     def tag(self, challenger: ModelVersion, tags: Mapping[str, str]) -> ModelVersion:
-        """Add tags to a challenger and return it as it is now."""
+        """Add tags to a challenger and return the updated version."""
         known = self.challenger(challenger.version)
         tagged = _tagged(known, {**known.tags, **tags})
         self.versions[self.challengers][known.version - 1] = tagged
         return tagged
 
     def copy(self, challenger: ModelVersion) -> ModelVersion:
-        """Copy the challenger to the champions, with its tags; again returns the copy that exists. Moves no alias."""
+        """Copy the challenger with its tags to the champions, or return the existing copy. Moves no alias."""
         tags = {**challenger.tags, "challenger": str(challenger.version)}
         return self._copy(self.champions, challenger.model_id, challenger.run_id, tags)
 
     def point(self, version: int) -> None:
-        """Point the alias at a version of the champions' model; NotFoundError when there is none."""
+        """Point the alias at a version of the champions' model; NotFoundError if there is none."""
         self._alias = self.champion_version(version).version
 
     def notes(self) -> Mapping[str, str]:
-        """Return the tags of the champions' model as a whole; none where there is no such model."""
+        """Return the tags of the champions' registered model; empty if it does not exist."""
         return dict(self.told)
 
     def note(self, name: str, value: str) -> None:
-        """Set one tag of the champions' model as a whole."""
+        """Set one tag of the champions' registered model."""
         self.told[name] = value
 
     def delete(self, version: int) -> None:
-        """Delete a version of the champions' model, as an administrator may; as in MLflow its alias goes with it."""
+        """Delete a version of the champions' model like an administrator; as in MLflow, its alias is deleted too."""
         self.versions[self.champions][self.champion_version(version).version - 1] = None
         if self._alias == version:
             self._alias = None
@@ -171,9 +171,9 @@ def _tagged(version: ModelVersion, tags: Mapping[str, str]) -> ModelVersion:
 
 def crown(registry: ModelRegistry, challenger: ModelVersion, log: AuditLog | None = None) -> ModelVersion:
     """
-    Make *challenger* the champion without asking anybody, and return the champion; with *log* it is recorded too.
+    Make *challenger* the champion without an approval, and return the champion; with *log* it is recorded too.
 
-    Tests that only need a champion start from it; `promote_model` is how a shop gets one.
+    For tests that only need a champion; a shop gets one by `promote_model`.
     """
     champion = registry.copy(challenger)
     if log is None:

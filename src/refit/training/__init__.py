@@ -1,4 +1,4 @@
-"""Training: several kinds of models and engines behind one call, all of them giving the same kind of artifact."""
+"""Training: several kinds of models and engines behind one call, all producing the same kind of artifact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several sources of one score, brought to the same spread and added up in one model."""
+"""Blending: scales several score sources to the same spread and adds them in one model."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from refit.ranking.fold_in import fold_in_people
 from refit.training.matrices import PairMatrix
 
 _SAMPLE = 500
-"""People whose scores tell how wide the parts are spread."""
+"""Number of people whose scores are used to estimate spreads."""
 
 
 def blend(model: ItemFactors, links: ItemItemWeights, pairs: PairMatrix, *, weight: float) -> ItemFactors:
     """
     Return *model* with *links* beside its factors, scaled so that *weight* is the share of the links.
 
-    The spread of a part is the standard deviation of a person's scores over all items, on average over up to 500 people
-    of *pairs*, every n-th in the order of their ids. Weight 0 keeps the factors alone, weight 1 the links alone.
+    The spread of a part is the standard deviation of a person's scores over all items, averaged over up to 500 people
+    of *pairs* (every n-th in id order). Weight 0 keeps only the factors, weight 1 only the links.
     """
     if weight == 0:
         return model
@@ -32,8 +32,8 @@ def blend(model: ItemFactors, links: ItemItemWeights, pairs: PairMatrix, *, weig
         return replace(model, factors=np.empty((len(model.items), 0), dtype=np.float32), links=links)
     sample = _sample(pairs)
     spread = _spread(_factor_scores(model, sample))
-    own = _spread(link_scores(links, sample))
-    scale = spread / own * weight / (1.0 - weight) if own > 0 else 0.0
+    link_spread = _spread(link_scores(links, sample))
+    scale = spread / link_spread * weight / (1.0 - weight) if link_spread > 0 else 0.0
     return replace(model, links=replace(links, values=(links.values * scale).astype(np.float32)))
 
 
@@ -41,7 +41,7 @@ def with_repeat_weight(model: ItemFactors, pairs: PairMatrix, *, weight: float, 
     """
     Return *model* in which a past item of confidence r adds *weight* standard deviations * r ** power to its own score.
 
-    A model that has links keeps their power; *power* is that of a model without.
+    A model with links keeps their power; *power* applies to a model without links.
     """
     if weight == 0:
         return model
@@ -51,15 +51,15 @@ def with_repeat_weight(model: ItemFactors, pairs: PairMatrix, *, weight: float, 
         scores = scores + link_scores(model.links, sample)
     value = weight * _spread(scores)
     count = len(model.items)
-    habit = diags_array(np.full(count, value), format="csr")
+    matrix = diags_array(np.full(count, value), format="csr")
     if model.links:
-        habit = habit + as_matrix(model.links)
-    habit = csr_array(habit)
-    habit.sort_indices()
+        matrix = matrix + as_matrix(model.links)
+    matrix = csr_array(matrix)
+    matrix.sort_indices()
     links = ItemItemWeights(
-        starts=habit.indptr.astype(np.int64),
-        targets=habit.indices.astype(np.int32),
-        values=habit.data.astype(np.float32),
+        starts=matrix.indptr.astype(np.int64),
+        targets=matrix.indices.astype(np.int32),
+        values=matrix.data.astype(np.float32),
         power=model.links.power if model.links else power,
     )
     return replace(model, links=links)
@@ -72,7 +72,7 @@ def as_matrix(links: ItemItemWeights) -> csr_array:
 
 
 def link_scores(links: ItemItemWeights, history: csr_array) -> NDArray[np.float64]:
-    """Return what *links* add to the score of every item, people x items, for a *history* of confidences."""
+    """Return what *links* add to the scores, people x items; *history* holds confidences, people x items."""
     strengths = csr_array((links.strengths(history.data), history.indices, history.indptr), shape=history.shape)
     return np.asarray((strengths @ as_matrix(links)).toarray(), dtype=np.float64)
 

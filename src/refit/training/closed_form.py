@@ -14,11 +14,11 @@ from refit.training.matrices import PairMatrix
 from refit.training.sparse_rows import strongest
 
 _AT_ONCE = 256
-"""Rows of the matrix that are made or mirrored together: what is beside the matrix stays small."""
+"""Number of rows computed or mirrored together; keeps the memory besides the matrix small."""
 
 
 def closed_form_bytes(items: int, settings: ClosedForm) -> int:
-    """Return the bytes that the links of *items* items need while they are made: one matrix, some rows, the links."""
+    """Return the bytes needed to compute the links of *items* items: one matrix, some rows, the links."""
     rows = 3 * 12 * min(_AT_ONCE, items) * items
     return 8 * items**2 + rows + 24 * items * min(settings.links, items)
 
@@ -28,11 +28,11 @@ def closed_form_links(pairs: PairMatrix, settings: ClosedForm) -> ItemItemWeight
     Return the item-item weights B = I - P diag(1 / diag P) with P = (XtX + lambda I)^-1 and X = r ** power.
 
     That is the least-squares solution of X = X B with a zero diagonal (Steck, "Embarrassingly Shallow Autoencoders for
-    Sparse Data", 2019). Of each past item the `links` largest by absolute value are kept. One matrix of items x items
-    in double precision is all that is held: XtX becomes P, and P becomes B, in the same memory.
+    Sparse Data", 2019). For each past item, the `links` largest weights by absolute value are kept. Only one items x
+    items matrix in double precision is held: XtX becomes P, and P becomes B, in the same memory.
 
     Raises:
-        NotEnoughDataError: more items than `max_items`; time grows with their cube.
+        NotEnoughDataError: more items than `max_items`; time grows with the cube of the number of items.
     """
     count = len(pairs.items)
     if count > settings.max_items:
@@ -49,7 +49,7 @@ def closed_form_links(pairs: PairMatrix, settings: ClosedForm) -> ItemItemWeight
 
 
 def _gram(touched: csr_array) -> NDArray[np.float64]:
-    """Return XtX, some rows at a time: as a sparse matrix it can be larger than as a dense one."""
+    """Return a dense XtX, computed some rows at a time, because a sparse one can be larger."""
     count = touched.shape[1]
     by_item = touched.T.tocsr()
     gram = np.empty((count, count))
@@ -60,7 +60,7 @@ def _gram(touched: csr_array) -> NDArray[np.float64]:
 
 
 def _invert(matrix: NDArray[np.float64]) -> None:
-    """Put the inverse of a symmetric positive definite *matrix* in its place, through its Cholesky factor."""
+    """Invert a symmetric positive definite *matrix* in place through its Cholesky factor."""
     # LAPACK reads columns first; the transpose of a symmetric matrix is itself and needs no copy.
     factor, failed = lapack.dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
     if failed:
@@ -70,7 +70,7 @@ def _invert(matrix: NDArray[np.float64]) -> None:
     half, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
     if not np.shares_memory(half, matrix):
         matrix[:] = half.T
-    # What is above the diagonal here is below it there, and the other half is left over from the factor.
+    # LAPACK's lower triangle is the upper one here; the other half holds remains of the factor and is mirrored over.
     count = len(matrix)
     for first in range(0, count, _AT_ONCE):
         last = min(first + _AT_ONCE, count)

@@ -1,4 +1,4 @@
-"""One call that trains any kind of model, with the engine that fits its size."""
+"""Trains any kind of model in one call, with the engine that fits the size of the data."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from refit.training.stored_pairs import StoredPairs, spread
 
 LOCAL, SPREAD, NONE = "implicit", "mllib", "none"
 LEARNING = "learning"
-"""The fact that holds the objective after each iteration, as `Factoriser.factorise` tells it."""
+"""Key of the fact with the objective after each iteration, as reported by `Factoriser.factorise`."""
 _DIGITS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """What learns the factors, and why it was chosen."""
+    """The engine that learns the factors, and why it was chosen."""
 
     name: str
     why: str
@@ -39,13 +39,13 @@ def choose_engine(size: Size, settings: Als, *, links: int = 0) -> Engine:
     """
     Return the engine for `auto`: the local one if its estimated memory is within the limit.
 
-    *links* are the bytes of links between items, which are made on this machine beside the factors.
+    *links* is the memory in bytes for links between items, which are computed on this machine beside the factors.
 
     Raises:
-        NotEnoughDataError: `auto` would have to spread a set for which MLlib does not have what is asked.
+        NotEnoughDataError: the set is too large for this machine and MLlib does not support the settings.
     """
-    if asked := only_mllib_has(settings):
-        return Engine(name=SPREAD, why=f"only MLlib has {' and '.join(asked)}")
+    if features := only_mllib_has(settings):
+        return Engine(name=SPREAD, why=f"only MLlib has {' and '.join(features)}")
     needed = size.local_bytes(settings.rank, links=links) / 2**30
     room = f"an estimated {needed:.2g} GB on one machine, {settings.local_memory_gb:g} GB are allowed"
     if needed <= settings.local_memory_gb:
@@ -59,9 +59,9 @@ def choose_engine(size: Size, settings: Als, *, links: int = 0) -> Engine:
 
 
 def only_mllib_has(settings: Als) -> list[str]:
-    """Return what *settings* ask for that only MLlib can do."""
-    asked = ["non-negative factors"] if settings.nonnegative else []
-    return asked + (["explicit preferences"] if settings.preferences == "explicit" else [])
+    """Return the features requested by *settings* that only MLlib supports."""
+    features = ["non-negative factors"] if settings.nonnegative else []
+    return features + (["explicit preferences"] if settings.preferences == "explicit" else [])
 
 
 def train(
@@ -75,18 +75,18 @@ def train(
     """
     Return the model of *pairs* (user_id, item_id, confidence; one row per pair, confidence 0 teaches nothing).
 
-    The same pairs and settings give the same bytes, however the pairs are spread and whoever reads them. The facts of
-    the model are *facts* with `settings`, `kind`, `engine` and, where factors were learnt in this process, `learning`;
-    the counts of a training set among them spare counting. Only what must be spread is read by Spark. *checkpoints* is
-    a folder that every executor can write; it is deleted afterwards.
+    Equal pairs and settings give equal bytes, regardless of partitioning and reader. The facts of the model are *facts*
+    plus `settings`, `kind`, `engine` and, if factors were learnt in this process, `learning`; if *facts* include the
+    counts of a training set, nothing is counted again. Spark reads the pairs only where it must. *checkpoints* is a
+    folder writable by every executor; it is deleted afterwards.
 
     Raises:
         DataRefusedError: a confidence is negative, NaN, infinite or missing.
-        NotEnoughDataError: no confidence above 0, a rank that the data do not support, more items or pairs than fit.
+        NotEnoughDataError: no confidence above 0, a rank that the data do not support, or too many items or pairs.
     """
     als = settings.als
     if settings.linked_by is not None or settings.habit.weight:
-        # Asked before factors are learnt: what does not fit is refused and not killed at the end.
+        # Check before learning factors: a set that does not fit is refused early instead of being killed at the end.
         require_room(_size(pairs, facts), settings)
     if settings.has_factors and als.engine != "auto":
         engine = Engine(name=als.engine, why="named in als.engine")
@@ -94,16 +94,16 @@ def train(
         engine = choose_engine(_size(pairs, facts), als, links=links_bytes(_size(pairs, facts), settings))
     else:
         engine = Engine(name=NONE, why="it has no factors")
-    told = _facts(settings, engine, facts)
+    model_facts = _facts(settings, engine, facts)
     if engine.name == SPREAD:
         frame = spread(pairs)
         measure(frame)
-        model = train_als(frame, als, told, checkpoints=checkpoints)
+        model = train_als(frame, als, model_facts, checkpoints=checkpoints)
         if settings.linked_by is None and not settings.habit.weight:
             return model
         return complete(model, collect_pairs(pairs), settings)
     learning: list[float] = []
-    model = train_here(collect_pairs(pairs), settings, told, factoriser=factoriser, watch=learning.append)
+    model = train_here(collect_pairs(pairs), settings, model_facts, factoriser=factoriser, watch=learning.append)
     return replace(model, facts={**model.facts, LEARNING: [_rounded(left) for left in learning]}) if learning else model
 
 
@@ -115,7 +115,7 @@ def train_here(
     factoriser: Factoriser,
     watch: Callable[[float], None] | None = None,
 ) -> ItemFactors:
-    """Return the model of *pairs* made in this process; factors, where there are any, by *factoriser* for *watch*."""
+    """Return the model of *pairs*, trained in this process; *factoriser* reports each iteration to *watch*."""
     als = settings.als
     factors = np.empty((len(pairs.items), 0), dtype=np.float32)
     if settings.has_factors:
@@ -135,7 +135,7 @@ def train_here(
 
 
 def complete(model: ItemFactors, pairs: PairMatrix, settings: ModelSettings) -> ItemFactors:
-    """Return *model* with the links and the habit that *settings* ask for beside its factors; checks the room first."""
+    """Return *model* with the links and repeat weight that *settings* request; checks the memory first."""
     power = 1.0
     if settings.linked_by is not None:
         require_room(pairs.size, settings)
@@ -156,7 +156,7 @@ def _facts(settings: ModelSettings, engine: Engine, facts: Mapping[str, Any]) ->
 
 
 def _size(pairs: DataFrame | StoredPairs, facts: Mapping[str, Any]) -> Size:
-    """Return the size that *facts* tell, the counts of a training set's manifest, or else count."""
+    """Return the size from the training-set counts in *facts*, or else count the pairs."""
     names = ("pairs", "people", "items")
     return Size(**{name: int(facts[name]) for name in names}) if set(names) <= set(facts) else measure(spread(pairs))
 
@@ -166,15 +166,15 @@ def _rounded(value: float) -> float:
 
 
 def links_bytes(size: Size, settings: ModelSettings) -> int:
-    """Return an estimate of the memory that links between items need while they are made, beside the pairs."""
+    """Return an estimate in bytes of the memory for computing links between items, besides the pairs."""
     if settings.linked_by == "closed_form":
         return closed_form_bytes(size.items, settings.closed_form)
-    # Neighbours are found some rows at a time; what is kept of them is small beside the pairs that they come from.
+    # Neighbours are found some rows at a time; the kept links are small compared to the pairs.
     return 0
 
 
 def require_room(size: Size, settings: ModelSettings) -> None:
-    """Raise NotEnoughDataError when pairs and links of *size* do not fit the memory that is allowed here."""
+    """Raise NotEnoughDataError if pairs and links of *size* exceed `als.local_memory_gb`."""
     needed, allowed = size.local_bytes(0, links=links_bytes(size, settings)) / 2**30, settings.als.local_memory_gb
     if needed <= allowed:
         return

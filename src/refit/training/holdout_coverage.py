@@ -1,9 +1,9 @@
 """
-What people came to want after a cutoff, and which part of it no model can be asked about.
+Holdout coverage: what people wanted after a cutoff, and the part of it that no model can be evaluated on.
 
-A model knows the people and items of its training set. Who came later, and what came later, is left out of the holdout,
-since every model is asked the same question; here it is kept beside it and counted, so that a metric over those who
-can be judged is never taken for one over everybody.
+A model knows only the people and items of its training set, so the holdout leaves out new people and new items. They
+are stored beside the holdout and counted here, so that a metric over people who can be judged is not mistaken for a
+metric over everybody.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def asked_pairs(
     ratings: Confidence | None = None,
 ) -> DataFrame:
     """
-    Return each person and item of the relevant events in [cutoff, as_of) once, with what *training* knows of them.
+    Return each distinct (person, item) of the relevant events in [cutoff, as_of), marked with what *training* knows.
 
-    Columns: user_id, item_id, the booleans known_person, known_item (*training* teaches something about them) and
-    bought (the person had it before the cutoff, and the shop's lists leave that out), and where confidences are
-    *ratings* the rating, NaN without one above 0. No boolean is null.
+    Columns: user_id, item_id, the booleans known_person and known_item (present in *training* with confidence above 0)
+    and bought (bought before the cutoff, in a shop whose lists leave bought items out) and, if confidences are
+    *ratings*, the rating, NaN without one above 0. No boolean is null.
     """
     taught = training.where(F.col(Columns.CONFIDENCE) > 0)
     after = interactions.where(
@@ -57,7 +57,7 @@ def asked_pairs(
 
 
 def left_out(asked: DataFrame) -> DataFrame:
-    """Return user_id and left_out: how many items the person came to want that no model is asked about; 1 or more."""
+    """Return user_id and left_out, the number (at least 1) of items the person wanted that the holdout leaves out."""
     return (
         asked.where(~F.col(Columns.BOUGHT) & ~(F.col(KNOWN_PERSON) & F.col(KNOWN_ITEM)))
         .groupBy(Columns.USER)
@@ -67,13 +67,13 @@ def left_out(asked: DataFrame) -> DataFrame:
 
 def count_asked(asked: DataFrame, judges: int) -> dict[str, int]:
     """
-    Return what the holdout was made of; *judges* is how many people are in it.
+    Return the counts behind the holdout; *judges* is the number of people in it.
 
-    `people` came to want `pairs` of a person and one of `items` that they had not bought before. Of the people
-    `new_people` have nothing in the training set, and `people_of_new_items` want only items that it does not teach; the
-    rest judge. Of the items `new_items` are not taught, and of the pairs `pairs_of_new_people` and, of the others,
-    `pairs_of_new_items` are not asked about. `people_again` and `pairs_again` are the people who wanted only what they
-    had bought already, and such pairs; they are in none of the other numbers.
+    `people`, `items` and `pairs` count what people wanted and had not bought before. Among the people, `new_people` are
+    not in the training set and `people_of_new_items` wanted only items that are not in it; the rest are the judges.
+    Among the items, `new_items` are not in the training set. Among the pairs, `pairs_of_new_people` and, of the others,
+    `pairs_of_new_items` are left out. `people_again` and `pairs_again` count people who wanted only what they had
+    already bought, and such pairs; no other number includes them.
     """
     first, person, item = ~F.col(Columns.BOUGHT), F.col(KNOWN_PERSON), F.col(KNOWN_ITEM)
 
@@ -101,7 +101,7 @@ def count_asked(asked: DataFrame, judges: int) -> dict[str, int]:
 
 def describe_coverage(counts: Mapping[str, int], judges: int) -> str:
     """
-    Return one sentence on who is left out of what is judged; *counts* are those of `count_asked`.
+    Return one sentence about the people the holdout leaves out; *counts* are those of `count_asked`.
 
     >>> told = {"people": 100, "new_people": 12, "people_of_new_items": 3, "items": 40, "new_items": 4}
     >>> describe_coverage(told, 85)

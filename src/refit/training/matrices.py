@@ -1,4 +1,4 @@
-"""Pairs as a sparse matrix in the memory of one machine, and how large they are before they are brought there."""
+"""Pairs as a sparse matrix in the memory of one machine, and estimates of their size before collecting them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from refit.errors import DataRefusedError, NotEnoughDataError
 from refit.training.stored_pairs import StoredPairs
 
 _BYTES_PER_PAIR = 250
-"""While pairs travel: both ids as text, their numbers, and the matrix in both directions."""
+"""Memory per pair while collecting: both ids as text, their numbers, and the matrix in both orientations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much there is to learn from; people and items are counted to within a few percent."""
+    """Size of the training data; people and items may be approximate to a few percent."""
 
     pairs: int
     people: int
@@ -33,18 +33,18 @@ class Size:
         """
         Return an estimate of the memory that training needs on one machine.
 
-        That is the pairs, the float32 factors of *rank*, 0 for none, and *links* bytes for links between items.
+        It covers the pairs, the float32 factors of *rank* (0 for none) and *links* bytes for links between items.
         """
         return self.pairs * _BYTES_PER_PAIR + (self.people + self.items) * rank * 4 * 2 + links
 
     def __str__(self) -> str:
-        """Return the size as a part of a sentence."""
+        """Return the size as a phrase for sentences."""
         return f"{self.pairs:,} pairs of about {self.people:,} people and {self.items:,} items"
 
 
 def measure(pairs: DataFrame) -> Size:
     """
-    Return the size of what *pairs* teach.
+    Return the size of *pairs* with confidence above 0.
 
     Raises:
         DataRefusedError: a confidence is negative, NaN, infinite or missing.
@@ -66,7 +66,7 @@ def measure(pairs: DataFrame) -> Size:
 
 
 def require_usable(unusable: int, pairs: int) -> None:
-    """Raise DataRefusedError when some confidences are no finite numbers of 0 or more."""
+    """Raise DataRefusedError if any confidence is not a finite number of at least 0."""
     if unusable:
         raise DataRefusedError(
             f"{unusable:,} of {pairs:,} pairs have a confidence that is negative, NaN, infinite or missing; all "
@@ -75,7 +75,7 @@ def require_usable(unusable: int, pairs: int) -> None:
 
 
 def require_some(taught: int, pairs: int) -> None:
-    """Raise NotEnoughDataError when nothing teaches."""
+    """Raise NotEnoughDataError if no pair has a confidence above 0."""
     if not taught:
         raise NotEnoughDataError(
             f"none of the {pairs:,} pairs of the training set has a confidence above 0, so there is nothing to learn; "
@@ -85,22 +85,22 @@ def require_some(taught: int, pairs: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class PairMatrix:
-    """What people did with items; a row is a person, a column an item, a value the confidence r > 0."""
+    """Confidences r > 0 of people (rows) for items (columns)."""
 
     items: pa.Array
-    """Item ids, ascending; position = column."""
+    """Item ids, ascending; one per column."""
     confidences: csr_array
     """People x items, float64, columns ascending within a row."""
 
     @property
     def size(self) -> Size:
-        """How much there is, exactly."""
+        """The exact size."""
         people, items = self.confidences.shape
         return Size(pairs=int(self.confidences.nnz), people=people, items=items)
 
     @cached_property
     def people_per_item(self) -> NDArray[np.int64]:
-        """How many people touched each item."""
+        """Number of people who touched each item."""
         return np.bincount(self.confidences.indices, minlength=len(self.items)).astype(np.int64)
 
     def powered(self, power: float) -> csr_array:
@@ -113,8 +113,8 @@ def collect_pairs(pairs: DataFrame | StoredPairs) -> PairMatrix:
     """
     Return *pairs* (user_id, item_id, confidence; one row per pair) as a matrix; pairs of confidence 0 are left out.
 
-    Rows and columns follow the order of the ids, so they do not depend on how the data were partitioned or read. Raises
-    what `measure` raises.
+    Rows and columns follow the order of the ids, so they do not depend on partitioning or reader. Raises what `measure`
+    raises.
     """
     if isinstance(pairs, StoredPairs):
         table = pairs.table()
@@ -133,9 +133,9 @@ def collect_pairs(pairs: DataFrame | StoredPairs) -> PairMatrix:
 
 
 def numbered(ids: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int32]]:
-    """Return the different ids, ascending, and the place of each row's id among them."""
+    """Return the distinct ids, ascending, and the index of each row's id among them."""
     codes = ids if pa.types.is_dictionary(ids.type) else ids.dictionary_encode()
-    # Chunks are brought to one dictionary before they are joined: joined texts would not fit 32-bit offsets.
+    # Unify the dictionaries before joining chunks: joined text would not fit 32-bit offsets.
     encoded = codes.unify_dictionaries().combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):  # without a chunk there is nothing to combine
         encoded = pa.array([], pa.string()).dictionary_encode()
@@ -144,6 +144,6 @@ def numbered(ids: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int32]]:
     order = pc.sort_indices(names).to_numpy()
     # A dictionary may hold ids of rows that were left out.
     order = order[np.bincount(rows, minlength=len(names))[order] > 0]
-    places = np.empty(len(names), dtype=np.int32)
-    places[order] = np.arange(len(order), dtype=np.int32)
-    return names.take(pa.array(order)), places[rows]
+    ranks = np.empty(len(names), dtype=np.int32)
+    ranks[order] = np.arange(len(order), dtype=np.int32)
+    return names.take(pa.array(order)), ranks[rows]

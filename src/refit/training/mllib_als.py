@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from pyspark.ml.recommendation import ALSModel
 
 _USER, _ITEM = "user", "item"
-"""Integer ids; they exist for the fit only."""
+"""Columns of integer ids, used only for fitting."""
 _MOST_IDS = 2**31 - 1
 """MLlib's ids are 32-bit integers."""
 _BLOCKS_PER_CORE = 1
-"""Few blocks: forty of them cost twice the time and four times the memory of two on two cores."""
+"""Blocks per core; on two cores, forty blocks took twice the time and four times the memory of two."""
 _PAIRS_PER_BLOCK = 20_000_000
-"""A block of ratings is one object of the JVM; 12 bytes each, so a quarter of a gigabyte."""
+"""Largest block of ratings; a block is one JVM object of 12 bytes per rating, so 240 MB."""
 _CHECKPOINT_EVERY = 2
-"""Iterations. Without checkpoints the lineage grows until reading it overflows the stack; with them it is faster."""
+"""Iterations between checkpoints; without them training is slower and the lineage can overflow the stack."""
 
 
 def train_als(pairs: DataFrame, settings: Als, facts: Mapping[str, Any], *, checkpoints: str) -> ItemFactors:
@@ -36,8 +36,8 @@ def train_als(pairs: DataFrame, settings: Als, facts: Mapping[str, Any], *, chec
     Return the item factors of *pairs* (user_id, item_id, confidence; one row per pair, confidence 0 teaches nothing).
 
     Implicit preferences after Hu, Koren and Volinsky (2008), or the confidences as ratings (Koren, Bell and Volinsky
-    2009). The same pairs, settings and number of cores give the same bytes. Only items are ever collected.
-    *checkpoints* is a folder that every executor can write; it is deleted afterwards.
+    2009). Equal pairs, settings and number of cores give equal bytes. Only items are collected. *checkpoints* is a
+    folder writable by every executor; it is deleted afterwards.
 
     Raises:
         NotEnoughDataError: a rank that the data do not support, or more people or items than 32 bits can number.
@@ -46,9 +46,9 @@ def train_als(pairs: DataFrame, settings: Als, facts: Mapping[str, Any], *, chec
     numbered, items = number_ids(pairs.where(F.col(Columns.CONFIDENCE) > 0))
     numbered.persist()
     try:
-        most = numbered.agg(F.max(_USER), F.max(_ITEM), F.count(F.lit(1))).collect()[0]
-        require_supported(settings.rank, people=most[0] + 1, items=most[1] + 1)
-        blocks = blocks_for(most[2], numbered.sparkSession.sparkContext.defaultParallelism)
+        largest = numbered.agg(F.max(_USER), F.max(_ITEM), F.count(F.lit(1))).collect()[0]
+        require_supported(settings.rank, people=largest[0] + 1, items=largest[1] + 1)
+        blocks = blocks_for(largest[2], numbered.sparkSession.sparkContext.defaultParallelism)
         return to_item_factors(fit(numbered, settings, blocks), numbered, items, settings, facts)
     finally:
         numbered.unpersist()
@@ -59,7 +59,7 @@ def number_ids(pairs: DataFrame) -> tuple[DataFrame, DataFrame]:
     """
     Return *pairs* with integer columns `user` and `item`, and the table item_id -> item.
 
-    Numbers follow the order of the ids, so they do not depend on how the data were partitioned.
+    Numbers follow the order of the ids, so they do not depend on partitioning.
     """
     people = pairs.select(Columns.USER).distinct().orderBy(Columns.USER).zipWithIndex(_USER)
     items = pairs.select(Columns.ITEM).distinct().orderBy(Columns.ITEM).zipWithIndex(_ITEM)
@@ -67,7 +67,7 @@ def number_ids(pairs: DataFrame) -> tuple[DataFrame, DataFrame]:
         pairs.join(people, Columns.USER)
         .join(F.broadcast(items), Columns.ITEM)
         .select(F.col(_USER), F.col(_ITEM), F.col(Columns.CONFIDENCE).cast("float"))
-        # The order within a block decides the order of additions, and so the last bits of the factors.
+        # The order within a block determines the order of additions, and thus the last bits of the factors.
         .repartition(_USER)
         .sortWithinPartitions(_USER, _ITEM)
     )
@@ -91,7 +91,7 @@ def require_supported(rank: int, *, people: int, items: int) -> None:
 
 def blocks_for(pairs: int, cores: int) -> int:
     """
-    Return the number of blocks for each side: one per core, and more only where a block would grow too large.
+    Return the number of blocks for each side: one per core, or more if a block would grow too large.
 
     >>> blocks_for(1_000_000, 2), blocks_for(1_000_000_000, 16)
     (2, 50)
@@ -100,7 +100,7 @@ def blocks_for(pairs: int, cores: int) -> int:
 
 
 def fit(numbered: DataFrame, settings: Als, blocks: int = 2) -> ALSModel:
-    """Return MLlib's own model of pairs with integer ids."""
+    """Fit MLlib's model to pairs with integer ids."""
     from pyspark.ml.recommendation import ALS  # noqa: PLC0415  it imports pandas; steps that do not train need neither
 
     als = ALS(

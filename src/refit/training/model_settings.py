@@ -1,4 +1,4 @@
-"""Which settings a model was trained with, and the shop as such a model sees it."""
+"""The settings a model was trained with, and the shop configuration that matches them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from refit.validation_errors import with_given
 
 
 def settings_of(model: ItemFactors) -> ModelSettings | None:
-    """Return the settings in the facts of *model*; None for a model that was made before they were kept."""
+    """Return the settings in the facts of *model*; None for an older model without them."""
     return read_settings(model.facts["settings"], "the model") if "settings" in model.facts else None
 
 
 def read_settings(values: Any, what: str) -> ModelSettings:
-    """Return the settings that *values* (plain JSON) spell; ModelDamagedError when they do not."""
+    """Parse settings from *values* (plain JSON); ModelDamagedError if they are invalid."""
     try:
         return ModelSettings.model_validate(values)
     except ValidationError as error:
@@ -37,7 +37,7 @@ def read_settings(values: Any, what: str) -> ModelSettings:
 
 
 def load_settings(lake: Lake, key: str) -> ModelSettings:
-    """Return the settings that tuning kept under *key*; NotFoundError when there are none."""
+    """Return the settings that tuning stored under *key*; NotFoundError if there are none."""
     stored = lake.store.get(key)
     if stored is None:
         raise NotFoundError(f"{lake.path(key)} holds no settings; run tune_model first, or train without settings")
@@ -48,7 +48,7 @@ def shop_of(model: ItemFactors, shop: Shop) -> Shop:
     """
     Return *shop* with the confidences and event weights that *model* was trained with.
 
-    Whoever folds people in must make their histories so: tuning may have found another half-life than shop.toml has.
+    Histories for folding in must be made with this shop: tuning may have chosen a half-life other than in shop.toml.
     """
     settings = settings_of(model)
     return shop if settings is None else shop_with(settings, shop)
@@ -61,7 +61,7 @@ def shop_with(settings: ModelSettings, shop: Shop) -> Shop:
 
 
 def training_facts(manifest: Mapping[str, Any], shop: Shop) -> dict[str, Any]:
-    """Return what a model should say about the training set with *manifest*, read as *shop* reads it."""
+    """Return a model's facts about the training set with *manifest*; confidences and events are those of *shop*."""
     made = manifest["ingredients"]
     return {
         "shop": shop.name,
@@ -80,10 +80,10 @@ def pairs_of(
     settings: ModelSettings | None, spark: SparkSession, lake: Lake, place: str, manifest: Mapping[str, Any]
 ) -> DataFrame:
     """
-    Return the pairs of the training set at *place* as *settings* make them; None: as the set was written.
+    Return the pairs of the training set at *place* under *settings*; None: as the set was written.
 
-    Where half-life, weights or combination differ from those of the set they are made again, from exactly the landed
-    versions that its manifest names and with its window.
+    If half-life, weights or combination differ from those of the set, the pairs are rebuilt from exactly the landed
+    versions in its manifest and with its window.
     """
     return spread(pairs_here(settings, lambda: spark, lake, place, manifest))
 
@@ -95,7 +95,7 @@ def pairs_here(
     place: str,
     manifest: Mapping[str, Any],
 ) -> DataFrame | StoredPairs:
-    """Return what `pairs_of` returns, without opening Spark where the pairs are as the set was written."""
+    """Return what `pairs_of` returns, without opening Spark if the stored pairs already fit *settings*."""
     recipe = Recipe.from_manifest(manifest)
     if settings is None or (settings.confidence, settings.weights) == (recipe.confidence, recipe.events.weights):
         return StoredPairs(lake, f"{place}/pairs", open_spark)

@@ -10,12 +10,12 @@ from refit.training.matrices import PairMatrix
 from refit.training.sparse_rows import strongest_of
 
 _ROWS_AT_ONCE = 256
-"""Items whose similarities are in memory together: the whole Gram matrix need not fit."""
+"""Number of items whose similarities are in memory together, so that the whole Gram matrix need not fit."""
 
 
 def neighbour_links(pairs: PairMatrix, settings: Neighbours) -> ItemItemWeights:
     """
-    Return the cosines of items over people, of each past item the `neighbours` largest, never that with itself.
+    Return the `neighbours` largest cosines of each item with other items, over people.
 
     The cosine of the columns i and j of X = r ** power is shrunk towards 0: XtX[i, j] / (|X_i| |X_j| + shrinkage)
     (Sarwar et al. 2001; shrinkage after Bell and Koren 2007).
@@ -23,7 +23,7 @@ def neighbour_links(pairs: PairMatrix, settings: Neighbours) -> ItemItemWeights:
     touched = pairs.powered(settings.power)
     by_item = touched.T.tocsr()
     norms = np.sqrt(np.asarray((touched.multiply(touched)).sum(axis=0)).ravel())
-    starts, targets, values = [0], [], []
+    row_starts, targets, values = [0], [], []
     for first in range(0, len(pairs.items), _ROWS_AT_ONCE):
         similar = (by_item[first : first + _ROWS_AT_ONCE] @ touched).tocsr()
         similar.sort_indices()
@@ -35,9 +35,9 @@ def neighbour_links(pairs: PairMatrix, settings: Neighbours) -> ItemItemWeights:
             chosen = strongest_of(cosines, settings.neighbours)
             targets.append(others[chosen])
             values.append(cosines[chosen])
-            starts.append(starts[-1] + len(chosen))
+            row_starts.append(row_starts[-1] + len(chosen))
     return ItemItemWeights(
-        starts=np.asarray(starts, dtype=np.int64),
+        starts=np.asarray(row_starts, dtype=np.int64),
         targets=np.concatenate(targets).astype(np.int32),
         values=np.concatenate(values).astype(np.float32),
         power=settings.power,

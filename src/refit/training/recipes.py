@@ -1,4 +1,4 @@
-"""Training on a training set as it lies in the lake."""
+"""Trains on a training set stored in the lake."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def train_on_set(
     *,
     factoriser: Factoriser,
 ) -> ItemFactors:
-    """Return the model that *settings* learn from the training set at *place*; raises what `train` raises."""
+    """Return the model trained with *settings* on the training set at *place*; raises what `train` raises."""
     return train(
         pairs_here(settings, open_spark, lake, place, manifest),
         settings,

@@ -1,4 +1,4 @@
-"""Keeping the strongest entries of each row."""
+"""Keeps the strongest entries of each row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from refit.model.item_links import ItemItemWeights
 
 def strongest(weights: NDArray[np.float64], most: int, power: float) -> ItemItemWeights:
     """
-    Return the up to *most* largest entries by absolute value of each row of *weights* (items x items), 0 never.
+    Return up to *most* largest nonzero entries by absolute value of each row of *weights* (items x items).
 
     Ties go to the smaller position.
 
@@ -18,14 +18,14 @@ def strongest(weights: NDArray[np.float64], most: int, power: float) -> ItemItem
     >>> kept.starts.tolist(), kept.targets.tolist(), kept.values.tolist()
     ([0, 1, 2, 2], [2, 0], [-0.30000001192092896, 0.20000000298023224])
     """
-    starts, targets, values = [0], [], []
+    row_starts, targets, values = [0], [], []
     for row in weights:
         chosen = strongest_of(row, most)
         targets.append(chosen)
         values.append(row[chosen])
-        starts.append(starts[-1] + len(chosen))
+        row_starts.append(row_starts[-1] + len(chosen))
     return ItemItemWeights(
-        starts=np.asarray(starts, dtype=np.int64),
+        starts=np.asarray(row_starts, dtype=np.int64),
         targets=np.concatenate(targets).astype(np.int32),
         values=np.concatenate(values).astype(np.float32),
         power=power,
@@ -33,7 +33,7 @@ def strongest(weights: NDArray[np.float64], most: int, power: float) -> ItemItem
 
 
 def strongest_of(row: NDArray[np.float64], most: int) -> NDArray[np.int64]:
-    """Return the positions, ascending, of the up to *most* largest entries by absolute value that are not 0."""
+    """Return the positions, ascending, of up to *most* largest nonzero entries by absolute value."""
     sizes = np.abs(row)
     if most < len(row):
         threshold = np.partition(sizes, len(row) - most)[len(row) - most]

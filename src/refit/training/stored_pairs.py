@@ -1,4 +1,4 @@
-"""The pairs of a training set where they lie: read into memory without Spark, or by Spark where they must be spread."""
+"""The stored pairs of a training set: read into memory without Spark, or as a Spark frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLUMNS = (Columns.USER, Columns.ITEM, Columns.CONFIDENCE)
 
 @dataclass(frozen=True)
 class StoredPairs:
-    """A folder of Parquet files of pairs (user_id, item_id, confidence, and whatever else), written once."""
+    """A write-once folder of Parquet files with pairs (user_id, item_id, confidence and other columns)."""
 
     lake: Lake
     folder: str
@@ -27,12 +27,12 @@ class StoredPairs:
     """Called only for `frame`."""
 
     def frame(self) -> DataFrame:
-        """Return the pairs as a frame of Spark."""
+        """Return the pairs as a Spark frame."""
         return self.open_spark().read.parquet(self.lake.path(self.folder))
 
     def table(self) -> pa.Table:
         """
-        Return the pairs in memory; ids are codes of a dictionary, so that a text is there once and not once a pair.
+        Return the pairs in memory; ids are dictionary-encoded, so each text is held once and not once per pair.
 
         Raises:
             NotFoundError: the folder holds no Parquet file.
@@ -52,5 +52,5 @@ class StoredPairs:
 
 
 def spread(pairs: DataFrame | StoredPairs) -> DataFrame:
-    """Return *pairs* as a frame of Spark, wherever they are."""
+    """Return *pairs* as a Spark frame."""
     return pairs.frame() if isinstance(pairs, StoredPairs) else pairs

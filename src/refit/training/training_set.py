@@ -1,4 +1,4 @@
-"""Splitting history at a cutoff: what a model learns from, and what judges it."""
+"""Splits history at a cutoff into a training set and a holdout."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from refit.training.holdout_coverage import KNOWN_ITEM, KNOWN_PERSON, asked_pair
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What was written of a training set."""
+    """Result of writing a training set."""
 
     counts: Mapping[str, int]
-    """Pairs, people and items that teach, and people who judge."""
+    """Numbers of pairs, people and items with confidence above 0, and of holdout people."""
     asked: Mapping[str, int]
-    """What the holdout was made of and who is left out of it; see `refit.training.holdout_coverage.count_asked`."""
+    """Counts behind the holdout and of what it leaves out; see `refit.training.holdout_coverage.count_asked`."""
     content: Mapping[str, str]
     """Part -> digest of its rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that a training set is made from; equal recipes give equal rows."""
+    """All inputs of a training set; equal recipes give equal rows."""
 
     shop: str
     since: datetime
@@ -46,18 +46,18 @@ class Recipe:
     events: Events
     confidence: Confidence
     days: Sequence[Landed]
-    """The landed versions that it reads."""
+    """The landed versions to read."""
     users: Landed | None = None
-    """The snapshot that says who consents, the newest not after *as_of*; None for a shop without a users table."""
+    """Users snapshot with the consents, the newest not after *as_of*; None in a shop without a users table."""
     rated: bool = False
-    """Whether a confidence is a rating, so that the holdout holds the ratings that models must predict."""
+    """Whether confidences are ratings, so that the holdout includes ratings to predict."""
 
     @classmethod
     def of(cls, shop: Shop, as_of: datetime, days: Sequence[Landed], users: Landed | None) -> Recipe:
         """
         Return the recipe of the set whose holdout ends at *as_of*.
 
-        *days* are all landed days before it, *users* the newest users snapshot not after it.
+        *days* are all landed days before *as_of*, *users* is the newest users snapshot not after it.
         """
         clock = shop.calendar.clock
         return cls(
@@ -82,14 +82,14 @@ class Recipe:
             "events": self.events.model_dump(mode="json"),
             "confidence": self.confidence.model_dump(mode="json"),
             "days": [[day.day, day.rows, day.digest] for day in self.days],
-            # Said only where it is so: sets of other shops are called what they were called before.
+            # Added only where it applies, so that digests of other shops' sets stay the same.
             **({"users": [self.users.rows, self.users.digest]} if self.users else {}),
             **({"rated": True} if self.rated else {}),
         }
 
     @property
     def digest(self) -> str:
-        """Name of the set: equal content has an equal name, whichever landing it comes from."""
+        """Name of the set: equal content gives an equal name, whichever landing it comes from."""
         return digest_of(self.ingredients())
 
     def manifest(self, written: Written) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Recipe:
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> Recipe:
-        """Return the recipe of a set that was finished, with exactly the landed versions that it read."""
+        """Return the recipe of a finished set, with exactly the landed versions that it read."""
         made = manifest["ingredients"]
         return cls(
             shop=made["shop"],
@@ -121,20 +121,20 @@ class Recipe:
         )
 
     def told(self, spark: SparkSession, lake: Lake, until: datetime) -> DataFrame:
-        """Return the events before *until* as they were landed, of people who consent at `as_of`."""
+        """Return the landed events before *until* of people who consent at `as_of`."""
         events = events_of_consenting(spark, lake, self.days, self.users)
         return events.where(F.col(Columns.EVENT_TIME) < F.lit(until))
 
     def history(self, spark: SparkSession, lake: Lake) -> DataFrame:
         """
-        Return the events before the cutoff that were not taken back before it: nobody knows more at the cutoff.
+        Return the events before the cutoff, without those cancelled before it; later cancellations are unknown then.
 
-        They are those of people who consent at `as_of`.
+        Only events of people who consent at `as_of` are included.
         """
         return without_cancelled(self.told(spark, lake, self.cutoff), self.events)
 
     def write(self, spark: SparkSession, lake: Lake, place: str) -> Written:
-        """Write `pairs`, `holdout` and what is `left_out` of it below *place*, relative to the lake."""
+        """Write `pairs`, `holdout` and `left_out` below the folder *place*, relative to the lake."""
         pairs = person_item_pairs(
             self.history(spark, lake),
             since=self.since,
@@ -167,12 +167,12 @@ class Recipe:
 
 
 def changed_days(lake: Lake, used: Sequence[Landed]) -> list[str]:
-    """Return the days of *used* whose content in the lake is another one now."""
-    now = {entry.day: entry.digest for entry in lake.days("interactions", _BEGINNING, _END)}
+    """Return the days of *used* whose content in the lake has changed since."""
+    now = {entry.day: entry.digest for entry in lake.days("interactions", _FIRST_INSTANT, _LAST_INSTANT)}
     return [entry.day for entry in used if now.get(entry.day) != entry.digest]
 
 
-_BEGINNING, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+_FIRST_INSTANT, _LAST_INSTANT = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def holdout(
@@ -185,14 +185,15 @@ def holdout(
     ratings: Confidence | None = None,
 ) -> DataFrame:
     """
-    Return what each person came to want in [cutoff, as_of): user_id and the array `relevant` of item ids.
+    Return what each person wanted in [cutoff, as_of): user_id and the array `relevant` of item ids.
 
-    Where confidences are *ratings* there is also the array `ratings`: those of the relevant items in their order, made
-    of the relevant events in [cutoff, as_of) as those of training are. NaN stands for an item without a rating above 0.
+    If confidences are *ratings*, the array `ratings` holds the ratings of the relevant items in the same order,
+    computed from the relevant events in [cutoff, as_of) as in training; NaN stands for an item without a rating above
+    0.
 
-    Only people and items that *training* (pairs of `person_item_pairs` at *cutoff*) teaches something about are kept,
-    since every model is asked the same question, and items the person had already bought are left out when the shop's
-    lists leave them out.
+    Only people and items with confidence above 0 in *training* (pairs of `person_item_pairs` at *cutoff*) are kept, so
+    that every model is evaluated on the same items. Items the person had bought are left out if the shop's lists leave
+    them out.
     """
     return questions(asked_pairs(interactions, training, cutoff=cutoff, as_of=as_of, events=events, ratings=ratings))
 
@@ -212,21 +213,23 @@ def questions(asked: DataFrame) -> DataFrame:
 
 
 def count_pairs(pairs: DataFrame, judges: DataFrame) -> dict[str, int]:
-    """Return how many pairs, people and items teach, and how many people judge."""
+    """Return the numbers of pairs, people and items with confidence above 0, and of holdout people."""
     taught = pairs.where(F.col(Columns.CONFIDENCE) > 0)
     row = taught.agg(F.count(F.lit(1)), F.count_distinct(Columns.USER), F.count_distinct(Columns.ITEM)).collect()[0]
     return {"pairs": row[0], "people": row[1], "items": row[2], "judges": judges.count()}
 
 
 def require_enough(counts: Mapping[str, int], limits: Training) -> None:
-    """Raise NotEnoughDataError that names everything of which there is too little."""
+    """Raise NotEnoughDataError naming every count below its limit."""
     needed = {
         "pairs": limits.min_interactions,
         "people": limits.min_people,
         "items": limits.min_items,
         "judges": limits.min_people,
     }
-    short = [f"{counts[name]:,} {name} (at least {least:,})" for name, least in needed.items() if counts[name] < least]
+    short = [
+        f"{counts[name]:,} {name} (at least {minimum:,})" for name, minimum in needed.items() if counts[name] < minimum
+    ]
     if short:
         raise NotEnoughDataError(
             f"the training set is too small: {', '.join(short)}; land more days, move as_of or the window, or "
@@ -235,7 +238,7 @@ def require_enough(counts: Mapping[str, int], limits: Training) -> None:
 
 
 def load_manifest(lake: Lake, place: str) -> dict[str, Any]:
-    """Return the manifest of the training set at *place*; NotFoundError when it was never finished."""
+    """Return the manifest of the training set at *place*; NotFoundError if the set was never finished."""
     stored = lake.store.get(f"{place}/manifest.json")
     if stored is None:
         raise NotFoundError(f"{lake.path(place)} holds no finished training set; run build_training_set first")

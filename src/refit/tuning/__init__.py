@@ -1,4 +1,4 @@
-"""Tuning: settings are tried on cut-offs before the training cutoff, and nothing at or after it is ever read."""
+"""Tuning: tries settings on cut-offs before the training cutoff; data at or after it are never read."""
 
 from __future__ import annotations
 

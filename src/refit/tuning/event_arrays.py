@@ -1,4 +1,4 @@
-"""A history of events in memory, from which pairs are made for any half-life and weights in milliseconds."""
+"""A history of events in memory, from which pairs for any half-life and weights are computed in milliseconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from refit.config import Confidence
 from refit.training.matrices import PairMatrix, numbered, require_some
 
 BYTES_PER_EVENT = 200
-"""While events travel: both ids as text, then four numbers."""
+"""Memory per event while collecting: both ids as text, then four numbers."""
 _MICROSECONDS_PER_DAY = 86_400_000_000.0
 
 
@@ -31,23 +31,23 @@ class EventArrays:
     items: pa.Array
     """Item ids, ascending."""
     types: tuple[str, ...]
-    """Event types; *kind* is a position in them."""
+    """Event types; *kind* indexes into them."""
     starts: NDArray[np.int64]
     """pairs + 1: the events of pair p are starts[p] to starts[p + 1]."""
     person: NDArray[np.int32]
-    """Of each pair."""
+    """Index of the person of each pair."""
     item: NDArray[np.int32]
-    """Of each pair."""
+    """Index of the item of each pair."""
     kind: NDArray[np.int32]
-    """Of each event."""
+    """Index of the type of each event."""
     time: NDArray[np.int64]
-    """Of each event, microseconds since 1970."""
+    """Time of each event, microseconds since 1970."""
     value: NDArray[np.float64]
-    """Of each event; NaN for none."""
+    """Value of each event; NaN for none."""
 
     @classmethod
     def collect(cls, events: DataFrame) -> EventArrays:
-        """Return *events* (contract columns) in an order that does not depend on how they were partitioned."""
+        """Collect *events* (contract columns) in an order that does not depend on partitioning."""
         table = events.select(
             Columns.USER,
             Columns.ITEM,
@@ -88,7 +88,7 @@ class EventArrays:
         count = len(self.person)
         if confidence.combine == "latest":
             result = np.zeros(count)
-            # Within a pair the events ascend in time, and of one moment the largest counts.
+            # Within a pair, events ascend in time; of events at one instant, the strongest counts.
             order = np.lexsort((strength, self.time[recent], pair))
             result[pair[order]] = strength[order]
             return result
@@ -104,7 +104,7 @@ class EventArrays:
         return self.matrix(touched.astype(np.float64))
 
     def matrix(self, values: NDArray[np.float64]) -> csr_array:
-        """Return people x items with the *values* of the pairs; 0 is left out."""
+        """Return people x items with the *values* of the pairs; zeros are left out."""
         there = values > 0
         shape = (len(self.people), len(self.items))
         matrix = csr_array((values[there], (self.person[there], self.item[there])), shape=shape)
@@ -124,9 +124,9 @@ class EventArrays:
 
 def taught_matrix(pairs: csr_array, items: pa.Array) -> tuple[PairMatrix, NDArray[np.int64]]:
     """
-    Return *pairs* without the people and items that they teach nothing about, and the columns that stayed.
+    Return *pairs* without empty rows and columns, and the columns that were kept.
 
-    That is the matrix `refit.training.collect_pairs` gives for the same pairs, so that both train the same model.
+    The matrix equals that of `refit.training.collect_pairs` for the same pairs, so both train the same model.
     """
     columns = np.flatnonzero(np.bincount(pairs.indices, minlength=pairs.shape[1]))
     rows = np.flatnonzero(np.diff(pairs.indptr))

@@ -1,4 +1,4 @@
-"""Validation folds: cut-offs before the training cutoff, each judged by the days that follow it."""
+"""Validation folds: cut-offs before the training cutoff, each evaluated on the days that follow it."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Fold(Protocol):
 
 @dataclass(frozen=True)
 class Folds:
-    """How the past before the training cutoff is cut."""
+    """How the history before the training cutoff is divided into folds."""
 
     shop: Shop
     cutoff: datetime
-    """Of the training set; nothing at or after it is read."""
+    """Cutoff of the training set; nothing at or after it is read."""
     factoriser: Factoriser
     checkpoints: str
-    """Folder that every executor can write, for sets that do not fit one machine."""
+    """Folder writable by every executor, for sets that do not fit on one machine."""
 
     def cutoffs(self) -> list[datetime]:
-        """Return the cut-offs, latest first: each as many days before the one after it as the holdout is long."""
+        """Return the cut-offs, latest first, one holdout length apart and the latest one length before `cutoff`."""
         step, back = self.shop.training.holdout_days, self.shop.calendar.clock.back
         return [back(self.cutoff, step * (n + 1)) for n in range(self.shop.tuning.folds)]
 
@@ -58,10 +58,10 @@ class Folds:
         """
         Return the folds of *events* (contract columns, as landed), latest first.
 
-        Events that fit `als.local_memory_gb` are brought here once; otherwise every trial is a Spark job.
+        Events that fit `als.local_memory_gb` are collected once; otherwise every trial is a Spark job.
 
         Raises:
-            NotEnoughDataError: too few people come back after a cut-off to judge anything.
+            NotEnoughDataError: too few people return after a cut-off for a meaningful score.
         """
         known = events.where(F.col(Columns.EVENT_TIME) < F.lit(self.cutoff)).persist()
         try:
@@ -75,7 +75,7 @@ class Folds:
     def _fold(self, events: DataFrame, cutoff: datetime, *, local: bool) -> Fold:
         shop = self.shop
         until = shop.calendar.clock.back(cutoff, -shop.training.holdout_days)
-        # Before a cut-off nobody knows what is taken back after it.
+        # Cancellations after a cut-off are unknown before it.
         before, whole = (
             without_cancelled(events.where(F.col(Columns.EVENT_TIME) < F.lit(end)), shop.events).where(
                 F.col(Columns.EVENT_TYPE).isin(*shop.events.weights)
@@ -83,21 +83,23 @@ class Folds:
             for end in (cutoff, until)
         )
         since = shop.calendar.clock.back(until, shop.training.window_days)
-        asked = shop.serving_events
-        pairs = person_item_pairs(before, since=since, as_of=cutoff, events=asked, confidence=shop.confidence)
-        wanted = holdout(whole, pairs, cutoff=cutoff, as_of=until, events=asked)
-        # Other people for each cut-off, and so for each training set.
+        serving_events = shop.serving_events
+        pairs = person_item_pairs(before, since=since, as_of=cutoff, events=serving_events, confidence=shop.confidence)
+        wanted = holdout(whole, pairs, cutoff=cutoff, as_of=until, events=serving_events)
+        # Draw different people for each cut-off, and so for each training set.
         order = F.xxhash64(Columns.USER, F.lit(shop.tuning.seed), F.lit(cutoff.isoformat()))
-        judges = wanted.orderBy(order, Columns.USER).limit(shop.tuning.max_people).orderBy(Columns.USER).toArrow()
-        if len(judges) < shop.training.min_people:
+        holdout_people = (
+            wanted.orderBy(order, Columns.USER).limit(shop.tuning.max_people).orderBy(Columns.USER).toArrow()
+        )
+        if len(holdout_people) < shop.training.min_people:
             raise NotEnoughDataError(
-                f"{len(judges):,} people can judge the days from {cutoff.date()} to {until.date()} "
+                f"{len(holdout_people):,} people can judge the days from {cutoff.date()} to {until.date()} "
                 f"(at least {shop.training.min_people:,}); lower tuning.folds, or land more days"
             )
         span = _Span(since, cutoff)
         if local:
-            return LocalFold.of(span, EventArrays.collect(before), judges, shop, self.factoriser)
-        return SpreadFold(span, before, judges, shop, self.factoriser, self.checkpoints)
+            return LocalFold.of(span, EventArrays.collect(before), holdout_people, shop, self.factoriser)
+        return SpreadFold(span, before, holdout_people, shop, self.factoriser, self.checkpoints)
 
 
 @dataclass(frozen=True)
@@ -113,17 +115,17 @@ class LocalFold:
     span: _Span
     journal: EventArrays
     rows: NDArray[np.int64]
-    """The judges among the people of the journal."""
+    """Rows of the holdout people among `journal.people`."""
     judges: HoldoutPeople
     shop: Shop
     factoriser: Factoriser
 
     @classmethod
     def of(cls, span: _Span, journal: EventArrays, judges: pa.Table, shop: Shop, factoriser: Factoriser) -> LocalFold:
-        """Return the fold whose judges are the rows of the table *judges* (user_id, relevant)."""
-        rows = _places(judges[Columns.USER].combine_chunks(), journal.people)
+        """Return the fold evaluated on the people in the table *judges* (user_id, relevant)."""
+        rows = _positions(judges[Columns.USER].combine_chunks(), journal.people)
         had = journal.had(shop.serving_events.bought)[rows]
-        return cls(span, journal, rows, _judges(judges, journal.items, had), shop, factoriser)
+        return cls(span, journal, rows, _holdout_people(judges, journal.items, had), shop, factoriser)
 
     @property
     def cutoff(self) -> datetime:
@@ -149,12 +151,12 @@ class LocalFold:
 
 @dataclass(frozen=True, eq=False)
 class SpreadFold:
-    """A fold that is trained by Spark; only the histories of its judges come here."""
+    """A fold trained by Spark; only the histories of its holdout people are collected."""
 
     span: _Span
     events: DataFrame
     asked: pa.Table
-    """The judges: user_id, relevant."""
+    """The holdout people: user_id, relevant."""
     shop: Shop
     factoriser: Factoriser
     checkpoints: str
@@ -179,11 +181,11 @@ class SpreadFold:
             table = pairs.join(F.broadcast(people), Columns.USER).toArrow()
         finally:
             pairs.unpersist()
-        asked = self.asked[Columns.USER].combine_chunks()
-        rows = _places(table[Columns.USER].combine_chunks(), asked)
+        user_ids = self.asked[Columns.USER].combine_chunks()
+        rows = _positions(table[Columns.USER].combine_chunks(), user_ids)
         columns = model.positions(table[Columns.ITEM].combine_chunks())
         known = columns >= 0
-        shape = (len(asked), len(model.items))
+        shape = (len(user_ids), len(model.items))
         cells = (rows[known], columns[known])
         history = csr_array((table[Columns.CONFIDENCE].to_numpy()[known], cells), shape=shape)
         bought = np.asarray(table[Columns.BOUGHT].to_numpy(), dtype=np.float64)[known]
@@ -191,27 +193,27 @@ class SpreadFold:
         for matrix in (history, had):
             matrix.eliminate_zeros()
             matrix.sort_indices()
-        judges = _judges(self.asked, model.items, had)
-        return judge(model, history, judges, metric=self.shop.promotion.metric, k=self.shop.evaluation.k)
+        holdout_people = _holdout_people(self.asked, model.items, had)
+        return judge(model, history, holdout_people, metric=self.shop.promotion.metric, k=self.shop.evaluation.k)
 
 
-def _places(ids: pa.Array, among: pa.Array) -> NDArray[np.int64]:
-    """Return the place of each id in *among*, -1 where it is not."""
+def _positions(ids: pa.Array, among: pa.Array) -> NDArray[np.int64]:
+    """Return the position of each id in *among*, -1 if absent."""
     found = pc.fill_null(pc.index_in(ids, value_set=among), -1)
     return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _judges(asked: pa.Table, items: pa.Array, had: csr_array) -> HoldoutPeople:
-    lists = asked[Columns.RELEVANT].combine_chunks()
-    columns = _places(lists.flatten(), items)
+def _holdout_people(table: pa.Table, items: pa.Array, had: csr_array) -> HoldoutPeople:
+    lists = table[Columns.RELEVANT].combine_chunks()
+    columns = _positions(lists.flatten(), items)
     wanted = np.asarray(pc.list_value_length(lists).to_numpy(zero_copy_only=False), dtype=np.int64)
-    rows = np.repeat(np.arange(len(asked)), wanted)[columns >= 0]
+    rows = np.repeat(np.arange(len(table)), wanted)[columns >= 0]
     columns = columns[columns >= 0]
-    relevant = csr_array((np.ones(len(columns)), (rows, columns)), shape=(len(asked), len(items)))
+    relevant = csr_array((np.ones(len(columns)), (rows, columns)), shape=(len(table), len(items)))
     relevant.sort_indices()
     return HoldoutPeople(items=items, had=had, relevant=relevant, wanted=wanted)
 
 
 def mean(scores: Sequence[float]) -> float:
-    """Return what a trial is worth: the mean over the folds that it went through."""
+    """Return the score of a trial: the mean over the folds it reached."""
     return float(np.mean(scores))

@@ -1,4 +1,4 @@
-"""How good the lists of a model are for a few thousand people, in the memory of one process."""
+"""Scores the lists of a model for a few thousand people in the memory of one process."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from refit.model.item_factors import ItemFactors
 from refit.training.blending import link_scores, people_vectors
 
 _AT_ONCE = 512
-"""People whose scores are in memory together."""
+"""Number of people whose scores are in memory together."""
 
 
 @dataclass(frozen=True, eq=False)
 class HoldoutPeople:
-    """People who came to want something after a cutoff; rows are the same everywhere, columns are *items*."""
+    """People who wanted something after a cutoff; all arrays have one row per person, columns are *items*."""
 
     items: pa.Array
     had: csr_array
-    """1 where lists must leave the item out."""
+    """1 where the list must leave the item out."""
     relevant: csr_array
-    """1 where the person came to want the item."""
+    """1 where the person wanted the item."""
     wanted: NDArray[np.int64]
-    """How many items each person came to want, at least 1; those that the columns lack are counted, too."""
+    """Number of items each person wanted, at least 1; includes items that the columns lack."""
 
 
 def judge(model: ItemFactors, histories: csr_array, judges: HoldoutPeople, *, metric: str, k: int) -> float:
     """
-    Return the mean of *metric* at *k* over the judges, ranking every item of *model* that they may see.
+    Return the mean of *metric* at *k* over the holdout people *judges*, ranking every item of *model* they may see.
 
-    *histories* are confidences in the columns of `judges.items`. Ties go to the smaller position.
+    *histories* are confidences, people x `judges.items`. Ties go to the smaller position.
     """
     known = model.positions(judges.items)
     history, had, relevant = (
@@ -61,7 +61,7 @@ def scores_of(model: ItemFactors, history: csr_array) -> NDArray[np.float64]:
 def _hits(scores: NDArray[np.float64], relevant: csr_array, k: int) -> NDArray[np.float64]:
     """Return people x k: 1 where the item at that rank is relevant; ranks without an item are 0."""
     count = min(k, scores.shape[1])
-    # A stable sort of the few candidates; ties at the border are rare enough in doubles to be left to the partition.
+    # Sort the few candidates stably; ties at the cut are rare in double precision, so the partition may decide them.
     best = np.sort(np.argpartition(-scores, count - 1, axis=1)[:, :count], axis=1)
     found = np.take_along_axis(scores, best, axis=1)
     order = np.argsort(-found, axis=1, kind="stable")
@@ -74,7 +74,7 @@ def _hits(scores: NDArray[np.float64], relevant: csr_array, k: int) -> NDArray[n
 
 
 def _in_positions(rows: csr_array, known: NDArray[np.int64], count: int) -> csr_array:
-    """Return *rows* with their columns in the positions of the model; what it does not know is left out."""
+    """Return *rows* with columns mapped to model positions; items unknown to the model are left out."""
     there = known[rows.indices] >= 0
     row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))[there]
     moved = csr_array((rows.data[there], (row, known[rows.indices[there]])), shape=(rows.shape[0], count))

@@ -1,4 +1,4 @@
-"""A study: which settings are tried, in which order, at what cost, and which of them win."""
+"""A study: which settings are tried, in which order and within which budget, and which of them win."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ DONE, PRUNED, REFUSED = "done", "pruned", "refused"
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """Settings that were tried and what they were worth."""
+    """Settings that were tried, with their scores."""
 
     number: int
     kind: Kind
     values: Mapping[str, Any]
     """The searched settings by name."""
     scores: Sequence[float]
-    """The metric on each fold that was reached, the latest fold first."""
+    """The metric on each fold reached, latest fold first."""
     state: str
     """done, pruned, or refused where the data do not support the settings."""
     why: str = ""
-    """What was said where it was refused."""
+    """Reason for a refusal."""
     run_id: str = ""
     """Run of the tracker that shows it."""
 
@@ -39,22 +39,22 @@ class Trial:
 
 
 class TrialStore(Protocol):
-    """Where finished trials are kept, so that a study that was killed goes on."""
+    """Stores finished trials, so that a killed study can resume."""
 
     def read(self) -> list[Trial]:
         """Return the trials so far, in order."""
 
     def write(self, trial: Trial) -> Trial:
-        """Keep *trial* and return it with the id of its run."""
+        """Store *trial* and return it with the id of its run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What a study found."""
+    """Result of a study."""
 
     settings: ModelSettings
     score: float | None
-    """Mean of the metric over the folds; none where there was nothing to choose from."""
+    """Mean of the metric over the folds; None if there was nothing to choose from."""
     trials: Sequence[Trial]
     searched: Sequence[str]
     """Names of the settings that were searched for a model of this kind."""
@@ -63,24 +63,24 @@ class Tuned:
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """
-    One search: first each kind with the settings that it starts from, then kinds in turn with proposed settings.
+    One search: first each kind with its starting settings, then the kinds in turn with proposed settings.
 
-    A proposal depends on the trials before it, its number and the seed alone. So a study that was killed after any
-    trial goes on exactly as it would have done, and the same study on the same data finds the same settings; only
-    `tuning.seconds` can end two of them at different trials.
+    A proposal depends only on the earlier trials, its number and the seed. A study killed after any trial therefore
+    resumes exactly as if it had not been killed, and the same study on the same data finds the same settings; only
+    `tuning.seconds` can end two runs at different trials.
     """
 
     starts: Mapping[Kind, ModelSettings]
     tuning: Tuning
     folds: Callable[[], Sequence[Fold]]
-    """Made when the first trial needs them."""
+    """Called when the first trial needs the folds."""
     proposer: Proposer
     clock: Callable[[], float] = field(default=time.monotonic)
-    """Seconds; only the budget is read off it."""
+    """Seconds; used only for the time budget."""
 
     def run(self, book: TrialStore) -> Tuned:
         """
-        Return the settings with the highest mean over the folds; of equal ones those that were tried first.
+        Return the settings with the highest mean over the folds; ties go to the earliest trial.
 
         Raises:
             NotEnoughDataError: no trial could be trained on every fold.
@@ -91,10 +91,10 @@ class Study:
             return self._tuned(next(iter(self.starts.values())), None, trials)
         folds: Sequence[Fold] = () if len(trials) >= self.planned else self.folds()
         for number in range(len(trials), self.planned):
-            # Every candidate is measured once, whatever it takes: without that there is no choice to make.
+            # Measure every candidate once regardless of the budget: otherwise there is no choice to make.
             if number >= len(self.starts) and self.clock() - began > self.tuning.seconds:
                 break
-            trials.append(book.write(self._tried(number, folds, trials)))
+            trials.append(book.write(self._run_trial(number, folds, trials)))
         done = [trial for trial in trials if trial.state == DONE]
         if not done:
             raise NotEnoughDataError(
@@ -105,7 +105,7 @@ class Study:
 
     @property
     def planned(self) -> int:
-        """How many trials there are if the time is enough: the starts, and what is searched."""
+        """Number of trials if time allows: the starting settings and the searched ones."""
         return len(self.starts) + (self.tuning.trials if self._searched else 0)
 
     @property
@@ -113,10 +113,10 @@ class Study:
         return [kind for kind in self.starts if self.space(kind)]
 
     def space(self, kind: Kind) -> dict[str, Range]:
-        """Return the part of the space that changes what a model of *kind* learns."""
+        """Return the part of the search space that affects a model of *kind*."""
         return space_of(kind, self.tuning)
 
-    def _tried(self, number: int, folds: Sequence[Fold], trials: Sequence[Trial]) -> Trial:
+    def _run_trial(self, number: int, folds: Sequence[Fold], trials: Sequence[Trial]) -> Trial:
         kind, values = self._next(number, trials)
         scores: list[float] = []
         state, why = DONE, ""
@@ -158,7 +158,7 @@ class Study:
 
 
 def _worth(trial: Trial, trials: Sequence[Trial]) -> float:
-    """Return the mean of all folds, for a trial that was given up as if the others had gone as for the rest."""
+    """Return the mean over all folds; for an abandoned trial, corrected by the mean difference of finished trials."""
     reached = len(trial.scores)
     rest = [mean(done.scores) - mean(done.scores[:reached]) for done in trials if done.state == DONE]
     missing = trial.state != DONE and rest
@@ -166,5 +166,5 @@ def _worth(trial: Trial, trials: Sequence[Trial]) -> float:
 
 
 def space_of(kind: Kind, tuning: Tuning) -> dict[str, Range]:
-    """Return the part of the space that changes what a model of *kind* learns."""
+    """Return the part of the search space that affects a model of *kind*."""
     return {name: range_ for name, range_ in tuning.space.items() if name.split(".")[0] in PARTS_OF[kind]}

@@ -1,4 +1,4 @@
-"""Books of trials: kept in the lake as they finish, and shown as child runs by the tracker."""
+"""Stores of trials: finished trials are kept in the lake and logged as child runs in the tracker."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from refit.tuning.study import Trial, Tuned
 
 @dataclass(frozen=True)
 class StoredTrials:
-    """Trials in a folder of a store, one object each, written once; every one is a child of one run of the tracker."""
+    """Trials in a folder of a store, one write-once object each; each is a child of one tracker run."""
 
     store: ObjectStore
     folder: str
     tracker: Tracker
     run_id: str
-    """The parent."""
+    """The parent run."""
     metric: str
 
     @classmethod
     def open(
         cls, store: ObjectStore, folder: str, tracker: Tracker, *, name: str, params: Mapping[str, Any], metric: str
     ) -> StoredTrials:
-        """Return the book at *folder*; the run of a study that was begun before is used again."""
+        """Return the trials stored at *folder*; a study that began earlier keeps its run."""
         stored = store.get(f"{folder}/run.json")
         if stored is None:
             run_id = tracker.log_run(name, params=params, metrics={}, tags={"step": "tune_model"}, files={})
@@ -47,25 +47,25 @@ class StoredTrials:
         return found
 
     def write(self, trial: Trial) -> Trial:
-        """Keep *trial* and return it with the id of its run."""
+        """Store *trial* and return it with the id of its run."""
         folds = {f"{self.metric}_fold_{at}": score for at, score in enumerate(trial.scores)}
         whole = {self.metric: sum(trial.scores) / len(trial.scores)} if trial.scores else {}
-        said = {"why": trial.why} if trial.why else {}
+        reason_tag = {"why": trial.why} if trial.why else {}
         run_id = self.tracker.log_run(
             f"trial {trial.number}: {trial.kind}",
             params={"kind": trial.kind, **trial.values},
             metrics={**folds, **whole},
-            tags={"step": "tune_model", "state": trial.state, **said},
+            tags={"step": "tune_model", "state": trial.state, **reason_tag},
             files={},
             parent=self.run_id,
         )
         shown = replace(trial, run_id=run_id)
-        # Five digits keep the order of names that of numbers.
+        # Five digits make the order of names equal that of numbers.
         self.store.create(f"{self.folder}/trial-{trial.number:05d}.json", canonical_json(shown.as_record()))
         return shown
 
     def keep(self, tuned: Tuned) -> str:
-        """Keep the settings that won in a file named by its content, show them in the parent, and return the key."""
+        """Store the winning settings under a content-addressed key, log them in the parent run, and return the key."""
         record = {"settings": tuned.settings.model_dump(mode="json"), "metric": self.metric, "score": tuned.score}
         key = f"{self.folder}/settings-{digest_of(record)[:16]}.json"
         self.store.create(key, canonical_json(record))
@@ -80,7 +80,7 @@ class StoredTrials:
 
 @dataclass(frozen=True)
 class ListedTrials:
-    """Trials that nobody needs again once the study has ended."""
+    """Trials kept in memory only, for studies that are not resumed."""
 
     trials: list[Trial] = field(default_factory=list)
 
@@ -89,6 +89,6 @@ class ListedTrials:
         return list(self.trials)
 
     def write(self, trial: Trial) -> Trial:
-        """Keep *trial* and return it."""
+        """Store *trial* and return it."""
         self.trials.append(trial)
         return trial

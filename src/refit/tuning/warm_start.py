@@ -1,4 +1,4 @@
-"""Where a study begins: with what serves now, so that retraining never has to find it again."""
+"""Starting settings of a study: those of the champion, so that retraining need not find them again."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from refit.tuning.study import space_of
 
 def warm_starts(shop: Shop, champion: ModelSettings | None) -> dict[Kind, ModelSettings]:
     """
-    Return the settings that each candidate is tried with first.
+    Return the settings that each candidate kind is tried with first.
 
-    What is in the search space belongs to the tuner, so a candidate of the champion's kind takes it over from the
-    champion; everything else is what shop.toml says. A value of the champion that cannot be used any more is left.
+    A candidate of the champion's kind takes the searched settings from the champion; everything else comes from
+    shop.toml. A champion's value that is no longer valid is ignored.
     """
-    return {kind: _start(shop, kind, champion) for kind in shop.models.candidates}
+    return {kind: _first_settings(shop, kind, champion) for kind in shop.models.candidates}
 
 
 def study_digest(shop: Shop, starts: Mapping[Kind, ModelSettings], training_set: str) -> str:
     """
-    Return the name of the study: the same data, starts and space give the same name.
+    Return the name of the study: equal data, starting settings and search space give equal names.
 
-    The budget is left out, so that a study with a larger one goes on where the smaller one ended.
+    The budget is left out, so that a study with a larger budget continues one with a smaller budget.
     """
     return digest_of(
         {
@@ -40,7 +40,7 @@ def study_digest(shop: Shop, starts: Mapping[Kind, ModelSettings], training_set:
     )
 
 
-def _start(shop: Shop, kind: Kind, champion: ModelSettings | None) -> ModelSettings:
+def _first_settings(shop: Shop, kind: Kind, champion: ModelSettings | None) -> ModelSettings:
     settings = shop.model_settings(kind)
     if champion is None or champion.kind != kind:
         return settings

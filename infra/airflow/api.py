@@ -18,7 +18,7 @@ FINISHED = frozenset({"success", "failed"})
 _POLL_SECONDS = 0.5
 _SETTLED_SECONDS = 2.0
 _BUSY_SECONDS = 60.0
-"""On SQLite Airflow answers 503 while somebody else writes; then nothing was done, and asking again is the answer."""
+"""How long a request is repeated that Airflow refuses because another process writes to SQLite; it did nothing then."""
 
 
 class AirflowApi:
@@ -202,9 +202,7 @@ class AirflowApi:
 
     def _request(self, method: str, path: str, body: Json | None = None, query: Json | None = None) -> Json:
         deadline = time.monotonic() + _BUSY_SECONDS
-        while (answer := self._answer(method, path, body, query)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
-            if time.monotonic() > deadline:
-                break
+        while _is_busy(answer := self._answer(method, path, body, query)) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         if answer.is_error:
             text = " ".join(answer.text.split())[:600]
@@ -224,6 +222,14 @@ class AirflowApi:
     def _late(self, dag_id: str, run_id: str, state: str, seconds: float) -> str:
         tasks = ", ".join(f"{name} {now}" for name, now in self.task_states(dag_id, run_id).items())
         return f"run {run_id} of {dag_id} is still {state} after {seconds:.0f} s ({tasks})"
+
+
+def _is_busy(answer: httpx.Response) -> bool:
+    """Return whether another process held the database: a 503, or a 500 where Airflow writes its own log first."""
+    if answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR and "application/json" in answer.headers["Content-Type"]:
+        detail = answer.json().get("detail")
+        return isinstance(detail, dict) and detail.get("reason") == "Database error"
+    return answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
 
 
 def _run_path(dag_id: str, run_id: str) -> str:

@@ -19,6 +19,7 @@ class Busy(ThreadingHTTPServer):
     """An Airflow whose database is locked for the first *refusals* requests."""
 
     refusals = 0
+    refusal: tuple[int, dict[str, object]] = (503, {"detail": "Database is locked."})
     asked = 0
     pools: ClassVar[dict[str, int]] = {"default_pool": 128, "spark": 4}
     made: ClassVar[list[dict[str, object]]] = []
@@ -43,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         server.asked += 1
         if server.asked <= server.refusals:
-            self._answer(503, {"detail": "Database is locked."})
+            self._answer(*server.refusal)
         else:
             self._answer(200, {"dag_run_id": "seven"})
 
@@ -76,9 +77,16 @@ def _trigger(server: Busy) -> str:
         return api.trigger("ingest")
 
 
-def test_a_database_that_is_locked_is_asked_again(airflow: Busy) -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (503, {"detail": "Database is locked."}),
+        (500, {"detail": {"reason": "Database error", "statement": "hidden", "message": "Serious error"}}),
+    ],
+)
+def test_a_database_that_is_locked_is_asked_again(airflow: Busy, refusal: tuple[int, dict[str, object]]) -> None:
     """Beside a running DAG SQLite refuses a run now and then; nothing was done by then."""
-    airflow.refusals = 2
+    airflow.refusals, airflow.refusal = 2, refusal
     assert _trigger(airflow) == "seven"
     assert airflow.asked == 3
 
@@ -90,6 +98,13 @@ def test_a_database_that_stays_locked_is_told(airflow: Busy, monkeypatch: pytest
     with pytest.raises(AirflowError, match=r"refused POST /api/v2/dags/ingest/dagRuns with 503: .*Database is locked"):
         _trigger(airflow)
     assert airflow.asked > 1
+
+
+def test_another_error_of_the_server_is_told_at_once(airflow: Busy) -> None:
+    airflow.refusals, airflow.refusal = 1, (500, {"detail": "An error occurred while trying to deserialize Dag"})
+    with pytest.raises(AirflowError, match=r"with 500: .*deserialize Dag"):
+        _trigger(airflow)
+    assert airflow.asked == 1
 
 
 def test_a_pool_is_made_once_and_what_a_person_has_set_stays(airflow: Busy) -> None:

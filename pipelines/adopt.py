@@ -50,7 +50,7 @@ def run(
     if not reason.strip() or not requested_by.strip():
         raise ConfigurationError("an adoption is recorded: give reason=... and requested_by=...")
     newest = log.newest()
-    before = newest.standing.reigning if newest else None
+    before = newest.state.current if newest else None
     alias = registry.champion()
     named, recorded = alias.version if alias else None, before.version if before else None
     if newest and version == named == recorded:
@@ -60,7 +60,7 @@ def run(
             f"version {version} is neither that of the alias ({named or 'none'}) nor that of the audit log "
             f"({recorded or 'none'}); adopt one of the two, or use promote_model or rollback"
         )
-    found = adoptable(registry, log.standing(), version)
+    found = adoptable(registry, log.state(), version)
     load_verified(tracker, found)
     older = before is not None and found.cutoff < before.cutoff
     facts = {

@@ -52,11 +52,11 @@ def main(now: CollectedAt = None) -> dict[str, Any]:
 def _champions(log: AuditLog, open_registry: Callable[[], ModelRegistry]) -> dict[str, bool]:
     """Return training set -> whether it is the champion's or its predecessor's, for all former champions too."""
     newest = log.newest()
-    if newest is None or not newest.standing.reigns:
+    if newest is None or not newest.state.records:
         return {}
-    registry, state = open_registry(), newest.standing
+    registry, state = open_registry(), newest.state
     found: dict[str, bool] = {}
-    for version in state.reigns:
+    for version in state.records:
         try:
             named = registry.champion_version(version).tags.get("training_set", "")
         except NotFoundError:

@@ -39,7 +39,7 @@ def run(last: int, *, log: AuditLog, registry: ModelRegistry) -> Receipt:
     remembered = check_memory(registry, records)
     newest = records[-1] if records else None
     return Receipt(
-        champion=newest.standing.champion if newest else None,
+        champion=newest.state.champion if newest else None,
         count=len(records),
         head=newest.sha256 if newest else "",
         remembered=remembered,
@@ -57,7 +57,7 @@ def _shown(record: Record) -> dict[str, Any]:
         "reason": record.reason,
         "source": record.facts.get("source", ""),
         "digest": str(record.facts.get("digest", ""))[:16],
-        "champion": record.standing.champion,
+        "champion": record.state.champion,
     }
 
 

@@ -83,7 +83,7 @@ def run(
     tuned = Study(
         starts=initial,
         tuning=shop.tuning,
-        folds=lambda: folds.make(recipe.told(open_spark(), lake, recipe.cutoff)),
+        folds=lambda: folds.make(recipe.events_before(open_spark(), lake, recipe.cutoff)),
         proposer=proposer,
     ).run(stored_trials)
     found = stored_trials.keep(tuned)

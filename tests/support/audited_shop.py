@@ -94,7 +94,7 @@ class AuditedShop:
 
     def decide(self, challenger: ModelVersion, line: str, at: datetime = ANSWERED) -> promote_model.Receipt:
         """Set the tag in MLflow and let it be noticed."""
-        self.registry.told[f"decision-{challenger.version}"] = line
+        self.registry.model_tags[f"decision-{challenger.version}"] = line
         return self.answer(challenger, {"decision": line, "noticed_at": at.isoformat()})
 
     def champions(self, count: int) -> list[int]:

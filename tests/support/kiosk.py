@@ -158,12 +158,12 @@ class Kiosk:
         self, people: Histories, model: ItemFactors, spoilt: Spoilt, version: int, run_date: str, first: bool
     ) -> tuple[bytes, dict[str, Any]]:
         """Do what a Spark task does, with the spoilt places spoilt."""
-        shelf = shelf_of(model)
-        counts, part = Counts(shelf), PartFile()
+        candidate_set = shelf_of(model)
+        counts, part = Counts(candidate_set), PartFile()
         consent = [True] * len(people)
         consent[0] = spoilt.consent or not first
         counts.receive(pa.record_batch({"user_id": people.user_ids, "consent": consent}))
-        ranker = Ranker(model, shelf)
+        ranker = Ranker(model, candidate_set)
         for start in range(0, len(people), GROUP):
             piece = people.part(start, min(start + GROUP, len(people)))
             group = list(make_lists(ranker, piece, self.shop.lists.k, 2))
@@ -172,7 +172,7 @@ class Kiosk:
                 group[number] = spoilt.listed(group[number])
             for listed in group:
                 counts.add(listed.drafts, listed.histories)
-            rows = spoilt.rows(to_batch(shelf, group, version, run_date))
+            rows = spoilt.rows(to_batch(candidate_set, group, version, run_date))
             counts.add_rows(rows)
             part.write_group(rows)
         content, record = part.close()

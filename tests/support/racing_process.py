@@ -42,12 +42,12 @@ def read(store: S3ObjectStore, stop: Path) -> dict[str, Any]:
     seen = {"whole": 0, "torn": 0, "backward": 0}
     newest = 0
 
-    def whole(standing: PointerState) -> tuple[int, str, list[str]]:
-        target = standing.target
+    def whole(state: PointerState) -> tuple[int, str, list[str]]:
+        target = state.target
         manifest = json.loads(read_named(store, target.manifest, target.manifest_sha256, "manifest"))
         for part in manifest["parts"]:
             read_named(store, part["key"], part["sha256"], "manifest")
-        return standing.generation, manifest["batch"], [part["key"] for part in manifest["parts"]]
+        return state.generation, manifest["batch"], [part["key"] for part in manifest["parts"]]
 
     while not stop.exists():
         try:

@@ -178,7 +178,7 @@ class LakeHistory:
             study = Study(
                 starts=warm_starts(self.shop, None),
                 tuning=self.shop.tuning,
-                folds=lambda: folds.make(recipe.told(self.spark, self.lake, recipe.cutoff)),
+                folds=lambda: folds.make(recipe.events_before(self.spark, self.lake, recipe.cutoff)),
                 proposer=self.proposer,
             )
             began = time.monotonic()

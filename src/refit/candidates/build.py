@@ -33,7 +33,7 @@ _EXCLUDED_BY = {
 class BuiltCandidates:
     """A candidate set and the counts behind it."""
 
-    shelf: CandidateSet
+    candidate_set: CandidateSet
     kept_off: Mapping[str, int]
     """Rule -> number of model items it excludes; an item counts for the first rule that excludes it."""
     new: int
@@ -45,8 +45,8 @@ class BuiltCandidates:
     def as_record(self) -> dict[str, Any]:
         """Return the counts as plain JSON values; the size does not grow with the shop."""
         return {
-            "items": len(self.shelf.items) - self.new,
-            "allowed": int(self.shelf.allowed.sum()) - self.new,
+            "items": len(self.candidate_set.items) - self.new,
+            "allowed": int(self.candidate_set.allowed.sum()) - self.new,
             "kept_off": dict(self.kept_off),
             "new": self.new,
             "recent_people": self.people.get(EVERYBODY, 0),

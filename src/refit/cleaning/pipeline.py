@@ -48,7 +48,7 @@ class RowStatuses:
         """Return *rows*, which have the flag `_altered`, with the flag recorded under *kind*."""
         return RowStatuses(rows.withColumnRenamed("_altered", f"_{kind}"), (*self.altered, kind))
 
-    def told(self) -> DataFrame:
+    def with_status(self) -> DataFrame:
         """Return the rows with `fate` (never null) and `changed`, an array that is null if nothing was altered."""
         kept = F.col(Columns.FATE).isNull()
         if self.altered:
@@ -103,7 +103,7 @@ def clean(intake: DataFrame, *, rows: int, days: int, cleaning: Cleaning, events
     for column, how in cleaning.impute.items():
         statuses = statuses.alter(f"imputed_{column}", fill_missing(statuses.rows, good, column, how))
     return (
-        statuses.told()
+        statuses.with_status()
         .withColumn(Columns.LOCAL_TIME, F.when(F.col(Columns.FATE) != KEPT, F.col(Columns.LOCAL_TIME)))
         .drop(_BUCKET, Columns.SOURCE_DAY)
         .sortWithinPartitions(Columns.EVENT_DATE, Columns.FATE, Columns.USER, Columns.EVENT_TIME)

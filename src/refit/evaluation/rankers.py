@@ -61,7 +61,7 @@ class ByModel:
         histories = read_histories(batch, self.model)
         found = self.ranker.best(histories, k)
         for person in np.flatnonzero(~found.known).tolist():
-            allowed = self.ranker.shelf.allowed.copy()
+            allowed = self.ranker.candidate_set.allowed.copy()
             part = slice(histories.offsets[person], histories.offsets[person + 1])
             allowed[histories.positions[part][histories.bought[part]]] = False
             order = self.model.by_popularity

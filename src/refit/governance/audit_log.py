@@ -45,7 +45,7 @@ class Record:
     """Facts specific to the kind, as plain JSON values."""
     before: str
     """SHA-256 of the previous record; empty for the first one."""
-    standing: ChampionState
+    state: ChampionState
     """Champion state after this record."""
 
     @property
@@ -70,7 +70,7 @@ class Record:
                 "reason": self.reason,
                 "facts": dict(self.facts),
                 "before": self.before,
-                "standing": self.standing.to_json(),
+                "standing": self.state.to_json(),
             }
         )
 
@@ -91,10 +91,10 @@ class AuditLog:
         numbers = self._numbers()[0]
         return self.record(numbers[-1]) if numbers else None
 
-    def standing(self) -> ChampionState:
+    def state(self) -> ChampionState:
         """Return the current champion state."""
         newest = self.newest()
-        return newest.standing if newest else ChampionState()
+        return newest.state if newest else ChampionState()
 
     def append(
         self, after: Record | None, kind: str, *, at: str, by: str, reason: str, facts: Mapping[str, Any]
@@ -111,7 +111,7 @@ class AuditLog:
         if facts.get(ANSWERED_AT):
             require_past(ANSWERED_AT, facts[ANSWERED_AT], clock)
         number = after.number + 1 if after else 1
-        state = after.standing if after else ChampionState()
+        state = after.state if after else ChampionState()
         record = Record(
             number=number,
             kind=kind,
@@ -120,7 +120,7 @@ class AuditLog:
             reason=reason,
             facts=facts,
             before=after.sha256 if after else "",
-            standing=state.after(number, kind, at=at, by=by, reason=reason, facts=facts),
+            state=state.after(number, kind, at=at, by=by, reason=reason, facts=facts),
         )
         try:
             self._store.create(record.key, record.to_bytes())
@@ -157,12 +157,12 @@ class AuditLog:
             raise AuditDamagedError(
                 f"{self.address}: {wrong} record {record.number} was written, which names another SHA-256"
             )
-        earlier = before.standing if before else ChampionState()
+        earlier = before.state if before else ChampionState()
         try:
             holds = earlier.after(
                 record.number, record.kind, at=record.at, by=record.by, reason=record.reason, facts=record.facts
             )
-            follows = holds == record.standing
+            follows = holds == record.state
         except (KeyError, TypeError, ValueError):
             follows = False
         if not follows:
@@ -191,7 +191,8 @@ class AuditLog:
             document = json.loads(stored.content)
             if document.pop("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}")
-            record = Record(**{**document, "standing": ChampionState.from_json(document["standing"])})
+            state = ChampionState.from_json(document.pop("standing"))
+            record = Record(**document, state=state)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise AuditDamagedError(f"{self._store.address}/{key} cannot be read: {error!r}") from error
         if record.number != number or record.to_bytes() != stored.content:

@@ -62,7 +62,7 @@ class ChampionState:
     """Champion before the last move."""
     moved: int = 0
     """Number of the record that last moved the champion."""
-    reigns: Mapping[int, ChampionRecord] = field(default_factory=dict)
+    records: Mapping[int, ChampionRecord] = field(default_factory=dict)
     answers: Mapping[int, Answered] = field(default_factory=dict)
     """Challenger -> the answer that counts."""
     refused: Mapping[int, str] = field(default_factory=dict)
@@ -71,19 +71,19 @@ class ChampionState:
     """Run id of a rollback -> number of its record, newest last."""
 
     @property
-    def reigning(self) -> ChampionRecord | None:
+    def current(self) -> ChampionRecord | None:
         """The record of the current champion; None before the first promotion."""
-        return None if self.champion is None else self.reigns[self.champion]
+        return None if self.champion is None else self.records[self.champion]
 
     def line(self) -> list[ChampionRecord]:
         """Return the records that were not withdrawn, in order of promotion; the champion is last."""
         return sorted(
-            (record for record in self.reigns.values() if not record.withdrawn), key=lambda record: record.since
+            (record for record in self.records.values() if not record.withdrawn), key=lambda record: record.since
         )
 
     def copy_of(self, challenger: int) -> ChampionRecord | None:
         """Return the past or present champion that was copied from *challenger*."""
-        found = [record for record in self.reigns.values() if record.challenger == str(challenger)]
+        found = [record for record in self.records.values() if record.challenger == str(challenger)]
         return found[0] if found else None
 
     def after(
@@ -106,7 +106,7 @@ class ChampionState:
             raise ValueError(f"there are no records of kind {kind!r}")
         known = {name: str(facts[name]) for name in ("challenger", "model_id", "digest", "cutoff")}
         record = ChampionRecord(version=version, since=number, at=at, by=by, **known)
-        return replace(moved, reigns={**self.reigns, version: record})
+        return replace(moved, records={**self.records, version: record})
 
     def _with_answer(self, facts: Mapping[str, Any], approved: bool, by: str, reason: str) -> ChampionState:
         answer = Answered(
@@ -125,14 +125,14 @@ class ChampionState:
         return state
 
     def _with_rollback(self, number: int, version: int, why: str, facts: Mapping[str, Any]) -> ChampionState:
-        target = self.reigns[version]
+        target = self.records[version]
         records = {
             key: replace(record, withdrawn=why) if record.since > target.since and not record.withdrawn else record
-            for key, record in self.reigns.items()
+            for key, record in self.records.items()
         }
         records[version] = replace(target, withdrawn="")
         runs = [*self.runs.items(), (str(facts["logical_run"]), number)]
-        return replace(self, reigns=records, runs=dict(runs[-_RUNS:]))
+        return replace(self, records=records, runs=dict(runs[-_RUNS:]))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -140,7 +140,7 @@ class ChampionState:
             "champion": self.champion,
             "previous": self.previous,
             "moved": self.moved,
-            "reigns": [asdict(record) for _, record in sorted(self.reigns.items())],
+            "reigns": [asdict(record) for _, record in sorted(self.records.items())],
             "answers": {str(key): asdict(answer) for key, answer in self.answers.items()},
             "refused": {str(key): digest for key, digest in self.refused.items()},
             "runs": [[run, number] for run, number in self.runs.items()],
@@ -153,7 +153,7 @@ class ChampionState:
             champion=state["champion"],
             previous=state["previous"],
             moved=int(state["moved"]),
-            reigns={int(entry["version"]): ChampionRecord(**entry) for entry in state["reigns"]},
+            records={int(entry["version"]): ChampionRecord(**entry) for entry in state["reigns"]},
             answers={int(key): Answered(**entry) for key, entry in state["answers"].items()},
             refused={int(key): str(digest) for key, digest in state["refused"].items()},
             runs={str(run): int(number) for run, number in state["runs"]},

@@ -66,13 +66,13 @@ def active_champion(registry: ModelRegistry, log: AuditLog) -> ModelVersion | No
         AliasMovedError: somebody else moved the alias or removed the version, or its tags were changed.
         PromotionInterruptedError: a promotion or a rollback was not finished.
     """
-    record = require_reconciled(registry, log).reigning
+    record = require_reconciled(registry, log).current
     return active_version(registry, record) if record else None
 
 
 def withdrawn(log: AuditLog, version: int) -> str | None:
     """Return why a rollback withdrew champion *version*; None when it was not withdrawn."""
-    record = log.standing().reigns.get(version)
+    record = log.state().records.get(version)
     if record is None or not record.withdrawn:
         return None
     return f"champion version {version} was {record.withdrawn}"
@@ -80,25 +80,25 @@ def withdrawn(log: AuditLog, version: int) -> str | None:
 
 def approved_digest(log: AuditLog, version: int) -> str | None:
     """Return the digest with which *version* was promoted; None when it never became champion."""
-    record = log.standing().reigns.get(version)
+    record = log.state().records.get(version)
     return None if record is None else record.digest
 
 
-def active_version(registry: ModelRegistry, reign: ChampionRecord) -> ModelVersion:
-    """Return the registered version of *reign*; AliasMovedError when it is gone or its model was changed."""
+def active_version(registry: ModelRegistry, record: ChampionRecord) -> ModelVersion:
+    """Return the registered version of *record*; AliasMovedError when it is gone or its model was changed."""
     try:
-        found = registry.champion_version(reign.version)
+        found = registry.champion_version(record.version)
     except NotFoundError as error:
-        raise ChampionGoneError(_gone(reign)) from error
-    if (found.model_id, found.digest) != (reign.model_id, reign.digest):
+        raise ChampionGoneError(_gone(record)) from error
+    if (found.model_id, found.digest) != (record.model_id, record.digest):
         raise AliasMovedError(
-            f"champion version {reign.version} became champion with digest {reign.digest[:16]} and now says "
+            f"champion version {record.version} became champion with digest {record.digest[:16]} and now says "
             f"{found.digest[:16] or 'none'}; its tags were changed, so it is not used"
         )
     return found
 
 
-def adoptable(registry: ModelRegistry, standing: ChampionState, version: int) -> ModelVersion:
+def adoptable(registry: ModelRegistry, state: ChampionState, version: int) -> ModelVersion:
     """
     Return *version* of the champions' model if it may be adopted: a former champion, or a version with evidence.
 
@@ -106,7 +106,7 @@ def adoptable(registry: ModelRegistry, standing: ChampionState, version: int) ->
         AliasMovedError: a former champion is gone from the registry or its model was changed.
         NotApprovedError: the version was never champion and lacks evidence.
     """
-    record = standing.reigns.get(version)
+    record = state.records.get(version)
     if record is not None:
         return active_version(registry, record)
     found = registry.champion_version(version)
@@ -122,12 +122,12 @@ def adoptable(registry: ModelRegistry, standing: ChampionState, version: int) ->
 def require_reconciled(registry: ModelRegistry, log: AuditLog) -> ChampionState:
     """Return the current champion state after checking that the alias agrees with the newest record."""
     newest = log.newest()
-    state = newest.standing if newest else ChampionState()
+    state = newest.state if newest else ChampionState()
     alias = registry.champion()
     named = alias.version if alias else None
     if named == state.champion:
         return state
-    record = state.reigning
+    record = state.current
     if newest is None or record is None:
         raise AliasMovedError(
             f"the alias champion names version {named}, but the audit log {log.address} knows of no promotion; "
@@ -163,9 +163,9 @@ def reconcile_alias(registry: ModelRegistry, log: AuditLog, also: Callable[[], N
     """
     for _ in range(_TRIES):
         newest = log.newest()
-        if newest is None or newest.standing.champion is None:
+        if newest is None or newest.state.champion is None:
             raise NotFoundError(f"{log.address} names no champion; promote a challenger first")
-        registry.point(newest.standing.champion)
+        registry.point(newest.state.champion)
         # A record written in the meantime may name another champion, and its writer may have set the alias before us.
         now = log.newest()
         if now is not None and now.number == newest.number:

@@ -94,7 +94,7 @@ class Promotions:
     def _attempt(self, version: int, digest: str, raw: Mapping[str, Any]) -> Outcome:
         challenger = self.registry.challenger(version)
         newest = self.log.newest()
-        state = newest.standing if newest else ChampionState()
+        state = newest.state if newest else ChampionState()
         known = state.answers.get(version)
         try:
             answer = self.read_answer(raw)
@@ -142,12 +142,12 @@ class Promotions:
             **{name: challenger.tags.get(name, "") for name in _EVIDENCE_TAGS},
         }
         made = self.log.append(newest, PROMOTION, at=self.now, by=answer.by, reason=answer.reason, facts=facts)
-        return self._finish(challenger, answer, made.standing.reigns[copy.version])
+        return self._finish(challenger, answer, made.state.records[copy.version])
 
     def _promote_again(
         self, newest: Record | None, challenger: ModelVersion, answer: Answer, record: ChampionRecord
     ) -> Outcome:
-        champion = newest.standing.champion if newest else None
+        champion = newest.state.champion if newest else None
         became = f"became champion version {record.version} at {record.at}"
         if record.withdrawn:
             sentence = f"challenger version {challenger.version} {became} and was {record.withdrawn}"
@@ -160,11 +160,11 @@ class Promotions:
     def _finish(self, challenger: ModelVersion, answer: Answer, record: ChampionRecord) -> Outcome:
         newest = reconcile_alias(self.registry, self.log, lambda: self._show_answer(challenger, answer))
         return Outcome(
-            champion=newest.standing.champion,
-            previous=newest.standing.previous,
+            champion=newest.state.champion,
+            previous=newest.state.previous,
             challenger=challenger,
             approved_by=record.by,
-            promoted=newest.standing.champion == record.version,
+            promoted=newest.state.champion == record.version,
             said=f"challenger version {challenger.version} is champion version {record.version}, "
             f"approved by {record.by}",
             record=newest.number,
@@ -174,7 +174,7 @@ class Promotions:
         self.registry.tag(challenger, answer.as_tags())
 
     def _unchanged(self, newest: Record | None, challenger: ModelVersion, why: str) -> Outcome:
-        champion = newest.standing.champion if newest else None
+        champion = newest.state.champion if newest else None
         return Outcome(
             champion=champion,
             previous=None,
@@ -190,7 +190,7 @@ class Promotions:
         try:
             state = require_reconciled(self.registry, self.log)
         except PromotionInterruptedError:
-            state = reconcile_alias(self.registry, self.log).standing
+            state = reconcile_alias(self.registry, self.log).state
         except ChampionGoneError:
             return "none"
         return str(state.champion or "none")
@@ -208,7 +208,7 @@ class Promotions:
         )
 
     def _older_than_champion(self, challenger: ModelVersion) -> Objection | None:
-        record = self.log.standing().reigning
+        record = self.log.state().current
         if record is None or record.cutoff <= challenger.cutoff:
             return None
         return Objection(
@@ -229,7 +229,7 @@ class Promotions:
         """Record a refusal, once, and return it as an error."""
         entry = _audit_entry(answer, challenger)
         facts = {**entry["facts"], "cause": objection.cause, "said": objection.sentence}
-        state = newest.standing if newest else ChampionState()
+        state = newest.state if newest else ChampionState()
         if state.refused.get(challenger.version) != refusal_digest(facts, entry["by"], entry["reason"]):
             self.log.append(newest, REFUSAL, at=self.now, **{**entry, "facts": facts})
         if objection.cause not in {REJECTED, "silence"}:

@@ -72,13 +72,13 @@ class Rollbacks:
         if not wish.reason.strip() or not wish.by.strip():
             raise ConfigurationError("a rollback is recorded: give reason=... and requested_by=...")
         newest = self.log.newest()
-        if newest is None or newest.standing.champion is None:
+        if newest is None or newest.state.champion is None:
             raise ConfigurationError(f"{self.log.address} names no champion, so there is nothing to go back from")
         begun = self._begun_before(newest, wish)
         return self._finish(begun or self._begin(newest, wish))
 
     def _begun_before(self, newest: Record, request: RollbackRequest) -> Record | None:
-        state = newest.standing
+        state = newest.state
         number = state.runs.get(request.logical_run)
         if number is None and carried_out(self.registry, newest.number) < state.moved:
             number = state.moved
@@ -88,12 +88,12 @@ class Rollbacks:
         return record if request.to in (None, record.facts["version"]) else None
 
     def _begin(self, newest: Record, request: RollbackRequest) -> Record:
-        target = self._target(newest.standing, request.to)
+        target = self._target(newest.state, request.to)
         load_verified(self.tracker, active_version(self.registry, target))
-        passed = [record.version for record in newest.standing.line() if record.since > target.since]
+        passed = [record.version for record in newest.state.line() if record.since > target.since]
         facts = {
             "version": target.version,
-            "from": newest.standing.champion,
+            "from": newest.state.champion,
             "withdrawn": sorted(passed),
             "logical_run": request.logical_run,
             "lists": self._list_action(target.version, passed) if request.lists == "back" else "stay",
@@ -106,7 +106,7 @@ class Rollbacks:
 
         def lists() -> None:
             # Another version may have become champion since this rollback began; then its lists stay.
-            if record.facts["lists"] == "back" and self.log.standing().champion == version:
+            if record.facts["lists"] == "back" and self.log.state().champion == version:
                 moved.append(self._point_lists_back(record, version))
 
         reconcile_alias(self.registry, self.log, lists)
@@ -126,10 +126,10 @@ class Rollbacks:
             return active[-2]
         if to == state.champion:
             raise ConfigurationError(f"version {to} is the champion already; nothing to go back from")
-        if to not in state.reigns:
-            known = ", ".join(str(version) for version in sorted(state.reigns))
+        if to not in state.records:
+            known = ", ".join(str(version) for version in sorted(state.records))
             raise ConfigurationError(f"version {to} was never champion; those that were are {known}")
-        return state.reigns[to]
+        return state.records[to]
 
     def _list_action(self, version: int, passed: list[int]) -> str:
         """Return `back` if the lists can go back, or `stay` if the live lists need not."""

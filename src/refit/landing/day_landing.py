@@ -119,7 +119,9 @@ class DayLanding:
         cleaned = clean(intake, rows=rows, days=every, cleaning=self.shop.cleaning, events=self.shop.events)
         # A day that no longer has events must lose the ones landed before.
         kept_days = self._open_days if self.shop.calendar.empty_days_are_normal else []
-        written = self.stage.fates(cleaned, [day for day in self.days if day.isoformat() in landed or day in kept_days])
+        written = self.stage.stage_events(
+            cleaned, [day for day in self.days if day.isoformat() in landed or day in kept_days]
+        )
         apart = written.rows.where(F.col(Columns.FATE) == QUARANTINED)
         days = ledgers(
             written.counts,

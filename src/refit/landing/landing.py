@@ -101,7 +101,7 @@ class Lander:
                 people = stage.snapshot("users", pseudonymise(everybody.where(Columns.CONSENT), self.key), until)
                 events = keep_consenting(events, people)
             inspection.refuse()
-            raw_events, before = stage.intake(events), lake.days("interactions", since, until)
+            raw_events, before = stage.stage_raw_events(events), lake.days("interactions", since, until)
             if not shop.calendar.open_days(first, end) and not before and raw_events.isEmpty():
                 stage.discard()
                 return Outcome(

@@ -64,7 +64,7 @@ class Staging:
         _LOG.info("read %s: %s rows", table, f"{count:,}")
         return written
 
-    def intake(self, rows: DataFrame) -> DataFrame:
+    def stage_raw_events(self, rows: DataFrame) -> DataFrame:
         """Write the raw events once, so that every later step reads the same rows, and return them."""
         _LOG.info("reading events")
         self._raw_events = (rows.schema, self._path("intake"))
@@ -72,7 +72,7 @@ class Staging:
         # With an explicit schema even an empty folder can be read.
         return self.spark.read.schema(rows.schema).parquet(self.lake.path(self._raw_events[1]))
 
-    def fates(self, rows: DataFrame, days: list[date]) -> Written:
+    def stage_events(self, rows: DataFrame, days: list[date]) -> Written:
         """Write *rows* of `refit.cleaning.clean` by day and status, and stage the new contents of *days*."""
         path = self._path("interactions")
         rows.write.mode("overwrite").partitionBy(Columns.EVENT_DATE, Columns.FATE).parquet(self.lake.path(path))

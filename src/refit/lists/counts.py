@@ -58,7 +58,7 @@ class Numbers:
 class Counts:
     """Counts for the list gate over one block of people, checked against their inputs."""
 
-    shelf: CandidateSet
+    candidate_set: CandidateSet
     numbers: Numbers = field(default_factory=Numbers)
     exposures: Exposures = field(init=False)
     """Number of lists that contain each item of the candidate set."""
@@ -66,7 +66,7 @@ class Counts:
 
     def __post_init__(self) -> None:
         """Start with no item shown."""
-        self.exposures = np.zeros(len(self.shelf.items), dtype=np.int64)
+        self.exposures = np.zeros(len(self.candidate_set.items), dtype=np.int64)
 
     def receive(self, people: pa.RecordBatch) -> None:
         """Count received people; *people* has the columns of `refit.lake.people.everybody`."""
@@ -78,7 +78,7 @@ class Counts:
 
     def add(self, drafts: Drafts, histories: Histories) -> None:
         """Count the lists of some people, checked against their inputs independently of how they were made."""
-        numbers, candidate_set = self.numbers, self.shelf
+        numbers, candidate_set = self.numbers, self.candidate_set
         positions, scores = drafts.positions, drafts.scores
         people, items = len(positions), len(candidate_set.items)
         there = positions >= 0
@@ -123,12 +123,12 @@ class Counts:
 
     def as_record(self) -> dict[str, Any]:
         """Return the counts as plain JSON values, with packed exposures."""
-        size = {"items": len(self.shelf.items), "allowed": int(self.shelf.allowed.sum())}
+        size = {"items": len(self.candidate_set.items), "allowed": int(self.candidate_set.allowed.sum())}
         return {**vars(self.numbers), **size, "exposures": pack(self.exposures)}
 
     @cached_property
     def _names(self) -> frozenset[str]:
-        return frozenset(self.shelf.items.to_pylist())
+        return frozenset(self.candidate_set.items.to_pylist())
 
     def _add_scores(
         self,

@@ -42,28 +42,28 @@ def source_of(model: ItemFactors) -> str:
     return BOTH if model.rank else LINKS
 
 
-def fill(model: ItemFactors, shelf: CandidateSet, histories: Histories, best: Best) -> Drafts:
+def fill(model: ItemFactors, candidate_set: CandidateSet, histories: Histories, best: Best) -> Drafts:
     """
-    Return lists that begin with the model's *best*, filled up to k as far as the rules of the shelf leave items.
+    Return lists that begin with the model's *best*, filled up to k as far as the rules leave candidates.
 
     Empty ranks are filled with the items popular in the person's segment, then with everybody, then (score 0) with the
     items most touched in the training set. Finally new items take the last `new_per_list` ranks.
     """
     shape = best.positions.shape
     drafts = Drafts(best.positions.copy(), best.scores.copy(), np.zeros(shape, np.int16), [source_of(model)])
-    filler = _Filler(shelf, histories, drafts)
-    segments = _segments(shelf, histories)
-    everybody = shelf.popular.get(EVERYBODY)
+    filler = _Filler(candidate_set, histories, drafts)
+    segments = _segments(candidate_set, histories)
+    everybody = candidate_set.popular.get(EVERYBODY)
     for name in sorted(set(segments.tolist()) - {EVERYBODY}):
-        filler.place(filler.short(segments == name), shelf.popular[name], f"{POPULARITY}:{name}")
+        filler.place(filler.short(segments == name), candidate_set.popular[name], f"{POPULARITY}:{name}")
     if everybody is not None:
         filler.place(filler.short(), everybody, POPULARITY)
     if len(filler.short()):
-        filler.place(filler.short(), _by_training(model, shelf, scored=everybody is None), POPULARITY)
-    for name in sorted(set(segments.tolist())) if shelf.new_per_list else []:
-        new = next((new for new in _new(name, model, shelf) if len(new.positions)), None)
+        filler.place(filler.short(), _by_training(model, candidate_set, scored=everybody is None), POPULARITY)
+    for name in sorted(set(segments.tolist())) if candidate_set.new_per_list else []:
+        new = next((new for new in _new(name, model, candidate_set) if len(new.positions)), None)
         if new is not None:
-            filler.place_new(np.flatnonzero(segments == name), new, shelf.new_per_list, len(model.items))
+            filler.place_new(np.flatnonzero(segments == name), new, candidate_set.new_per_list, len(model.items))
     return drafts
 
 

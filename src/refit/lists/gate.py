@@ -21,7 +21,7 @@ _FAULTS = {
     "repeats": "lists hold an item twice",
     "bought": "lists hold what the person has bought",
     "withdrawn": "lists hold what may not be shown",
-    "unknown": "lists hold ids that are not on the shelf",
+    "unknown": "lists hold ids that are not in the candidate set",
     "gaps": "lists have an empty place before an item",
     "disordered": "lists have scores that are not finite or that rise",
     "over_cap": "lists hold more of one category than lists.cap_per_category",

@@ -34,10 +34,10 @@ def make_lists(ranker: Ranker, histories: Histories, k: int, reasons: int) -> It
     """Yield lists of up to *k* items for the people of *histories*, in order, some people at a time."""
     for piece in ranker.pieces(histories):
         folded = ranker.fold(piece, influence=reasons > 0)
-        drafts = fill(ranker.model, ranker.shelf, piece, ranker.best_of(folded, k))
+        drafts = fill(ranker.model, ranker.candidate_set, piece, ranker.best_of(folded, k))
         by_model = np.where(drafts.sources == 0, drafts.positions, -1)
         found = find_reasons(ranker, folded, by_model, reasons)
-        yield Listed(piece, drafts, found, _why_short(ranker.shelf, piece, drafts.positions))
+        yield Listed(piece, drafts, found, _why_short(ranker.candidate_set, piece, drafts.positions))
 
 
 def _why_short(candidate_set: CandidateSet, histories: Histories, positions: NDArray[np.int64]) -> dict[int, str]:
@@ -58,7 +58,7 @@ def _why_short(candidate_set: CandidateSet, histories: Histories, positions: NDA
     return reasons
 
 
-def to_batch(shelf: CandidateSet, listed: Sequence[Listed], version: int, run_date: str) -> pa.RecordBatch:
+def to_batch(candidate_set: CandidateSet, listed: Sequence[Listed], version: int, run_date: str) -> pa.RecordBatch:
     """Return the lists of several blocks of people as rows of `SCHEMA`, with repeated text dictionary-encoded."""
     positions = np.concatenate([block.drafts.positions for block in listed])
     there = positions >= 0
@@ -66,14 +66,14 @@ def to_batch(shelf: CandidateSet, listed: Sequence[Listed], version: int, run_da
     given = reasons >= 0
     why = pa.StructArray.from_arrays(
         [
-            _ids(shelf, reasons[given]),
+            _ids(candidate_set, reasons[given]),
             pa.array(np.concatenate([block.reasons.contributions for block in listed])[there][given]),
         ],
         names=[field.name for field in _REASON],
     )
     entries = pa.StructArray.from_arrays(
         [
-            _ids(shelf, positions[there]),
+            _ids(candidate_set, positions[there]),
             pa.array(np.concatenate([block.drafts.scores for block in listed])[there]),
             _sources(listed, there),
             pa.ListArray.from_arrays(_offsets(given.sum(axis=1)), why),

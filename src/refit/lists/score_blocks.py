@@ -47,7 +47,7 @@ def score_block(
 ) -> Iterator[pa.RecordBatch]:
     """Make the lists of the people in *batches*, upload them as one part file and yield its commit record."""
     ranker = Ranker(*shared.value)
-    counts = Counts(ranker.shelf)
+    counts = Counts(ranker.candidate_set)
     content, described = write_part(_groups(ranker, _counted(batches, counts), k, reasons), counts, batch)
     if not described["rows"]:
         return
@@ -64,7 +64,7 @@ def write_part(groups: Iterable[list[Listed]], counts: Counts, batch: Batch) -> 
     for group in groups:
         for listed in group:
             counts.add(listed.drafts, listed.histories)
-        rows = to_batch(counts.shelf, group, batch.model_version, batch.run_date)
+        rows = to_batch(counts.candidate_set, group, batch.model_version, batch.run_date)
         counts.add_rows(rows)
         part.write_group(rows)
     if not part.rows:
@@ -83,7 +83,7 @@ def _groups(ranker: Ranker, batches: Iterator[pa.RecordBatch], k: int, reasons: 
     """Yield the lists of the people in *batches*, in order, one row group at a time."""
     group: list[Listed] = []
     for batch in batches:
-        histories = read_histories(batch, ranker.model, ranker.shelf)
+        histories = read_histories(batch, ranker.model, ranker.candidate_set)
         for listed in make_lists(ranker, histories, k, reasons):
             group.append(listed)
             if sum(len(block.histories) for block in group) >= _GROUP:

@@ -56,13 +56,13 @@ def score_as_of(
     # Tuning may have chosen a half-life and weights that differ from shop.toml.
     people = everybody_as_of(spark, lake, shop_of(model, shop), as_of)
     parts = parts_for(spark, events)
-    return score(people, model, built.shelf, shop.lists, batch, open_store=open_store, parts=parts), built
+    return score(people, model, built.candidate_set, shop.lists, batch, open_store=open_store, parts=parts), built
 
 
 def score(
     people: DataFrame,
     model: ItemFactors,
-    shelf: CandidateSet,
+    candidate_set: CandidateSet,
     policy: Lists,
     batch: Batch,
     *,
@@ -70,7 +70,7 @@ def score(
     parts: int,
 ) -> list[dict[str, Any]]:
     """
-    Make lists for everybody in *people* from the candidate set *shelf* and return one commit record per part file.
+    Make lists for everybody in *people* from *candidate_set* and return one commit record per part file.
 
     *people* has one row per person, as returned by `refit.lake.people.everybody`. A record contains the key, the counts
     and the result of `PartFile.close`. Parts are ranges of user_id, so a person is in one row group of one part. The
@@ -82,10 +82,10 @@ def score(
 
     Raises:
         NotEnoughDataError: *people* is empty.
-        ModelDamagedError: *shelf* was made for a different model.
+        ModelDamagedError: *candidate_set* was made for a different model.
     """
-    Ranker(model, shelf)
-    shared = people.sparkSession.sparkContext.broadcast((model, shelf))
+    Ranker(model, candidate_set)
+    shared = people.sparkSession.sparkContext.broadcast((model, candidate_set))
     block = partial(score_block, shared=shared, k=policy.k, reasons=policy.reasons, batch=batch, open_store=open_store)
     partitioned = people.repartitionByRange(parts, Columns.USER).sortWithinPartitions(Columns.USER)
     rows = partitioned.mapInArrow(block, "record string").collect()

@@ -58,16 +58,16 @@ class Histories:
         )
 
 
-def read_histories(batch: pa.RecordBatch, model: ItemFactors, shelf: CandidateSet | None = None) -> Histories:
+def read_histories(batch: pa.RecordBatch, model: ItemFactors, candidate_set: CandidateSet | None = None) -> Histories:
     """
     Return the people of an Arrow batch of histories; items that the model does not know are left out.
 
-    With a candidate set *shelf*, its new items are kept too: they teach nothing but may have been bought.
+    With a candidate set *candidate_set*, its new items are kept too: they teach nothing but may have been bought.
     """
     items = batch.column(batch.schema.get_field_index(Columns.ITEMS))
     offsets = np.asarray(items.offsets.to_numpy(), dtype=np.int64)
     offsets = offsets - offsets[0]
-    known = model.items if shelf is None else shelf.items
+    known = model.items if candidate_set is None else candidate_set.items
     found = pc.fill_null(pc.index_in(items.flatten(), value_set=known), -1)
     positions = np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
     keep = positions >= 0

@@ -62,22 +62,22 @@ class Ranker:
     """
 
     model: ItemFactors
-    shelf: CandidateSet
+    candidate_set: CandidateSet
 
     def __post_init__(self) -> None:
         """Refuse a candidate set whose positions mean other items."""
         items = len(self.model.items)
-        if not self.shelf.items.slice(0, items).equals(self.model.items):
+        if not self.candidate_set.items.slice(0, items).equals(self.model.items):
             raise ModelDamagedError(
-                f"the shelf of {len(self.shelf.items):,} items was made for another model than this one of {items:,} "
-                "items; make the shelf from the model that ranks"
+                f"the candidate set of {len(self.candidate_set.items):,} items was made for another model than this "
+                f"one of {items:,} items; build it from the model that ranks"
             )
 
     @cached_property
     def index(self) -> Index:
         """Search index of the allowed items that the model knows."""
-        positions = np.flatnonzero(self.shelf.allowed[: len(self.model.items)])
-        return Index.of(self.model.factors[positions], positions, self.shelf.boosts[positions])
+        positions = np.flatnonzero(self.candidate_set.allowed[: len(self.model.items)])
+        return Index.of(self.model.factors[positions], positions, self.candidate_set.boosts[positions])
 
     @cached_property
     def _columns(self) -> NDArray[np.int64]:
@@ -109,7 +109,7 @@ class Ranker:
         """Return the best *k* items of each person of one piece."""
         people = len(folded.histories)
         best = Best(np.full((people, k), -1), np.zeros((people, k), dtype=np.float32), folded.people.known)
-        cap, groups = self.shelf.cap, self.shelf.groups
+        cap, groups = self.candidate_set.cap, self.candidate_set.groups
         rows, depth = np.flatnonzero(best.known), k if cap is None else 2 * k
         items = len(self.index.positions)
         while len(rows) and items:
@@ -145,7 +145,7 @@ class Ranker:
         closed = barred[0][on], barred[1][on]
         added = None
         if folded.added is not None:
-            added = folded.added.to_columns(self._columns, len(histories), width, self.shelf.boosts)[rows]
+            added = folded.added.to_columns(self._columns, len(histories), width, self.candidate_set.boosts)[rows]
         vectors = folded.people.vectors[rows]
         if not self.model.rank:
             scores = added if added is not None else np.zeros((len(rows), width))
@@ -174,7 +174,7 @@ class Ranker:
             part = slice(start, start + size)
             factors = np.take(self.model.factors, positions[part], axis=0).astype(np.float64)
             np.einsum("nir,nr->ni", factors, vectors[part], out=scores[part])
-        return scores * self.shelf.boosts[positions]
+        return scores * self.candidate_set.boosts[positions]
 
     def _best_columns(
         self, scores: NDArray[np.float64], closed: tuple[NDArray[np.int64], NDArray[np.int64]], depth: int
@@ -185,9 +185,9 @@ class Ranker:
         return _in_order(positions, scores, depth)
 
 
-def best(model: ItemFactors, histories: Histories, shelf: CandidateSet, k: int) -> Best:
+def best(model: ItemFactors, histories: Histories, candidate_set: CandidateSet, k: int) -> Best:
     """Return the best *k* items of each person; to rank several batches, keep one `Ranker` for all of them."""
-    return Ranker(model, shelf).best(histories, k)
+    return Ranker(model, candidate_set).best(histories, k)
 
 
 def _in_order(

@@ -55,7 +55,9 @@ def find_reasons(ranker: Ranker, folded: Folded, ranked: NDArray[np.int64], coun
             name = np.take_along_axis(past, best[:, :, 0], axis=1)
             speaks = (value > 0) & (mine >= 0)
             found.positions[solved.people, :, number] = np.where(speaks, name, -1)
-            found.contributions[solved.people, :, number] = np.where(speaks, value * ranker.shelf.boosts[mine], 0.0)
+            found.contributions[solved.people, :, number] = np.where(
+                speaks, value * ranker.candidate_set.boosts[mine], 0.0
+            )
             np.put_along_axis(parts, best, 0.0, axis=2)
     return found
 
@@ -86,7 +88,7 @@ def _linked(ranker: Ranker, folded: Folded, ranked: NDArray[np.int64]) -> _Linke
     added = folded.added
     if added is None:
         return None
-    rank_of = np.full((len(ranked), len(ranker.shelf.items)), -1, dtype=np.int32)
+    rank_of = np.full((len(ranked), len(ranker.candidate_set.items)), -1, dtype=np.int32)
     rows, at = np.nonzero(ranked >= 0)
     rank_of[rows, ranked[rows, at]] = at
     found = rank_of[added.people, added.positions]

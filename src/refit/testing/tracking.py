@@ -97,7 +97,7 @@ class FakeRegistry:
     champions: str = "shop"
     versions: dict[str, list[ModelVersion | None]] = field(default_factory=dict)
     """Registered model -> its versions."""
-    told: dict[str, str] = field(default_factory=dict)
+    model_tags: dict[str, str] = field(default_factory=dict)
     """Tags of the champions' registered model; a test may set them like a person in MLflow."""
     _alias: int | None = None
 
@@ -135,11 +135,11 @@ class FakeRegistry:
 
     def notes(self) -> Mapping[str, str]:
         """Return the tags of the champions' registered model; empty if it does not exist."""
-        return dict(self.told)
+        return dict(self.model_tags)
 
     def note(self, name: str, value: str) -> None:
         """Set one tag of the champions' registered model."""
-        self.told[name] = value
+        self.model_tags[name] = value
 
     def delete(self, version: int) -> None:
         """Delete a version of the champions' model like an administrator; as in MLflow, its alias is deleted too."""

@@ -120,7 +120,7 @@ class Recipe:
             rated=made.get("rated", False),
         )
 
-    def told(self, spark: SparkSession, lake: Lake, until: datetime) -> DataFrame:
+    def events_before(self, spark: SparkSession, lake: Lake, until: datetime) -> DataFrame:
         """Return the landed events before *until* of people who consent at `as_of`."""
         events = events_of_consenting(spark, lake, self.days, self.users)
         return events.where(F.col(Columns.EVENT_TIME) < F.lit(until))
@@ -131,7 +131,7 @@ class Recipe:
 
         Only events of people who consent at `as_of` are included.
         """
-        return without_cancelled(self.told(spark, lake, self.cutoff), self.events)
+        return without_cancelled(self.events_before(spark, lake, self.cutoff), self.events)
 
     def write(self, spark: SparkSession, lake: Lake, place: str) -> Written:
         """Write `pairs`, `holdout` and `left_out` below the folder *place*, relative to the lake."""
@@ -143,7 +143,7 @@ class Recipe:
             confidence=self.confidence,
         )
         written = _written(spark, pairs, lake.path(f"{place}/pairs"))
-        whole = without_cancelled(self.told(spark, lake, self.as_of), self.events)
+        whole = without_cancelled(self.events_before(spark, lake, self.as_of), self.events)
         asked = asked_pairs(
             whole,
             written,

@@ -107,8 +107,8 @@ def land(folder: Path, spark: SparkSession) -> Lake:
     listed = {"item_id": items, "title": items, "category": [item[:3] for item in items], "price": [9.0] * len(items)}
     pq.write_table(pa.table(listed), folder / "items" / "part.parquet")
     schema, catalogue = spark.createDataFrame([], SCHEMA).schema, spark.read.parquet(str(folder / "items"))
-    shelf = [Landed("2026-01-01", "items", len(items), "d", "one")]
-    lake.commit("one", {"interactions": (schema, entries), "items": (catalogue.schema, shelf)})
+    candidate_set = [Landed("2026-01-01", "items", len(items), "d", "one")]
+    lake.commit("one", {"interactions": (schema, entries), "items": (catalogue.schema, candidate_set)})
     return lake
 
 

@@ -37,8 +37,8 @@ def rows_of(names: list[str]) -> pa.RecordBatch:
     )
     ones = np.ones(len(names))
     histories = Histories(pa.array(names), np.arange(len(names) + 1), (3 * ones).astype(np.int64), ones, ones > 0)
-    shelf = CandidateSet.plain(model.items)
-    return to_batch(shelf, list(make_lists(Ranker(model, shelf), histories, 4, 2)), 7, "2026-01-05")
+    candidate_set = CandidateSet.plain(model.items)
+    return to_batch(candidate_set, list(make_lists(Ranker(model, candidate_set), histories, 4, 2)), 7, "2026-01-05")
 
 
 @pytest.fixture(scope="module")

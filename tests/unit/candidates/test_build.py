@@ -58,14 +58,14 @@ def test_the_items_of_the_model_come_first_then_the_new_ones(model: ItemFactors)
         touches({"a": 5, "c": 4, "e": 9, "g": 6, "b": 1}),
         Lists(new_items=2, min_new_people=5, cap_per_category=7),
     )
-    shelf = stocked.shelf
-    assert shelf.items.to_pylist() == ["b", "d", "f", "h", "a", "g"]
-    assert shelf.allowed.tolist() == [True, False, True, False, True, True]
-    assert shelf.boosts.tolist() == [2.0, 4.0, 6.0, 1.0, 1.0, 7.0]
-    assert shelf.groups.tolist() == [-1, -1, -1, -1, 0, 0]
-    assert (shelf.cap, shelf.new_per_list) == (7, 2)
-    assert shelf.popular[EVERYBODY].positions.tolist() == [5, 4, 0]
-    assert np.round(shelf.popular[EVERYBODY].scores.astype(float), 6).tolist() == [0.6, 0.5, 0.1]
+    candidate_set = stocked.candidate_set
+    assert candidate_set.items.to_pylist() == ["b", "d", "f", "h", "a", "g"]
+    assert candidate_set.allowed.tolist() == [True, False, True, False, True, True]
+    assert candidate_set.boosts.tolist() == [2.0, 4.0, 6.0, 1.0, 1.0, 7.0]
+    assert candidate_set.groups.tolist() == [-1, -1, -1, -1, 0, 0]
+    assert (candidate_set.cap, candidate_set.new_per_list) == (7, 2)
+    assert candidate_set.popular[EVERYBODY].positions.tolist() == [5, 4, 0]
+    assert np.round(candidate_set.popular[EVERYBODY].scores.astype(float), 6).tolist() == [0.6, 0.5, 0.1]
     assert stocked.as_record() == {
         "items": 4,
         "allowed": 2,
@@ -79,8 +79,8 @@ def test_the_items_of_the_model_come_first_then_the_new_ones(model: ItemFactors)
 def test_a_shop_that_asks_for_no_new_items_gets_none(model: ItemFactors) -> None:
     catalogue = assortment({"a": None, "b": None, "d": None, "f": None, "h": None})
     stocked = build_candidates(model, catalogue, touches({"a": 10}), Lists(min_new_people=1))
-    assert (stocked.shelf.items.to_pylist(), stocked.new) == (["b", "d", "f", "h"], 0)
-    assert stocked.shelf.popular == {}
+    assert (stocked.candidate_set.items.to_pylist(), stocked.new) == (["b", "d", "f", "h"], 0)
+    assert stocked.candidate_set.popular == {}
 
 
 NOTHING_LEFT: dict[str, tuple[dict[str, str | None], str]] = {
@@ -119,7 +119,7 @@ def test_one_item_that_may_be_shown_is_enough(model: ItemFactors) -> None:
     stocked = build_candidates(
         model, assortment({"b": "deny", "d": "deny", "f": "deny", "h": None}), touches({}), Lists(k=50)
     )
-    assert np.flatnonzero(stocked.shelf.allowed).tolist() == [3]
+    assert np.flatnonzero(stocked.candidate_set.allowed).tolist() == [3]
 
 
 def _segments(settings: dict[str, Any], model: ItemFactors, **people: int) -> BuiltCandidates:

@@ -337,7 +337,7 @@ def test_a_rejection_says_who_is_still_champion_and_another_refusal_marks_nothin
 def test_a_decision_that_was_taken_back_before_it_was_carried_out(shop: AuditedShop, tell: Tell) -> None:
     challenger = shop.challenger()
     line = f"approve {challenger.digest[:16]} lee: fine"
-    shop.registry.told["decision-1"] = line.replace("approve", "reject")
+    shop.registry.model_tags["decision-1"] = line.replace("approve", "reject")
     answer = {"decision": line, "noticed_at": ANSWERED.isoformat()}
     record = refused(
         shop, lambda: shop.answer(challenger, answer), "the tag decision-1 in MLflow no longer says what was"

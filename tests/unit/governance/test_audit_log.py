@@ -36,7 +36,7 @@ def approval(challenger: int) -> dict[str, object]:
 def test_before_the_first_record_nothing_stands() -> None:
     log = AuditLog(FakeObjectStore())
     assert log.newest() is None
-    assert log.standing() == ChampionState()
+    assert log.state() == ChampionState()
     assert log.verified() == []
 
 
@@ -47,8 +47,8 @@ def test_a_record_is_read_back_with_what_holds_after_it(shop: AuditedShop) -> No
     assert shop.log.newest() == records[-1]
     assert records[-1].before == records[-2].sha256
     assert records[0].before == ""
-    assert (records[-1].standing.champion, records[-1].standing.previous) == (3, 2)
-    assert [reign.version for reign in records[-1].standing.line()] == [1, 2, 3]
+    assert (records[-1].state.champion, records[-1].state.previous) == (3, 2)
+    assert [record.version for record in records[-1].state.line()] == [1, 2, 3]
     assert sorted(shop.store.objects) == [f"audit/{number:06d}.json" for number in range(1, 7)]
 
 
@@ -81,7 +81,7 @@ def test_of_writers_at_once_each_number_is_written_once() -> None:
         list(pool.map(write, range(8)))
     records = AuditLog(store).verified()
     assert len(records) == 80
-    assert len(records[-1].standing.answers) == 80
+    assert len(records[-1].state.answers) == 80
 
 
 def tampered(store: FakeObjectStore, number: int, **changed: object) -> None:
@@ -116,7 +116,7 @@ def test_what_is_no_record_is_named(shop: AuditedShop) -> None:
     shop.store.objects["audit/000003-note.json"] = b"{}"
     with pytest.raises(AuditDamagedError, match=r"audit/000003-note\.json is no record of the audit log"):
         shop.log.verified()
-    assert shop.log.standing().champion == 3
+    assert shop.log.state().champion == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format":"refit-audit/9"}'])
@@ -151,8 +151,8 @@ def test_the_newest_record_is_vouched_for_by_the_registry(shop: AuditedShop) -> 
     assert read_audit.run(0, log=shop.log, registry=shop.registry).remembered == 6
     newest = json.loads(shop.store.objects["audit/000006.json"])
     shop.store.objects["audit/000006.json"] = canonical_json({**newest, "reason": "never said"})
-    standing = shop.log.verified()[-1]
-    assert standing.reason == "never said"
+    state = shop.log.verified()[-1]
+    assert state.reason == "never said"
     with pytest.raises(AuditDamagedError, match="record 6 was changed: the registry remembers another SHA-256 of it"):
         read_audit.run(0, log=shop.log, registry=shop.registry)
 

@@ -63,7 +63,7 @@ def test_the_champion_serves_with_the_digest_under_which_it_was_approved(shop: A
     shop.champions(3)
     champion = serving_champion(shop.registry, shop.log, LATER)
     assert champion is not None
-    assert (champion.version, champion.digest) == (3, shop.log.standing().reigns[3].digest)
+    assert (champion.version, champion.digest) == (3, shop.log.state().records[3].digest)
 
 
 @pytest.mark.parametrize(("days", "version"), [(0, 1), (1, 2), (1.5, 2), (2, 3), (30, 3)])
@@ -112,7 +112,7 @@ def test_after_a_rollback_the_next_promotion_stands_on_the_one_that_was_left(sho
     shop.champions(2)
     rolled_back(shop, 1, [2])
     shop.approve(shop.challenger(days=9, against=1))
-    assert [reign.version for reign in shop.log.standing().line()] == [1, 3]
+    assert [record.version for record in shop.log.state().line()] == [1, 3]
     assert serving(shop, CUTOFF + timedelta(days=5)) == 1
 
 
@@ -258,7 +258,7 @@ def test_the_alias_follows_a_record_that_comes_in_between(shop: AuditedShop) -> 
 
     shop.registry.point = slowly  # type: ignore[method-assign]
     record = reconcile_alias(shop.registry, shop.log)
-    assert (record.standing.champion, serving(shop)) == (1, 1)
+    assert (record.state.champion, serving(shop)) == (1, 1)
 
 
 def test_there_is_nothing_to_settle_without_a_champion(shop: AuditedShop) -> None:
@@ -321,7 +321,7 @@ def test_a_damaged_model_is_not_adopted(shop: AuditedShop) -> None:
     shop.tracker.models[shop.registry.champion_version(1).model_id]["model.json"] += b" "
     with pytest.raises(ModelDamagedError):
         adopted(shop, 1)
-    assert shop.log.standing().champion == 2
+    assert shop.log.state().champion == 2
 
 
 @pytest.mark.parametrize(("reason", "by"), [("", "ana"), (" ", "ana"), ("why", "")])

@@ -110,7 +110,7 @@ def test_what_was_rolled_back_can_be_brought_back(shop: AuditedShop) -> None:
     receipt = back(shop, 3, run="rollback/b", reason="it was the data")
     assert (receipt.champion, receipt.withdrawn) == (3, [])
     assert readers_see(shop) == ["by-3"]
-    assert [reign.version for reign in shop.log.standing().line()] == [1, 3]
+    assert [record.version for record in shop.log.state().line()] == [1, 3]
 
 
 def test_where_only_one_stands_there_is_nothing_to_go_back_to(shop: AuditedShop, tell: Tell) -> None:
@@ -251,4 +251,4 @@ def test_killed_anywhere_a_second_try_finishes_it(after: int, same_run: bool, mo
     assert alias(shop) == 2
     assert json.loads(shop.store.objects[LIVE])["generation"] == json.loads(quiet.store.objects[LIVE])["generation"]
     assert shop.log.verified() == quiet.log.verified()
-    assert shop.registry.told == quiet.registry.told
+    assert shop.registry.model_tags == quiet.registry.model_tags

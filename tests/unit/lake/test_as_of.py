@@ -36,19 +36,19 @@ def shop(write_shop: ShopWriter) -> Callable[[str], Shop]:
 
 def shown(stocked: BuiltCandidates) -> dict[str, list[tuple[str, float]]]:
     """Return segment -> (item, share), most popular first."""
-    items = stocked.shelf.items.to_pylist()
+    items = stocked.candidate_set.items.to_pylist()
     return {
         name: [(items[at], round(float(share), 4)) for at, share in zip(found.positions, found.scores, strict=True)]
-        for name, found in stocked.shelf.popular.items()
+        for name, found in stocked.candidate_set.popular.items()
     }
 
 
 def test_the_shelf_of_a_day_is_what_was_known_just_before_it(tea: TeaShop, shop: Callable[[str], Shop]) -> None:
     """Counted by hand over 14 days: eight people bought something; Italy has one, so it is part of everybody."""
     stocked = candidates_as_of(tea.spark, tea.lake, shop(SEGMENTS), tea_model(), AS_OF)
-    shelf = stocked.shelf
-    assert shelf.items.to_pylist()[7:] == ["new mug", "new tin"]
-    assert np.array(shelf.items)[~shelf.allowed].tolist() == ["ghost"]
+    candidate_set = stocked.candidate_set
+    assert candidate_set.items.to_pylist()[7:] == ["new mug", "new tin"]
+    assert np.array(candidate_set.items)[~candidate_set.allowed].tolist() == ["ghost"]
     assert stocked.as_record() == {
         "items": 7,
         "allowed": 6,
@@ -112,8 +112,8 @@ def test_what_lies_in_the_future_changes_nothing(
     then, now = (candidates_as_of(spark, each.lake, chosen, tea_model(), AS_OF) for each in (tea, future))
     assert now.as_record() == then.as_record()
     assert shown(now) == shown(then)
-    assert now.shelf.items.equals(then.shelf.items)
-    assert now.shelf.allowed.tolist() == then.shelf.allowed.tolist()
+    assert now.candidate_set.items.equals(then.candidate_set.items)
+    assert now.candidate_set.allowed.tolist() == then.candidate_set.allowed.tolist()
     assert histories(future, chosen) == histories(tea, chosen)
 
 

@@ -45,7 +45,7 @@ def fated(frame: DataFrame) -> DataFrame:
 
 def land(spark: SparkSession, lake: Lake, landing: str, frame: DataFrame) -> list[Landed]:
     with staging(spark, lake, landing) as stage:
-        stage.fates(fated(frame), [])
+        stage.stage_events(fated(frame), [])
         stage.commit()
     return [entry for entry in lake.days("interactions", day(1), day(31)) if entry.landing == landing]
 
@@ -214,7 +214,7 @@ def test_a_landing_that_fails_shows_nothing_and_leaves_nothing(
             stage.snapshot("items", events(spark, [1]), day(2))
             if moment == "while a table is measured":
                 monkeypatch.setattr("refit.landing.staging.content_digest", fail)
-            stage.fates(fated(events(spark, [1], "second")), [])
+            stage.stage_events(fated(events(spark, [1], "second")), [])
             fail()
 
     land(spark, lake, "one", events(spark, [1]))
@@ -247,7 +247,7 @@ def test_a_day_that_lost_all_its_events_is_landed_as_empty(spark: SparkSession, 
     """The day is landed again, and its file has nothing any more: readers must not go on seeing what it had."""
     land(spark, lake, "one", events(spark, [1, 2]))
     with staging(spark, lake, "two") as stage:
-        stage.fates(fated(events(spark, [1], "second")), [date(2026, 1, 2)])
+        stage.stage_events(fated(events(spark, [1], "second")), [date(2026, 1, 2)])
         stage.commit()
     assert seen(spark, lake, day(1), day(3)) == {1: "second"}
     assert [(entry.day, entry.rows) for entry in lake.days("interactions", day(1), day(3))] == [

@@ -40,7 +40,7 @@ def history_of(*bought: int, looked_at: int | None = None, names: tuple[str | No
 
 
 @pytest.fixture
-def shelf() -> CandidateSet:
+def candidate_set() -> CandidateSet:
     """Give a shelf on which position 6 is withdrawn and 20 to 29 are one category, of which a list may show one."""
     plain = CandidateSet.plain(pa.array([f"i{n:02d}" for n in range(ITEMS)]), np.arange(ITEMS) != 6)
     return replace(plain, groups=np.where(np.arange(ITEMS) < 20, -1, 7).astype(np.int32), cap=1)
@@ -77,9 +77,9 @@ def numbers(counts: Counts) -> dict[str, int]:
         (drafts_of([1, 2, 3], [1.0, 1.0, 1.0], [1, 1, 1]), {"filled": 1, "by_popularity": 1}),
     ],
 )
-def test_each_fault_of_a_list_is_counted(drafts: Drafts, expected: dict[str, int], shelf: CandidateSet) -> None:
+def test_each_fault_of_a_list_is_counted(drafts: Drafts, expected: dict[str, int], candidate_set: CandidateSet) -> None:
     """Position 5 was bought, position 4 only looked at; lists shall hold two items."""
-    counts = Counts(shelf)
+    counts = Counts(candidate_set)
     counts.add(drafts, history_of(5, looked_at=4))
 
     assert numbers(counts) == {"people": 1, **expected}
@@ -87,7 +87,7 @@ def test_each_fault_of_a_list_is_counted(drafts: Drafts, expected: dict[str, int
     assert counts.exposures.tolist() == [shown.count(item) for item in range(ITEMS)]
 
 
-def test_what_one_person_bought_is_no_fault_in_the_list_of_another(shelf: CandidateSet) -> None:
+def test_what_one_person_bought_is_no_fault_in_the_list_of_another(candidate_set: CandidateSet) -> None:
     """Ann bought 5 and 9 and sees 1 and 2; Ben bought nothing and sees 9 and 5; Cem bought 2 and sees it."""
     histories = Histories(
         user_ids=pa.array(["ann", "ben", "cem"]),
@@ -99,7 +99,7 @@ def test_what_one_person_bought_is_no_fault_in_the_list_of_another(shelf: Candid
     drafts = Drafts(
         np.array([[1, 2], [9, 5], [1, 2]]), np.ones((3, 2), np.float32), np.zeros((3, 2), np.int16), ["factors"]
     )
-    counts = Counts(shelf)
+    counts = Counts(candidate_set)
     counts.add(drafts, histories)
     assert numbers(counts) == {"people": 3, "filled": 3, "bought": 1}
 
@@ -115,46 +115,46 @@ def test_what_one_person_bought_is_no_fault_in_the_list_of_another(shelf: Candid
     ],
 )
 def test_people_as_written_must_rise_within_and_between_groups(
-    people: list[list[str]], twice: int, shelf: CandidateSet
+    people: list[list[str]], twice: int, candidate_set: CandidateSet
 ) -> None:
     """Nobody can be in a part twice without being out of order somewhere; an id that is null is nobody's."""
-    counts = Counts(shelf)
+    counts = Counts(candidate_set)
     for names in people:
-        counts.add_rows(rows_of([drafts_of([1, 2], [2.0, 1.0])] * len(names), names, shelf))
+        counts.add_rows(rows_of([drafts_of([1, 2], [2.0, 1.0])] * len(names), names, candidate_set))
     assert numbers(counts) == ({"twice": twice} if twice else {})
 
 
-def rows_of(drafts: list[Drafts], names: list[str], shelf: CandidateSet) -> pa.RecordBatch:
+def rows_of(drafts: list[Drafts], names: list[str], candidate_set: CandidateSet) -> pa.RecordBatch:
     """Return one row group of lists."""
     listed = [
         Listed(history_of(names=(name,)), draft, Reasons.none(1, draft.positions.shape[1], 0), {})
         for name, draft in zip(names, drafts, strict=True)
     ]
-    return to_batch(shelf, listed, 7, "2026-01-05")
+    return to_batch(candidate_set, listed, 7, "2026-01-05")
 
 
-def test_ids_that_are_not_on_the_shelf_are_found_in_what_is_written(shelf: CandidateSet) -> None:
+def test_ids_that_are_not_on_the_shelf_are_found_in_what_is_written(candidate_set: CandidateSet) -> None:
     """The ids of two items were mixed up when rows were made: three of four lists show one of them, one both."""
     drafts = [drafts_of(list(items), [2.0, 1.0]) for items in ((1, 2), (3, 4), (2, 7), (9, 1))]
-    wrong = replace(shelf, items=pa.array([{1: "x", 2: "y"}.get(n, f"i{n:02d}") for n in range(ITEMS)]))
-    counts = Counts(shelf)
+    wrong = replace(candidate_set, items=pa.array([{1: "x", 2: "y"}.get(n, f"i{n:02d}") for n in range(ITEMS)]))
+    counts = Counts(candidate_set)
     counts.add_rows(rows_of(drafts, list("abcd"), wrong))
-    counts.add_rows(rows_of(drafts, list("efgh"), shelf))
+    counts.add_rows(rows_of(drafts, list("efgh"), candidate_set))
     assert numbers(counts) == {"unknown": 3}
 
 
-def test_people_are_counted_as_they_come_in_with_their_consent(shelf: CandidateSet) -> None:
+def test_people_are_counted_as_they_come_in_with_their_consent(candidate_set: CandidateSet) -> None:
     """A shop without a users table has no such column; where there is one only true is consent."""
-    counts = Counts(shelf)
+    counts = Counts(candidate_set)
     counts.receive(pa.record_batch({"user_id": ["ann", "ben"]}))
     assert numbers(counts) == {"received": 2}
     counts.receive(pa.record_batch({"user_id": ["ann", "ben", "cem"], "consent": [True, False, None]}))
     assert numbers(counts) == {"received": 5, "without_consent": 2}
 
 
-def test_counts_of_blocks_add_up_and_items_count_once(shelf: CandidateSet) -> None:
+def test_counts_of_blocks_add_up_and_items_count_once(candidate_set: CandidateSet) -> None:
     """Items 1, 2 and 3 are shown although one of them occurs in both blocks; JSON lies between."""
-    blocks = [Counts(shelf), Counts(shelf)]
+    blocks = [Counts(candidate_set), Counts(candidate_set)]
     blocks[0].add(drafts_of([1, 2], [2.0, 1.0]), history_of())
     blocks[0].add(drafts_of([-1, -1], [0.0, 0.0]), history_of())
     blocks[1].add(drafts_of([2, 3], [2.0, 1.0]), history_of())
@@ -172,8 +172,8 @@ def test_counts_of_blocks_add_up_and_items_count_once(shelf: CandidateSet) -> No
 
 def test_exposures_of_a_large_shelf_are_small() -> None:
     """20,000 items of which most are hardly shown: a few kilobytes for each block, whatever the people."""
-    shelf = CandidateSet.plain(pa.array([f"i{n}" for n in range(20_000)]))
-    counts = Counts(shelf)
+    candidate_set = CandidateSet.plain(pa.array([f"i{n}" for n in range(20_000)]))
+    counts = Counts(candidate_set)
     counts.exposures = np.random.default_rng(5).zipf(1.6, 20_000).clip(max=50_000).astype(np.int64)
     record = counts.as_record()
     assert len(json.dumps(record)) < 30_000

@@ -112,7 +112,7 @@ ALONE: list[tuple[dict[str, Any], str]] = [
     ({"repeats": 2}, "repeats is 2, exactly 0 is asked (n 1,000): lists hold an item twice"),
     ({"bought": 1}, "bought is 1, exactly 0 is asked (n 1,000): lists hold what the person has bought"),
     ({"withdrawn": 3}, "withdrawn is 3, exactly 0 is asked (n 1,000): lists hold what may not be shown"),
-    ({"unknown": 1}, "unknown is 1, exactly 0 is asked (n 1,000): lists hold ids that are not on the shelf"),
+    ({"unknown": 1}, "unknown is 1, exactly 0 is asked (n 1,000): lists hold ids that are not in the candidate set"),
     ({"gaps": 1}, "gaps is 1, exactly 0 is asked (n 1,000): lists have an empty place before an item"),
     ({"disordered": 1}, "disordered is 1, exactly 0 is asked (n 1,000): lists have scores that are not finite"),
     ({"over_cap": 1}, "over_cap is 1, exactly 0 is asked (n 1,000): lists hold more of one category than"),

@@ -50,18 +50,18 @@ def people_with(*people: Sequence[Entry], segments: Sequence[str | None] | None 
     )
 
 
-def listed(model: ItemFactors, shelf: CandidateSet, histories: Histories, k: int, reasons: int = 2) -> Listed:
-    (only,) = make_lists(Ranker(model, shelf), histories, k, reasons)
+def listed(model: ItemFactors, candidate_set: CandidateSet, histories: Histories, k: int, reasons: int = 2) -> Listed:
+    (only,) = make_lists(Ranker(model, candidate_set), histories, k, reasons)
     return only
 
 
 def rows_of(
-    model: ItemFactors, shelf: CandidateSet, histories: Histories, k: int, reasons: int = 2
+    model: ItemFactors, candidate_set: CandidateSet, histories: Histories, k: int, reasons: int = 2
 ) -> list[dict[str, Any]]:
     """Return the rows with positions in the place of ids."""
-    batch = to_batch(shelf, [listed(model, shelf, histories, k, reasons)], 7, "2026-01-05")
+    batch = to_batch(candidate_set, [listed(model, candidate_set, histories, k, reasons)], 7, "2026-01-05")
     batch.validate(full=True)
-    names = {name: position for position, name in enumerate(shelf.items.to_pylist())}
+    names = {name: position for position, name in enumerate(candidate_set.items.to_pylist())}
     rows: list[dict[str, Any]] = batch.to_pylist()
     for row in rows:
         for entry in row["recommendations"]:
@@ -92,9 +92,9 @@ def test_the_list_is_the_order_of_the_scores_without_what_was_bought(model: Item
 def test_contributions_of_all_past_items_add_up_to_the_score(model: ItemFactors) -> None:
     """Boosts multiply all of it; where a past item speaks against another it is left out, and the rest is more."""
     histories = people_with([(3, 1.0, True), (8, 2.0, True), (11, 0.5, True)], [(20, 1.0, True)])
-    shelf = replace(CandidateSet.plain(model.items), boosts=np.linspace(0.5, 2, ITEMS).astype(np.float32))
+    candidate_set = replace(CandidateSet.plain(model.items), boosts=np.linspace(0.5, 2, ITEMS).astype(np.float32))
     whole = 0
-    for row, past in zip(rows_of(model, shelf, histories, 20, reasons=4), (3, 1), strict=True):
+    for row, past in zip(rows_of(model, candidate_set, histories, 20, reasons=4), (3, 1), strict=True):
         for entry in row["recommendations"]:
             total = sum(part for _, part in entry["reasons"])
             if len(entry["reasons"]) == past:
@@ -138,11 +138,11 @@ def test_reasons_are_the_parts_of_the_score_written_out(model: ItemFactors, seed
     y = linked.factors.astype(np.float64)
     system = y.T @ y + (y[past].T * (1.5 * ratings)) @ y[past] + 0.1 * 4 * np.eye(5)
     parts = y @ np.linalg.solve(system, y[past].T * (1 + 1.5 * ratings)) + dense[past].T * np.sqrt(ratings)
-    shelf = replace(CandidateSet.plain(model.items), boosts=generator.uniform(0.5, 2, ITEMS).astype(np.float32))
-    parts *= shelf.boosts[:, None]
+    candidate_set = replace(CandidateSet.plain(model.items), boosts=generator.uniform(0.5, 2, ITEMS).astype(np.float32))
+    parts *= candidate_set.boosts[:, None]
 
     entries = [(int(n), float(r), place < 2) for place, (n, r) in enumerate(zip(past, ratings, strict=True))]
-    (row,) = rows_of(linked, shelf, people_with(entries), ITEMS, reasons=3)
+    (row,) = rows_of(linked, candidate_set, people_with(entries), ITEMS, reasons=3)
     assert len(row["recommendations"]) == ITEMS - 2
     for entry in row["recommendations"]:
         item = entry["item_id"]
@@ -196,9 +196,9 @@ def popular_shelf(model: ItemFactors, **rules: Any) -> CandidateSet:
     def popular(positions: list[int], scores: list[float]) -> Popular:
         return Popular(np.array(positions), np.array(scores, dtype=np.float32))
 
-    shelf = CandidateSet.plain(pa.concat_arrays([model.items, pa.array(["new one", "new two"])]))
+    candidate_set = CandidateSet.plain(pa.concat_arrays([model.items, pa.array(["new one", "new two"])]))
     everybody = popular([2, 30, 4, 31], [0.5, 0.4, 0.25, 0.125])
-    return replace(shelf, popular={EVERYBODY: everybody, "FR": popular([4, 31], [0.75, 0.5])}, **rules)
+    return replace(candidate_set, popular={EVERYBODY: everybody, "FR": popular([4, 31], [0.75, 0.5])}, **rules)
 
 
 def test_popularity_of_the_segment_then_of_everybody_then_of_training(model: ItemFactors) -> None:
@@ -215,16 +215,16 @@ def test_there_may_be_hundreds_of_segments(model: ItemFactors) -> None:
     """Each of 300 has its own popular item."""
     own = {f"S{n}": Popular(np.array([n % ITEMS]), np.ones(1, dtype=np.float32)) for n in range(300)}
     everybody = Popular(np.array([2]), np.ones(1, dtype=np.float32))
-    shelf = replace(CandidateSet.plain(model.items), popular={EVERYBODY: everybody, **own})
-    rows = rows_of(model, shelf, people_with(*[[]] * 300, segments=list(own)), 1)
+    candidate_set = replace(CandidateSet.plain(model.items), popular={EVERYBODY: everybody, **own})
+    rows = rows_of(model, candidate_set, people_with(*[[]] * 300, segments=list(own)), 1)
     assert [shown(row) for row in rows] == [[(n % ITEMS, f"popularity:S{n}")] for n in range(300)]
 
 
 def test_places_at_the_end_are_kept_for_new_items(model: ItemFactors) -> None:
     """Whoever bought a new item is not shown it again; a list that already shows one counts it."""
-    shelf = popular_shelf(model, new_per_list=1)
+    candidate_set = popular_shelf(model, new_per_list=1)
     histories = people_with(ONE, ONE, [*ONE, (31, 1.0, True)], [], segments=[None, "FR", "FR", None])
-    first, france, bought, nobody = map(shown, rows_of(model, shelf, histories, 5))
+    first, france, bought, nobody = map(shown, rows_of(model, candidate_set, histories, 5))
     assert [source for _, source in first] == ["factors"] * 4 + ["new"]
     assert first[-1] == (30, "new")
     assert france == [*first[:4], (31, "new")]
@@ -233,17 +233,17 @@ def test_places_at_the_end_are_kept_for_new_items(model: ItemFactors) -> None:
 
 
 def test_a_new_item_of_everybody_stands_in_where_the_segment_has_none(model: ItemFactors) -> None:
-    shelf = popular_shelf(model, new_per_list=1)
+    candidate_set = popular_shelf(model, new_per_list=1)
     no_news = Popular(np.array([4]), np.array([0.75], dtype=np.float32))
-    shelf = replace(shelf, popular={**shelf.popular, "FR": no_news})
-    (row,) = rows_of(model, shelf, people_with(ONE, segments=["FR"]), 5)
+    candidate_set = replace(candidate_set, popular={**candidate_set.popular, "FR": no_news})
+    (row,) = rows_of(model, candidate_set, people_with(ONE, segments=["FR"]), 5)
     assert shown(row)[-1] == (30, "new")
 
 
 def test_a_cap_holds_in_every_source(model: ItemFactors) -> None:
     """Categories by threes of positions, one of each in a list; there are ten, and twelve places."""
-    shelf = replace(CandidateSet.plain(model.items), groups=np.arange(ITEMS, dtype=np.int32) // 3, cap=1)
-    for row in rows_of(model, shelf, people_with(ONE, []), 12):
+    candidate_set = replace(CandidateSet.plain(model.items), groups=np.arange(ITEMS, dtype=np.int32) // 3, cap=1)
+    for row in rows_of(model, candidate_set, people_with(ONE, []), 12):
         groups = [position // 3 for position, _ in shown(row)]
         assert sorted(groups) == list(range(10))
     assert "10 of 12" in str(row["short"])
@@ -251,15 +251,15 @@ def test_a_cap_holds_in_every_source(model: ItemFactors) -> None:
 
 
 def test_items_without_a_category_are_not_capped(model: ItemFactors) -> None:
-    shelf = replace(CandidateSet.plain(model.items), cap=1)
-    assert all(len(row["recommendations"]) == 12 for row in rows_of(model, shelf, people_with(ONE, []), 12))
+    candidate_set = replace(CandidateSet.plain(model.items), cap=1)
+    assert all(len(row["recommendations"]) == 12 for row in rows_of(model, candidate_set, people_with(ONE, []), 12))
 
 
 def test_a_short_list_says_why(model: ItemFactors) -> None:
     """Five items are allowed; one person has bought two of them and an item that is not allowed."""
-    shelf = CandidateSet.plain(model.items, np.isin(np.arange(ITEMS), [1, 2, 3, 4, 5]))
+    candidate_set = CandidateSet.plain(model.items, np.isin(np.arange(ITEMS), [1, 2, 3, 4, 5]))
     histories = people_with([(1, 1.0, True), (2, 0.0, True), (7, 1.0, True)], [(9, 1.0, True)], [])
-    bought, much, nobody = rows_of(model, shelf, histories, 6)
+    bought, much, nobody = rows_of(model, candidate_set, histories, 6)
     assert {n for n, _ in shown(bought)} == {3, 4, 5}
     assert bought["short"] == "3 of 6: 2 of 5 allowed items were bought before"
     assert much["short"] == nobody["short"] == "5 of 6: 5 items are allowed"
@@ -267,19 +267,19 @@ def test_a_short_list_says_why(model: ItemFactors) -> None:
 
 
 def test_nothing_allowed_is_an_empty_list(model: ItemFactors) -> None:
-    shelf = CandidateSet.plain(model.items, np.zeros(ITEMS, dtype=np.bool_))
-    for row in rows_of(model, shelf, people_with(ONE, []), 4):
+    candidate_set = CandidateSet.plain(model.items, np.zeros(ITEMS, dtype=np.bool_))
+    for row in rows_of(model, candidate_set, people_with(ONE, []), 4):
         assert (row["recommendations"], row["short"]) == ([], "0 of 4: 0 items are allowed")
 
 
 def test_rows_of_several_blocks_follow_each_other(model: ItemFactors) -> None:
     """Sources are numbered differently in each block; the text of a short list stays with its person."""
-    shelf = replace(popular_shelf(model), allowed=np.isin(np.arange(ITEMS + 2), [2, 4, 5, 30, 31]))
+    candidate_set = replace(popular_shelf(model), allowed=np.isin(np.arange(ITEMS + 2), [2, 4, 5, 30, 31]))
     blocks = [
-        listed(model, shelf, people_with(ONE), 4),
-        listed(model, shelf, people_with([], [(2, 0.0, True)], segments=["FR", None]), 4),
+        listed(model, candidate_set, people_with(ONE), 4),
+        listed(model, candidate_set, people_with([], [(2, 0.0, True)], segments=["FR", None]), 4),
     ]
-    batch = to_batch(shelf, blocks, 1, "2026-01-05")
+    batch = to_batch(candidate_set, blocks, 1, "2026-01-05")
     batch.validate(full=True)
     assert batch.schema.names == SCHEMA.names
     first, france, other = batch.to_pylist()

@@ -64,8 +64,10 @@ def run(histories: DataFrame, model: ItemFactors, folder: Path, parts: int) -> l
     allowed = np.ones(ITEMS, dtype=np.bool_)
     allowed[9] = False
     batch = Batch("batches/run_date=2026-01-05/batch=a", 7, "2026-01-05")
-    shelf = CandidateSet.plain(model.items, allowed)
-    return score(histories, model, shelf, POLICY, batch, open_store=partial(FolderObjectStore, folder), parts=parts)
+    candidate_set = CandidateSet.plain(model.items, allowed)
+    return score(
+        histories, model, candidate_set, POLICY, batch, open_store=partial(FolderObjectStore, folder), parts=parts
+    )
 
 
 def lists(records: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
@@ -178,10 +180,12 @@ def test_parts_are_ranges_of_people(scored: tuple[list[dict[str, Any]], Path]) -
 
 
 def test_a_shelf_of_another_model_is_refused(histories: DataFrame, model: ItemFactors, tmp_path: Path) -> None:
-    shelf = CandidateSet.plain(pa.array(["other", "items"]))
+    candidate_set = CandidateSet.plain(pa.array(["other", "items"]))
     batch = Batch("batches/run_date=2026-01-05/batch=a", 7, "2026-01-05")
-    with pytest.raises(ModelDamagedError, match="the shelf of 2 items was made for another model than this one of 10"):
-        score(histories, model, shelf, POLICY, batch, open_store=partial(FolderObjectStore, tmp_path), parts=1)
+    with pytest.raises(
+        ModelDamagedError, match="the candidate set of 2 items was made for another model than this one of 10"
+    ):
+        score(histories, model, candidate_set, POLICY, batch, open_store=partial(FolderObjectStore, tmp_path), parts=1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -197,10 +201,10 @@ def test_segments_reach_the_lists(histories: DataFrame, model: ItemFactors, tmp_
         "FR": Popular(np.array([5]), np.array([0.5], dtype=np.float32)),
         EVERYBODY: Popular(np.array([6]), np.array([0.25], dtype=np.float32)),
     }
-    shelf = replace(CandidateSet.plain(model.items), popular=popular)
+    candidate_set = replace(CandidateSet.plain(model.items), popular=popular)
     batch = Batch("batches/run_date=2026-01-05/batch=a", 7, "2026-01-05")
     store = partial(FolderObjectStore, tmp_path)
-    records = score(people, model, shelf, Lists(k=1), batch, open_store=store, parts=1)
+    records = score(people, model, candidate_set, Lists(k=1), batch, open_store=store, parts=1)
     assert [
         (row["user_id"], entry["item_id"], entry["score"], entry["source"])
         for row in lists(records, tmp_path)

@@ -154,7 +154,7 @@ def test_folds_of_tuning_learn_and_judge_as_training_does(
     """Both kinds of fold; each as of its own cut-off, before which later returns are not known."""
     corner = shop(f'engine = "{engine}"')
     recipe = Recipe.from_manifest(built)
-    made = Folds(corner, CUTOFF, ImplicitLibrary(), str(tmp_path)).make(recipe.told(spark, told.lake, CUTOFF))
+    made = Folds(corner, CUTOFF, ImplicitLibrary(), str(tmp_path)).make(recipe.events_before(spark, told.lake, CUTOFF))
     assert [fold.cutoff for fold in made] == [CUTOFF - HOLDOUT, CUTOFF - 2 * HOLDOUT]
     for fold in made:
         pairs, wanted = expected(fold.cutoff, fold.cutoff + HOLDOUT, STAYED)

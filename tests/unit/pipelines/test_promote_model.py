@@ -38,7 +38,7 @@ def test_a_promotion_is_recorded_with_approver_reason_time_and_digest(shop: Audi
     assert champion is not None
     assert (champion.digest, champion.tags["approver"]) == (challenger.digest, "lee")
     assert shop.registry.challenger(1).tags["approval"] == "approved"
-    assert shop.registry.told[CARRIED_OUT] == f"2 {promotion.sha256}"
+    assert shop.registry.model_tags[CARRIED_OUT] == f"2 {promotion.sha256}"
 
 
 def test_promoting_again_changes_nothing(shop: AuditedShop) -> None:
@@ -128,7 +128,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_judged_again(shop: 
     champion = shop.registry.champion()
     assert champion is not None
     assert champion.model_id == first.model_id
-    assert shop.log.standing().answers.keys() == {1}
+    assert shop.log.state().answers.keys() == {1}
 
 
 def test_a_log_that_never_rests_is_given_up_with_a_sentence(shop: AuditedShop) -> None:
@@ -190,7 +190,7 @@ def test_killed_anywhere_a_second_try_converges(after: int) -> None:
     assert shop.approve(challenger) == expected
     assert shop.store.objects == quiet.store.objects
     assert shop.registry.versions == quiet.registry.versions
-    assert shop.registry.told == quiet.registry.told
+    assert shop.registry.model_tags == quiet.registry.model_tags
     assert shop.registry.champion() == quiet.registry.champion()
 
 

@@ -59,7 +59,7 @@ Expected = tuple[list[int], NDArray[np.float64]]
 """One person's list, and the score of every item."""
 
 
-def brute_force(model: ItemFactors, histories: Histories, shelf: CandidateSet, k: int) -> list[Expected]:
+def brute_force(model: ItemFactors, histories: Histories, candidate_set: CandidateSet, k: int) -> list[Expected]:
     """Return what scoring and sorting everything gives, one person after the other."""
     vectors = fold_in_people(model, histories).vectors
     items = len(model.items)
@@ -74,14 +74,14 @@ def brute_force(model: ItemFactors, histories: Histories, shelf: CandidateSet, k
             ):
                 row = slice(model.links.starts[position], model.links.starts[position + 1])
                 scores[model.links.targets[row]] += strength * model.links.values[row].astype(np.float64)
-        scores = scores * shelf.boosts[:items].astype(np.float64)
-        shut = ~shelf.allowed[:items]
+        scores = scores * candidate_set.boosts[:items].astype(np.float64)
+        shut = ~candidate_set.allowed[:items]
         shut[history.positions[history.bought]] = True
         chosen: list[int] = []
         inside: dict[int, int] = {}
         for position in np.lexsort((np.arange(items), -scores)).tolist() if taught.any() else []:
-            group = int(shelf.groups[position])
-            full = shelf.cap is not None and group >= 0 and inside.get(group, 0) >= shelf.cap
+            group = int(candidate_set.groups[position])
+            full = candidate_set.cap is not None and group >= 0 and inside.get(group, 0) >= candidate_set.cap
             if shut[position] or full or len(chosen) == k or (model.rank == 0 and scores[position] <= 0):
                 continue
             chosen.append(position)
@@ -125,14 +125,14 @@ def questions(draw: st.DrawFn) -> tuple[ItemFactors, Histories, CandidateSet, in
     )
     entry = st.tuples(st.integers(0, items - 1), st.sampled_from([0.0, 0.5, 1.0, 4.0]), st.booleans())
     people = st.lists(st.lists(entry, max_size=6, unique_by=lambda each: each[0]), min_size=1, max_size=4)
-    shelf = CandidateSet(
+    candidate_set = CandidateSet(
         items=model.items,
         allowed=np.array(draw(st.lists(st.booleans(), min_size=items, max_size=items)), dtype=np.bool_),
         boosts=np.array(draw(st.lists(st.sampled_from([1.0, 2.0, 0.1]), min_size=items, max_size=items)), np.float32),
         groups=np.array(draw(st.lists(st.integers(-1, 2), min_size=items, max_size=items)), np.int32),
         cap=draw(st.sampled_from([None, None, 1, 2])),
     )
-    return model, histories_of(draw(people)), shelf, draw(st.integers(1, 17))
+    return model, histories_of(draw(people)), candidate_set, draw(st.integers(1, 17))
 
 
 @settings(max_examples=150, deadline=None)
@@ -141,8 +141,8 @@ def test_it_equals_sorting_every_score_in_double_precision(
     question: tuple[ItemFactors, Histories, CandidateSet, int],
 ) -> None:
     """With links, boosts, caps, negative scores, what was bought, and more asked than there is."""
-    model, histories, shelf, k = question
-    assert_same(best(model, histories, shelf, k), brute_force(model, histories, shelf, k))
+    model, histories, candidate_set, k = question
+    assert_same(best(model, histories, candidate_set, k), brute_force(model, histories, candidate_set, k))
 
 
 @settings(max_examples=20, deadline=None)
@@ -162,7 +162,7 @@ def test_it_is_exact_where_most_items_are_never_looked_at(seed: int, rank: int, 
             starts, targets.astype(np.int32), generator.normal(size=len(targets)).astype(np.float32)
         )
     model = model_of(factors.astype(np.float32), links)
-    shelf = replace(
+    candidate_set = replace(
         CandidateSet.plain(model.items, generator.random(items) < 0.9),
         boosts=generator.choice(np.array([1, 1, 1, 3, 0.2], dtype=np.float32), items),
         groups=generator.integers(-1, 30, items).astype(np.int32),
@@ -174,7 +174,7 @@ def test_it_is_exact_where_most_items_are_never_looked_at(seed: int, rank: int, 
             for row in (generator.permutation(items)[: generator.integers(1, 40)] for _ in range(people))
         ]
     )
-    assert_same(best(model, histories, shelf, 30), brute_force(model, histories, shelf, 30))
+    assert_same(best(model, histories, candidate_set, 30), brute_force(model, histories, candidate_set, 30))
 
 
 def test_many_ties_are_settled_in_double_precision() -> None:
@@ -205,8 +205,8 @@ def test_a_cap_looks_deeper_until_the_list_is_full() -> None:
     """The 600 best items are of one category, of which a list may show two; the others follow in their order."""
     model = model_of(np.linspace(2, 1, 1_000, dtype=np.float32)[:, None])
     groups = np.where(np.arange(1_000) < 600, 3, np.arange(1_000)).astype(np.int32)
-    shelf = replace(CandidateSet.plain(model.items), groups=groups, cap=2)
-    found = best(model, histories_of([[(999, 1.0, True)]]), shelf, 5)
+    candidate_set = replace(CandidateSet.plain(model.items), groups=groups, cap=2)
+    found = best(model, histories_of([[(999, 1.0, True)]]), candidate_set, 5)
     assert found.positions.tolist() == [[0, 1, 600, 601, 602]]
 
 
@@ -225,7 +225,9 @@ def test_lists_do_not_depend_on_who_is_ranked_together() -> None:
 
 def test_a_shelf_of_another_model_is_refused() -> None:
     model = model_of(np.ones((3, 2), dtype=np.float32))
-    with pytest.raises(ModelDamagedError, match="the shelf of 2 items was made for another model than this one of 3"):
+    with pytest.raises(
+        ModelDamagedError, match="the candidate set of 2 items was made for another model than this one of 3"
+    ):
         Ranker(model, CandidateSet.plain(pa.array(["i0000", "i0001"])))
 
 

@@ -1,4 +1,4 @@
-"""The shop as of an instant: what is on the shelf, who is served, and that nothing later is read."""
+"""The shop as of an instant: what may be recommended, who is served, and that nothing later is read."""
 
 from __future__ import annotations
 

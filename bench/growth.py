@@ -133,7 +133,9 @@ def _scoring(spark: SparkSession) -> None:
         raise RuntimeError("the shop is not simulated")
     small = {"days": 730, "people": 20_000, "items": 2_000, "events": rows, "drift_day": None}
     simulation = shop.simulation.model_copy(update=small)
-    shop = shop.model_copy(update={"training": shop.training.model_copy(update={"window_days": _WINDOW})})
+    window = shop.training.model_copy(update={"window_days": _WINDOW})
+    # No users are landed, so lists have no segments.
+    shop = shop.model_copy(update={"training": window, "lists": shop.lists.model_copy(update={"segment": None})})
     as_of = datetime.combine(simulation.first_day, datetime.min.time(), UTC) + timedelta(days=simulation.days)
     with tempfile.TemporaryDirectory(prefix="refit-bench-") as folder:
         lake = land(spark, simulation, folder)

@@ -36,6 +36,8 @@ _SCHEDULE = _schedule()
     start_date=_SCHEDULE.start,
     catchup=False,
     max_active_runs=1,
+    # One slot at most: whatever else the stack has to do comes first.
+    max_active_tasks=1,
     dagrun_timeout=timedelta(hours=12),
     tags=["refit", "lists"],
     doc_md=__doc__,

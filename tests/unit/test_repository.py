@@ -136,7 +136,7 @@ def test_no_file_names_a_machine_or_a_package_host() -> None:
 
 
 def test_a_test_lies_beside_the_room_that_it_tries() -> None:
-    """`tests/unit/ROOM/` mirrors `src/refit/ROOM/`; steps and command line are tried in `tests/unit/pipelines/`."""
-    rooms = {path.name for path in REFIT.iterdir() if path.is_dir()} | {"pipelines"}
+    """`tests/unit/ROOM/` mirrors `src/refit/ROOM/`; `pipelines/` and `bench/` have folders of their own."""
+    rooms = {path.name for path in REFIT.iterdir() if path.is_dir()} | {"pipelines", "bench"}
     unit = REPOSITORY / "tests" / "unit"
     assert {path.relative_to(unit).parts[0] for path in unit.rglob("test_*.py") if path.parent != unit} <= rooms

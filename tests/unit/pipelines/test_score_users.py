@@ -183,7 +183,7 @@ def test_every_rule_of_the_lists_at_once_and_nothing_of_the_future(
     again = Counter(counter.spark, tmp_path / "again", counter.write_shop)
     later = again.score(future, RULES)
     assert again.publish(later, RULES) == rows
-    assert (later.candidate_set, later.counts) == (receipt.shelf, receipt.counts)
+    assert (later.shelf, later.counts) == (receipt.shelf, receipt.counts)
     assert again.live == counter.live
     assert later.content_sha256 == receipt.content_sha256 == manifest["content_sha256"]
     assert later.batch != receipt.batch

@@ -53,6 +53,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
     return _OneStack(config, log)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Trace no test that drives other processes or Airflow: it would cost a minute or two, and cover nothing more."""
+    for item in items:
+        if {"e2e", "dags"} & set(item.path.parts):
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """Give the Spark session that every test shares: starting one costs seconds."""

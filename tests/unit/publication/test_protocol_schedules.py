@@ -13,6 +13,9 @@ from refit.storage.requests import DONE, MISSING, REFUSED, Create, Delete, Get, 
 from refit.testing.schedules import Luck, Schedule
 from refit.testing.simulated_store import SimulatedStore
 
+# Tracing makes it four times slower, and the tests of faults cover the same lines.
+pytestmark = pytest.mark.no_cover
+
 SCHEDULES = 5_000
 
 

@@ -42,8 +42,8 @@ def measure() -> None:
         _judge(Path(kept))
         return
     with tempfile.TemporaryDirectory(prefix="refit-bench-") as state:
-        _infra(Path(state), "infra.demo.run")
         try:
+            _infra(Path(state), "infra.demo.run")
             _judge(Path(state))
         finally:
             _infra(Path(state), "infra.stack.control", "down")

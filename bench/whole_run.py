@@ -29,17 +29,20 @@ def _measure_shop(shop: str, data: str, state: Path) -> None:
     peak = _Peak(str(state))
     began = time.monotonic()
     peak.start()
-    done = subprocess.run(
-        [sys.executable, "-m", "infra.demo.run"],
-        cwd=REPOSITORY,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    seconds = time.monotonic() - began
-    most = peak.stop()
-    subprocess.run([sys.executable, "-m", "infra.stack.control", "down"], cwd=REPOSITORY, env=environment, check=False)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "infra.demo.run"],
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        seconds = time.monotonic() - began
+        most = peak.stop()
+        command = [sys.executable, "-m", "infra.stack.control", "down"]
+        subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
     if done.returncode:
         print(f"{shop}: failed: {done.stderr.strip()}")
         return

@@ -39,9 +39,10 @@ class StackSettings(BaseSettings):
     mlflow_database: str = ""
     """The same of MLflow."""
     parallelism: int = Field(default=2, ge=1)
-    """Tasks that may run at the same time; of those that start Spark only as many as the pool `spark` has slots.
+    """
+    Tasks that may run at the same time; of those that start Spark only as many as the pool `spark` has slots.
 
-    Two, so that what needs no Spark does not wait for what does.
+    Two, so that a task without Spark does not wait for one with it.
     """
 
     @field_validator("airflow_database", "mlflow_database")

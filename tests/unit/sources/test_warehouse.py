@@ -300,6 +300,7 @@ def test_no_view_is_left_behind(spark: SparkSession, shop: Shop, write_orders: O
     read(spark, shop, write_orders("2026-01-05", LINES))
     assert temporary() == before
     assert "of_somebody_else" in before
+    spark.catalog.dropTempView("of_somebody_else")
 
 
 def test_errors_of_programs_are_not_dressed_as_errors_of_data() -> None:

@@ -13,6 +13,7 @@
   published_quality  the lists that `make run SHOP=online_retail` publishes, judged from raw files alone (BENCH_STATE=)
   quality      every model and baseline on 28 real days of online_retail, tuned before them (DATA=folder)
   read_person  one person of a live batch on S3 beside the whole batch (BENCH_PEOPLE=)
+  refit_value  what refitting is worth on online_retail, and what unseen days say of one recipe (BENCH_LAKE=)
   top_k        lists for 100,000 people beside MLlib's, the search beside the bare product (BENCH_TOPK=peer,floor,slope)
   whole_run    seconds and resident memory of `make run` on both shops
 """
@@ -34,6 +35,7 @@ from bench import (
     published_quality,
     quality,
     read_person,
+    refit_value,
     top_k,
     whole_run,
 )
@@ -52,6 +54,7 @@ BENCHES = {
     "published_quality": published_quality.measure,
     "quality": quality.measure,
     "read_person": read_person.measure,
+    "refit_value": refit_value.measure,
     "top_k": top_k.measure,
     "whole_run": whole_run.measure,
 }

@@ -43,7 +43,7 @@ from refit.tuning.folds import mean
 from refit.tuning.study import DONE, Trial, space_of
 
 _AS_OF = datetime(2011, 11, 1, tzinfo=UTC)
-_JUDGED_UNTIL = _AS_OF + timedelta(days=28)
+JUDGED_UNTIL = _AS_OF + timedelta(days=28)
 
 
 def measure() -> None:
@@ -60,8 +60,8 @@ def measure() -> None:
         places = Addresses("online_retail", os.environ.get("BENCH_LAKE", folder), "")
         root = Path(places.lake_root)
         lake = Lake(places.lake_root, LAKE_CATALOG, FolderObjectStore(root), shop.calendar.clock)
-        if not lake.days("interactions", _AS_OF, _JUDGED_UNTIL):
-            _land(as_it_is.model_copy(update={"cleaning": Cleaning()}), spark, lake)
+        if not lake.days("interactions", _AS_OF, JUDGED_UNTIL):
+            land(as_it_is.model_copy(update={"cleaning": Cleaning()}), spark, lake)
         _judge("new items only", shop, spark, lake, places)
         _judge("all items, rebuying allowed", with_rebuying(shop), spark, lake, places)
     spark.stop()
@@ -85,10 +85,11 @@ def with_rebuying(shop: Shop) -> Shop:
     return shop.model_copy(update=changes)
 
 
-def _land(shop: Shop, spark: SparkSession, lake: Lake) -> None:
+def land(shop: Shop, spark: SparkSession, lake: Lake) -> None:
+    """Land every day of the real shop before `JUDGED_UNTIL`."""
     land_interactions.run(
         shop.calendar.start_of(shop.calendar.first_day),
-        _JUDGED_UNTIL,
+        JUDGED_UNTIL,
         shop=shop,
         warehouse=Warehouse(spark, shop, str(real_days())),
         key=PseudonymKey(b"a key for a bench only", "k1"),
@@ -101,7 +102,7 @@ def _land(shop: Shop, spark: SparkSession, lake: Lake) -> None:
 
 def _judge(title: str, shop: Shop, spark: SparkSession, lake: Lake, places: Addresses) -> None:
     tracker, library = FakeTracker(), ImplicitLibrary()
-    built = build_training_set.run(_JUDGED_UNTIL, shop=shop, spark=spark, lake=lake, addresses=places)
+    built = build_training_set.run(JUDGED_UNTIL, shop=shop, spark=spark, lake=lake, addresses=places)
     began = time.monotonic()
     tuned = tune_model.run(
         built.training_set,

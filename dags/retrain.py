@@ -1,5 +1,5 @@
 """
-Retrain when the data have moved, ask a person, promote.
+Retrain when the data have moved, judge, train again on every day, ask a person, promote.
 
 **When.** Weekly, on Monday three hours after `[calendar] lands_after`, by the shop's clock. By hand with `as_of`
 (default: the end of the newest landed day) and, to retrain although nothing has drifted, `force` with a `reason`; both
@@ -32,7 +32,7 @@ def _schedule() -> Any:
 
 _SCHEDULE = _schedule()
 _MODEL = ("training_set", "run_id", "model_id", "digest")
-"""Entries of the training receipt that the judging steps need."""
+"""Entries of a receipt that name one model."""
 
 
 @dag(
@@ -90,12 +90,18 @@ def retrain() -> None:
 
         return run_step("evaluate_model", **{key: model[key] for key in (*_MODEL, "settings")}, drift=drift)
 
-    @task
-    def register_model(model: dict[str, Any], evaluation: dict[str, Any], requested_by: str) -> dict[str, Any]:
+    @task(pool="spark", execution_timeout=timedelta(hours=3))
+    def refit_model(model: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
         from pipelines.process import run_step
 
-        made = {key: model[key] for key in _MODEL}
-        return run_step("register_model", **made, evaluation=evaluation, requested_by=requested_by)
+        return run_step("refit_model", **{key: model[key] for key in _MODEL}, evaluation=evaluation)
+
+    @task
+    def register_model(offered: dict[str, Any], evaluation: dict[str, Any], requested_by: str) -> dict[str, Any]:
+        from pipelines.process import run_step
+
+        made = {key: offered[key] for key in _MODEL}
+        return run_step("register_model", **made, evaluation=evaluation, requested_by=requested_by, refitted=offered)
 
     @task.short_circuit
     def worth_asking(challenger: dict[str, Any], run_type: str) -> bool:
@@ -103,10 +109,10 @@ def retrain() -> None:
         return challenger["proposed"] and run_type != "backfill"
 
     @task(outlets=[Asset(CHAMPION)])
-    def promote_model(challenger: dict[str, Any], model: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    def promote_model(challenger: dict[str, Any], offered: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
         from pipelines.process import run_step
 
-        return run_step("promote_model", version=challenger["version"], digest=model["digest"], answer=answer)
+        return run_step("promote_model", version=challenger["version"], digest=offered["digest"], answer=answer)
 
     drift = check_drift(
         as_of="{{ params.as_of or (data_interval_end | shop_day if dag_run.run_type in "
@@ -119,7 +125,9 @@ def retrain() -> None:
     model = train_model(tune_model(data))
     # Automatic runs are attributed to their trigger, because the four-eyes rule applies to people only.
     started_by = "{{ dag_run.triggering_user_name or dag_run.run_type }}"
-    challenger = register_model(model, evaluate_model(model, drift), started_by)
+    evaluation = evaluate_model(model, drift)
+    offered = refit_model(model, evaluation)
+    challenger = register_model(offered, evaluation, started_by)
     approve = HITLOperator(
         task_id="approve",
         subject="Make challenger {{ ti.xcom_pull(task_ids='register_model')['version'] }} the champion of "
@@ -137,7 +145,7 @@ def retrain() -> None:
 
     drift >> worth_retraining(drift) >> data
     challenger >> worth_asking(challenger, "{{ dag_run.run_type }}") >> approve
-    promote_model(challenger, model, approve.output)
+    promote_model(challenger, offered, approve.output)
 
 
 retrain()

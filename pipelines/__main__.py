@@ -42,6 +42,7 @@ STEPS = (
     "tune_model",
     "train_model",
     "evaluate_model",
+    "refit_model",
     "register_model",
     "promote_model",
     "rollback",

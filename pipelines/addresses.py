@@ -10,6 +10,8 @@ PROFILE_FILE = "profile.json"
 """The drift profile, one of the files of a model."""
 VERDICT_FILE = "promotion_verdict.json"
 """The promotion verdict, a file of the challenger's run."""
+REFIT_VERDICT_FILE = "refit_verdict.json"
+"""The verdict of the refit guards, a file of the run of the refitted model."""
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,10 @@ from pipelines.addresses import Addresses
 from pipelines.instants import Instant, landed_as_of
 from pipelines.parameters import AsOf
 from refit.config import Shop
-from refit.digests import canonical_json
 from refit.drift.profile_store import stored_profile
 from refit.lake.as_of import days_before
 from refit.lake.lake import Lake
-from refit.training.training_set import Recipe, load_manifest, require_enough
+from refit.training.training_set import Recipe, Written, load_manifest, require_enough
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +54,12 @@ def run(as_of: Instant | None, *, shop: Shop, spark: SparkSession, lake: Lake, a
     recipe = Recipe.of(shop, as_of, days, lake.snapshot("users", as_of))
     digest = recipe.digest
     set_folder = addresses.training_set(digest)
-    built = lake.store.get(f"{set_folder}/manifest.json") is None
-    if built:
-        written = recipe.write(spark, lake, set_folder)
+
+    def complete(written: Written) -> None:
         require_enough(written.counts, shop.training)
         stored_profile(lambda: spark, lake, shop, recipe, set_folder)
-        # The manifest is written last: a set without one is unfinished and is built again.
-        lake.store.create(f"{set_folder}/manifest.json", canonical_json(recipe.manifest(written)))
+
+    built = recipe.store(spark, lake, set_folder, complete)
     made = load_manifest(lake, set_folder)
     landed = {day.day for day in days}
     calendar = shop.calendar

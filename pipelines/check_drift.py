@@ -23,7 +23,7 @@ from pipelines.parameters import AsOf, Force, ForceReason, RequestedBy
 from refit.config import Shop
 from refit.digests import canonical_json
 from refit.drift.check import check_champion
-from refit.drift.policy import first_training, forced_by, forced_training, statistics_of
+from refit.drift.policy import first_training, forced_by, forced_training, nothing_new, statistics_of
 from refit.errors import NotEnoughDataError
 from refit.governance.audit_log import AuditLog
 from refit.governance.champions import active_champion
@@ -72,6 +72,8 @@ def run(
         verdict = first_training(forced)
     elif forced and datetime.fromisoformat(champion.cutoff) >= as_of:
         verdict = forced_training(forced)
+    elif datetime.fromisoformat(champion.cutoff) == as_of:
+        verdict = nothing_new(as_of)
     else:
         files = tracker.model_files(champion.model_id)
         model = verified(files, champion.digest, f"champion version {champion.version}")
@@ -80,9 +82,8 @@ def run(
         verdict = check.judge(forced)
         pages = check.pages(verdict, open_reporter)
     if verdict.decision == "retrain":
-        verdict = describe_experiment(
-            verdict, experiment(champion, shop.calendar.clock.back(as_of, shop.training.holdout_days))
-        )
+        learnt = as_of if shop.refit else shop.calendar.clock.back(as_of, shop.training.holdout_days)
+        verdict = describe_experiment(verdict, experiment(champion, learnt))
     statistics = statistics_of(verdict)
     run_id = tracker.log_run(
         f"drift {as_of.date()}: {verdict.decision}",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -26,6 +25,7 @@ from refit.evaluation.dossier import metrics_of, page_of, record_of
 from refit.evaluation.dossier_page import DOSSIER_FILE
 from refit.evaluation.evaluate import holdout_of, judge_challenger, trials_beside
 from refit.evaluation.exports import LISTS_FILE, export_lists
+from refit.evaluation.fair_champion import find_fair_champion
 from refit.evaluation.promotion_gate import judge_promotion
 from refit.governance.audit_log import AuditLog
 from refit.governance.champions import active_champion
@@ -35,13 +35,18 @@ from refit.lake.lake import Lake
 from refit.model.item_factors import ItemFactors, load_verified, verified
 from refit.training.holdout_coverage import describe_coverage
 from refit.training.recipes import train_on_set
-from refit.training.training_set import load_manifest
+from refit.training.training_set import Recipe, load_manifest
+from refit.verdicts import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
     """What this step did."""
 
+    run_id: str
+    """Run with the verdict and the dossier."""
+    as_of: str
+    """End of the holdout."""
     proposed: bool
     """Whether the challenger may be submitted for approval."""
     reasons: list[str]
@@ -88,6 +93,7 @@ def run(
     """
     set_folder = addresses.training_set(training_set)
     manifest = load_manifest(lake, set_folder)
+    recipe = Recipe.from_manifest(manifest)
     models = {"challenger": verified(tracker.model_files(model_id), digest, f"challenger {model_id}")}
     champion = active_champion(registry, log)
     if champion is not None:
@@ -96,16 +102,21 @@ def run(
     def train(settings: ModelSettings) -> ItemFactors:
         return train_on_set(settings, lambda: spark, lake, shop, set_folder, manifest, factoriser=factoriser)
 
+    fair = find_fair_champion(champion, models, as_of=recipe.as_of, train=train)
+    models |= fair.contender
     anchor = find_anchor(champion, models, train)
-    found = judge_challenger(spark, lake, shop, set_folder, manifest, models | anchor.contender)
-    past = experiment(champion, datetime.fromisoformat(str(models["challenger"].facts["cutoff"])))
-    verdict = refuse_experiment(judge_promotion(found.compared, shop.promotion), past)
-    verdict = replace(verdict, reasons=(*verdict.reasons, *anchor.notes))
+    found = judge_challenger(
+        spark, lake, shop, set_folder, manifest, models | anchor.contender, wanted_since=fair.since
+    )
+    verdict = judge_promotion(found.compared, shop.promotion, same_recipe=fair.same_recipe)
+    verdict = refuse_experiment(verdict, experiment(champion, recipe.as_of if shop.refit else recipe.cutoff))
+    notes = (*([fair.note] if fair.note else []), *anchor.notes)
+    verdict = replace(verdict, reasons=(*verdict.reasons, *notes))
     version = champion.version if champion else None
-    trials = trials_beside(lake.store, settings)
-    shown = {"counts": manifest["counts"], "champion": version, "trials": trials, "drift": drift or {}}
+    shown = {"counts": manifest["counts"], "champion": version, "drift": drift or {}}
+    shown |= {"trials": trials_beside(lake.store, settings), "offered": _offered(shop, recipe, verdict)}
     files = {
-        VERDICT_FILE: canonical_json(record_of(verdict, found.compared, version)),
+        VERDICT_FILE: canonical_json(record_of(verdict, found.compared, version, champion_judged_by=fair.judged_by)),
         DOSSIER_FILE: page_of(verdict, found, models, shop, **shown),
     }
     if export:
@@ -113,6 +124,8 @@ def run(
     tracker.add_to_run(run_id, metrics=metrics_of(found.compared), files=files)
     everybody = found.compared.everybody
     return Receipt(
+        run_id=run_id,
+        as_of=recipe.as_of.isoformat(),
         proposed=verdict.decision == "propose",
         reasons=list(verdict.reasons),
         metrics=found.compared.means(),
@@ -124,6 +137,15 @@ def run(
         left_out=describe_coverage(everybody.asked, everybody.judges) if everybody else "",
         everybody=everybody.means(found.compared.k) if everybody else {},
         exported=LISTS_FILE if export else "",
+    )
+
+
+def _offered(shop: Shop, recipe: Recipe, verdict: Verdict) -> str:
+    if not shop.refit or verdict.decision != "propose":
+        return ""
+    return (
+        f"This is the judged twin of the model that is offered for approval: the same recipe trained again on every "
+        f"day before {recipe.as_of.date()}, unless it breaks one of its guards; the question says so then."
     )
 
 

@@ -108,9 +108,18 @@ Evaluation = Annotated[
     dict[str, Any],
     _meaning(
         "Receipt of `evaluate_model`, or as much of it as the example has.",
-        '{"proposed": true, "reasons": ["better for all"], "judged": 4210, "k": 20, "champion": 6, '
+        '{"run_id": "8c1f0e5b7a924d3c9b6e2f1a0d4c8e7f", "as_of": "2026-01-05T00:00:00+00:00", "proposed": true, '
+        '"reasons": ["better for all"], "judged": 4210, "k": 20, "champion": 6, '
         '"metrics": {"challenger": {"recall": 0.13, "capped_recall": 0.14, "ndcg": 0.12, "hit_rate": 0.41}}, '
         '"dossier": "dossier.html"}',
+    ),
+]
+
+Refitted = Annotated[
+    dict[str, Any] | None,
+    _meaning(
+        "Receipt of `refit_model`, or as much of it as the example has; left out, the judged model itself is offered.",
+        '{"refitted": true, "twin": "9b2e6d40c1f7a835", "offered": "trained again on every day before 2026-01-05"}',
     ),
 ]
 

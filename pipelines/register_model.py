@@ -1,7 +1,7 @@
 """
 Step: register a challenger, with its evidence, for a person to judge.
 
-Reads:  the files of the model, the promotion verdict.
+Reads:  the files of the offered model, the promotion verdict of its judged twin.
 Writes: a version of the challengers' registered model, tagged with its evidence, `approval=pending` and how to answer.
 Re-run: safe; a registered model keeps its version, and one that was judged again needs a new answer.
 """
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines import wiring
-from pipelines.parameters import Evaluation, ModelDigest, ModelId, RequestedBy, RunId, TrainingSet
+from pipelines.parameters import Evaluation, ModelDigest, ModelId, Refitted, RequestedBy, RunId, TrainingSet
 from refit.governance.approvals import ANCHOR_TAG, decision_line
 from refit.interfaces import ModelRegistry, Tracker
 from refit.model.item_factors import verified
@@ -38,22 +38,31 @@ def run(
     digest: str,
     evaluation: dict[str, Any],
     requested_by: str = "",
+    refitted: dict[str, Any] | None = None,
     *,
     code: str,
     now: datetime,
     registry: ModelRegistry,
     tracker: Tracker,
 ) -> Receipt:
-    """Register *model_id*, whose training *requested_by* asked for, with the receipt of its *evaluation*."""
+    """
+    Register *model_id*, whose training *requested_by* asked for.
+
+    *evaluation* is the receipt of the judgement, of this model or of its twin: *refitted* is then the receipt of
+    `refit_model`.
+    """
     facts = verified(tracker.model_files(model_id), digest, f"challenger {model_id}").facts
-    address = tracker.run_address(run_id)
-    dossier = f"{address}/artifacts/{evaluation['dossier']}"
-    alone = tracker.file_address(run_id, evaluation["dossier"])
+    judged_run, offer = evaluation["run_id"], refitted or {}
+    judged_address = tracker.run_address(judged_run)
+    dossier = f"{judged_address}/artifacts/{evaluation['dossier']}"
+    alone = tracker.file_address(judged_run, evaluation["dossier"])
     evidence = {
         "digest": digest,
         "cutoff": str(facts["cutoff"]),
+        "as_of": evaluation["as_of"],
         "training_set": training_set,
-        "evaluation_run": run_id,
+        "evaluation_run": judged_run,
+        **({"twin": offer["twin"]} if offer.get("refitted") else {}),
         "dossier": dossier,
         "verdict": "propose" if evaluation["proposed"] else "refuse",
         "reasons": "; ".join(evaluation["reasons"])[:4_000] or "none",
@@ -81,9 +90,10 @@ def run(
                 # Reasons contain cohort names, which come from data.
                 *[f"- {markdown_text(reason)}" for reason in evaluation["reasons"]],
                 "",
+                *([f"Offered is {markdown_text(offer['offered'])}.", ""] if offer.get("offered") else []),
                 f"**[Dossier]({dossier})**, to be read in two minutes ([the page alone]({alone}), as a file). "
-                f"Trained on data before {cutoff}, judged by {evaluation['judged']:,} people"
-                f"{_of_everybody(evaluation)}. Digest `{digest[:16]}`. [Run]({address})",
+                f"Trained on data before {cutoff}; judged{_twin(offer)} by {evaluation['judged']:,} people"
+                f"{_of_everybody(evaluation)}. Digest `{digest[:16]}`. [Run]({tracker.run_address(run_id)})",
                 "",
                 *_table(evaluation),
                 "",
@@ -92,6 +102,10 @@ def run(
             ]
         ),
     )
+
+
+def _twin(offer: dict[str, Any]) -> str:
+    return f" was its twin, digest `{offer['twin'][:16]}`," if offer.get("refitted") else ""
 
 
 def _of_everybody(evaluation: dict[str, Any]) -> str:
@@ -125,6 +139,7 @@ def main(
     digest: ModelDigest,
     evaluation: Evaluation,
     requested_by: RequestedBy = "",
+    refitted: Refitted = None,
 ) -> dict[str, Any]:
     """Register with the real collaborators; the clock only sets the deadline of the approval."""
     receipt = run(
@@ -134,6 +149,7 @@ def main(
         digest,
         evaluation,
         requested_by,
+        refitted,
         code=wiring.code(),
         now=datetime.now(UTC),
         registry=wiring.registry(),

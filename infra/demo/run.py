@@ -37,7 +37,7 @@ from refit.rendering.markdown import plain_text
 
 _STEPS = [
     *["stack", "raw data", "land_interactions", "check_drift", "build_training_set", "tune_model", "train_model"],
-    *["evaluate_model", "register_model", "promote_model", "score_users", "publish_recommendations"],
+    *["evaluate_model", "refit_model", "register_model", "promote_model", "score_users", "publish_recommendations"],
 ]
 _HOURS = 3_600.0
 _ASSET_SECONDS = 10.0

@@ -85,9 +85,10 @@ def test_retrain_goes_in_order_and_asks_before_it_promotes(dagbag: Any) -> None:
     assert upstream["tune_model"] == {"build_training_set"}
     assert upstream["train_model"] == {"tune_model"}
     assert "train_model" in upstream["evaluate_model"]
-    assert "evaluate_model" in upstream["register_model"]
+    assert upstream["refit_model"] == {"train_model", "evaluate_model"}
+    assert upstream["register_model"] == {"refit_model", "evaluate_model"}
     assert upstream["approve"] == {"worth_asking"}
-    assert {"approve", "register_model"} <= upstream["promote_model"]
+    assert {"approve", "register_model", "refit_model"} <= upstream["promote_model"]
 
 
 def test_no_answer_in_time_is_a_refusal(dagbag: Any) -> None:
@@ -128,6 +129,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
         tune_model={"training_set": "d1", "settings": "training_sets/d1/settings.json"},
         train_model={"training_set": "d1", "run_id": "r1", "model_id": "m-1", "digest": "d2", "settings": "s1.json"},
         evaluate_model={"proposed": True, "reasons": ["better"]},
+        refit_model={"training_set": "d3", "run_id": "r2", "model_id": "m-2", "digest": "d4", "refitted": True},
         register_model={"version": 7, "proposed": True, "summary": "better by far"},
         promote_model={"champion": 3},
         score_users={"scored": True, "batch": "batches/1"},
@@ -144,14 +146,18 @@ def _run(dagbag: Any, name: str, day: int, **conf: Any) -> tuple[str, dict[str, 
 def test_an_approved_challenger_is_promoted(
     dagbag: Any, airflow_db: None, steps: Steps, answer: Callable[[str, str], None]
 ) -> None:
-    """The answer reaches the promotion with the person's name and reason, and with the digest that was judged."""
+    """The answer reaches the promotion with the person's name and reason, and with the digest that was offered."""
     answer("Approve", "looks right")
     state, _ = _run(dagbag, "retrain", 2, as_of="2026-03-02", force=True, reason="new season")
     assert state == "success"
     assert steps.asked["check_drift"]["as_of"] == "2026-03-02"
     assert (steps.asked["check_drift"]["force"], steps.asked["check_drift"]["reason"]) == ("True", "new season")
     asked = steps.asked["promote_model"]
-    assert (asked["version"], asked["digest"]) == (7, "d2")
+    assert (asked["version"], asked["digest"]) == (7, "d4")
+    assert steps.asked["refit_model"]["digest"] == "d2"
+    registered = steps.asked["register_model"]
+    assert (registered["model_id"], registered["training_set"]) == ("m-2", "d3")
+    assert registered["refitted"] == steps.receipts["refit_model"]
     assert asked["answer"]["responded_by_user"]["name"] == "lee"
     assert steps.asked["register_model"]["requested_by"] == "dag_test"
     assert asked["answer"]["params_input"] == {"reason": "looks right"}

@@ -260,7 +260,7 @@ def _begin(shop: Shop) -> None:
     end = shop.yesterday + timedelta(days=1)
     run = shop.api.trigger("ingest", {"since": str(shop.first), "until": str(end)})
     assert shop.api.wait("ingest", run, seconds=_SECONDS) == "success"
-    run = shop.api.trigger("retrain", {"as_of": str(end)})
+    run = shop.api.trigger("retrain", {"as_of": str(end - timedelta(days=7))})
     assert shop.api.wait_question("retrain", run, seconds=_SECONDS), shop.api.task_states("retrain", run)
     with AirflowApi(shop.stack.airflow, "approver", shop.stack.credentials.airflow_approver_password) as approver:
         approver.answer("retrain", run, "approve", "Approve", {"reason": "the first one"})

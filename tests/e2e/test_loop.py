@@ -71,12 +71,15 @@ def test_parameters_are_checked_before_a_run_starts(shop: Shop) -> None:
 
 def test_a_rejection_is_red_and_moves_nothing_and_asking_again_can_approve(shop: Shop) -> None:
     """The first answer is no: no champion. The question is cleared and answered yes: a champion."""
-    as_of = str(shop.yesterday + timedelta(days=1))
-    run_id = shop.api.trigger("retrain", {"as_of": as_of})
+    # A champion serves no day that it has learnt from; this one leaves a week of the past to be served.
+    run_id = shop.api.trigger("retrain", {"as_of": str(shop.yesterday - timedelta(days=6))})
     question = shop.api.wait_question("retrain", run_id, seconds=_SECONDS)
     assert question is not None, shop.api.task_states("retrain", run_id)
     assert "beats popularity" in question["body"]
     assert "dossier.html" in question["body"]
+    assert "Offered is the judged model trained again on every day before" in question["body"]
+    offered, judged = (shop.api.xcom("retrain", run_id, name) for name in ("refit_model", "train_model"))
+    assert (offered["refitted"], offered["twin"]) == (True, judged["digest"])
     password = shop.stack.credentials.airflow_approver_password
     with AirflowApi(shop.stack.airflow, "approver", password) as approver:
         approver.answer("retrain", run_id, "approve", "Reject", {"reason": "not on a Friday"})
@@ -92,6 +95,7 @@ def test_a_rejection_is_red_and_moves_nothing_and_asking_again_can_approve(shop:
     promoted = shop.api.xcom("retrain", run_id, "promote_model")
     assert promoted["champion"] == 1
     assert promoted["approved_by"] == "approver"
+    assert (promoted["digest"], promoted["cutoff"][:10]) == (offered["digest"], str(shop.yesterday - timedelta(days=6)))
     metrics = shop.api.xcom("retrain", run_id, "evaluate_model")["metrics"]
     assert metrics["challenger"]["ndcg"] > 1.5 * metrics["popularity"]["ndcg"]
 

@@ -63,7 +63,7 @@ def test_a_decision_in_mlflow_is_noticed_and_promotes_and_a_second_answer_is_ref
     question = shop.api.wait_question("retrain", run_id, seconds=_SECONDS)
     assert question is not None, shop.api.task_states("retrain", run_id)
     version = shop.api.xcom("retrain", run_id, "register_model")["version"]
-    digest = shop.api.xcom("retrain", run_id, "train_model")["digest"]
+    digest = shop.api.xcom("retrain", run_id, "refit_model")["digest"]
     assert f"`decision-{version}`" in question["body"]
     assert f"`approve {digest[:16]} YOUR NAME: YOUR REASON`" in question["body"]
     known = {run["dag_run_id"] for run in shop.api.runs("answers")}

@@ -15,7 +15,7 @@ AGAIN = "nothing of this try is visible, run the step again"
 ASKING = ("check_drift", "register_model", "promote_model", "publish_recommendations")
 """Here these start no JVM and do little but ask, so they are killed at a request."""
 WITH_JVM = ("land_interactions", "train_model", "score_users")
-WITH_WORKERS = ("evaluate_model", "score_users")
+WITH_WORKERS = ("evaluate_model", "refit_model", "score_users")
 """The only steps that compute in Python workers of Spark."""
 
 

@@ -158,6 +158,7 @@ class FaultShop:
             if ("train_model" in told)
             else {}
         )
+        offered = {key: told["refit_model"][key] for key in trained} if "refit_model" in told else {}
         given: dict[str, Callable[[], dict[str, Any]]] = {
             "simulate_shop": dict,
             "land_interactions": lambda: {
@@ -172,10 +173,16 @@ class FaultShop:
                 "settings": told["tune_model"]["settings"],
             },
             "evaluate_model": lambda: {**trained, "settings": told["tune_model"]["settings"]},
-            "register_model": lambda: {**trained, "evaluation": told["evaluate_model"], "requested_by": "dana"},
+            "refit_model": lambda: {**trained, "evaluation": told["evaluate_model"]},
+            "register_model": lambda: {
+                **offered,
+                "evaluation": told["evaluate_model"],
+                "refitted": told["refit_model"],
+                "requested_by": "dana",
+            },
             "promote_model": lambda: {
                 "version": told["register_model"]["version"],
-                "digest": trained["digest"],
+                "digest": offered["digest"],
                 # Given once, as a person does; another try of the step has the same one.
                 "answer": told.setdefault("approve", approval()),
             },
@@ -212,7 +219,7 @@ class FaultShop:
 
 LOOP = (
     *("simulate_shop", "land_interactions", "check_drift", "build_training_set", "tune_model", "train_model"),
-    *("evaluate_model", "register_model", "promote_model", "score_users", "publish_recommendations"),
+    *("evaluate_model", "refit_model", "register_model", "promote_model", "score_users", "publish_recommendations"),
 )
 
 

@@ -20,9 +20,10 @@ from refit.drift.collection import current_days, day_number, reference_profile
 from refit.drift.policy import judge_drift, measure_windows
 from refit.drift.profiles import DailyCounts, Profile
 from refit.evaluation.comparison import compare
-from refit.evaluation.evaluate import judge_challenger, same_histories
+from refit.evaluation.evaluate import judge_challenger, judge_refitted, same_histories
 from refit.evaluation.holdout_lists import CHALLENGER, judge_people
 from refit.evaluation.promotion_gate import judge_promotion
+from refit.evaluation.refit_guards import OFFER
 from refit.interfaces import Factoriser, Proposer
 from refit.lake.as_of import days_before, history_before
 from refit.lake.lake import Lake, Landed
@@ -41,7 +42,8 @@ class LakeHistory:
     The lake before the last of *moments*, as it could be read at each of them.
 
     A step is the index of a moment. Training sets, models and gate verdicts are made as in the retraining loop, below a
-    separate folder.
+    separate folder. In a shop that refits, the promotion gate judges a step's model and its refitted model serves,
+    unless a refit guard keeps the judged one.
     """
 
     spark: SparkSession
@@ -55,7 +57,9 @@ class LakeHistory:
     tuned: bool = False
     """Whether settings are searched for every model; otherwise only one search is timed."""
     _sets: dict[int, TrainingSet] = field(default_factory=dict)
+    _whole_sets: dict[int, TrainingSet] = field(default_factory=dict)
     _models: dict[int, tuple[ItemFactors, float]] = field(default_factory=dict)
+    _serving: dict[int, tuple[ItemFactors, float]] = field(default_factory=dict)
     _searches: dict[int, tuple[ModelSettings, float]] = field(default_factory=dict)
     _profiles: dict[int, Profile] = field(default_factory=dict)
     _daily: dict[int, DailyCounts] = field(default_factory=dict)
@@ -63,17 +67,21 @@ class LakeHistory:
     _quality: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def model(self, step: int) -> ItemFactors:
-        """Return the model trained at *step*; NotEnoughDataError if too little was landed before it."""
+        """Return the model judged at *step*; NotEnoughDataError if too little was landed before it."""
         return self._trained(step)[0]
+
+    def serving(self, step: int) -> ItemFactors:
+        """Return the model that serves after a promotion at *step*: refitted, if the shop does so."""
+        return self._served(step)[0]
 
     def cost(self, step: int) -> Cost:
         """Return the seconds of a retraining at *step*; without `tuned`, tuning time is that of the last step."""
         searched = self._search(step if self.tuned else len(self.moments) - 1)[1]
-        return Cost(training=self._trained(step)[1], tuning=searched)
+        return Cost(training=self._served(step)[1], tuning=searched)
 
     def verdict(self, champion: int, step: int, drift: Drift) -> Verdict:
         """Return the verdict of a check at *step* under policy *drift* while the model trained at *champion* serves."""
-        now, cutoff = self.moments[step].as_of, self.moments[champion].cutoff
+        now, cutoff = self.moments[step].as_of, self._learnt(champion)
         last = day_number(now.date())
         before = {day: counts for day, counts in self._days(champion).items() if day < last}
         windows = measure_windows(self._profile(champion), before, drift, cutoff=day_number(cutoff.date()))
@@ -89,13 +97,15 @@ class LakeHistory:
         missing = [champion for champion in dict.fromkeys(requested) if (step, champion) not in self._gates]
         if missing:
             made, shop = self._set(step), self._gate_shop
-            models = {CHALLENGER: self.model(step)} | {_name(n): self.model(n) for n in missing if n is not None}
+            same = {n for n in missing if n is not None and self._has_seen(n, step) and self._same_recipe(n, step)}
+            models = {CHALLENGER: self.model(step)}
+            models |= {_name(n): self._fair(n, step) for n in missing if n is not None}
             found = judge_challenger(self.spark, self.lake, shop, made.place, made.manifest, models)
             drawn, everybody = shop.evaluation.drawn_for(made.manifest["digest"]), made.manifest["counts"]["people"]
             for champion in missing:
                 between = found.judged.between(None if champion is None else _name(champion), list(models))
                 compared = compare(between, models[CHALLENGER], drawn, shop.promotion, everybody=everybody)
-                self._gates[step, champion] = judge_promotion(compared, shop.promotion)
+                self._gates[step, champion] = judge_promotion(compared, shop.promotion, same_recipe=champion in same)
         return {champion: self._gates[step, champion] for champion in requested}
 
     def quality(self, step: int, trained: Iterable[int], days: int) -> dict[int, float]:
@@ -110,7 +120,7 @@ class LakeHistory:
         missing = sorted(requested - {other for at, other in self._quality if at == step})
         if missing:
             names = {other: CHALLENGER if other == step else _name(other) for other in {step, *missing}}
-            models = {names[other]: self.model(other) for other in sorted(names, reverse=True)}
+            models = {names[other]: self.serving(other) for other in sorted(names, reverse=True)}
             wanted = {names[other]: self._settings(other) for other in names}
             now = self.moments[step].as_of
             end = now + timedelta(days=days)
@@ -158,15 +168,56 @@ class LakeHistory:
             self._sets[step] = TrainingSet(folder, recipe.manifest(written))
         return self._sets[step]
 
+    def _whole_set(self, step: int) -> TrainingSet:
+        """Return the set with every day before the step, which the refitted model learns from."""
+        if step not in self._whole_sets:
+            recipe = Recipe.from_manifest(self._set(step).manifest).whole()
+            folder = f"{self.scratch}/{recipe.digest}"
+            written = recipe.write(self.spark, self.lake, folder)
+            self._whole_sets[step] = TrainingSet(folder, recipe.manifest(written))
+        return self._whole_sets[step]
+
     def _trained(self, step: int) -> tuple[ItemFactors, float]:
         if step not in self._models:
-            made, settings = self._set(step), self._settings(step)
-            pairs = pairs_here(settings, lambda: self.spark, self.lake, made.place, made.manifest)
-            facts = training_facts(made.manifest, shop_with(settings, self.shop))
-            began = time.monotonic()
-            model = train(pairs, settings, facts, factoriser=self.factoriser, checkpoints=self._checkpoints)
-            self._models[step] = model, time.monotonic() - began
+            self._models[step] = self._train(self._set(step), self._settings(step))
         return self._models[step]
+
+    def _served(self, step: int) -> tuple[ItemFactors, float]:
+        if not self.shop.refit:
+            return self._trained(step)
+        if step not in self._serving:
+            (twin, seconds), made = self._trained(step), self._set(step)
+            refitted, more = self._train(self._whole_set(step), self._settings(step))
+            guards = judge_refitted(self.spark, self.lake, self.shop, made.place, made.manifest, twin, refitted)
+            self._serving[step] = refitted if guards.decision == OFFER else twin, seconds + more
+        return self._serving[step]
+
+    def _train(self, made: TrainingSet, settings: ModelSettings) -> tuple[ItemFactors, float]:
+        """Return the model trained on *made* and the seconds that it took."""
+        pairs = pairs_here(settings, lambda: self.spark, self.lake, made.place, made.manifest)
+        facts = training_facts(made.manifest, shop_with(settings, self.shop))
+        began = time.monotonic()
+        model = train(pairs, settings, facts, factoriser=self.factoriser, checkpoints=self._checkpoints)
+        return model, time.monotonic() - began
+
+    def _learnt(self, step: int) -> datetime:
+        """Return the instant before which the model that serves after *step* has seen everything."""
+        return datetime.fromisoformat(str(self.serving(step).facts["cutoff"]))
+
+    def _has_seen(self, champion: int, step: int) -> bool:
+        """Return whether the model of *champion* has seen days that judge at *step*."""
+        return self._learnt(champion) > self.moments[step].cutoff
+
+    def _same_recipe(self, champion: int, step: int) -> bool:
+        return self._settings(champion) == self._settings(step)
+
+    def _fair(self, champion: int, step: int) -> ItemFactors:
+        """Return what is judged as *champion* at *step*; see `refit.evaluation.fair_champion`."""
+        if not self._has_seen(champion, step):
+            return self.serving(champion)
+        if self._same_recipe(champion, step):
+            return self.model(step)
+        return self._train(self._set(step), self._settings(champion))[0]
 
     def _settings(self, step: int) -> ModelSettings:
         return self._search(step)[0] if self.tuned else self.shop.model_settings(self.shop.models.candidates[0])
@@ -192,7 +243,7 @@ class LakeHistory:
 
     def _profile(self, step: int) -> Profile:
         if step not in self._profiles:
-            cutoff, users = self.moments[step].cutoff, self.lake.snapshot("users", self.moments[step].as_of)
+            cutoff, users = self._learnt(step), self.lake.snapshot("users", self.moments[step].as_of)
             days = days_before(self.lake, cutoff)
             self._profiles[step] = reference_profile(self.spark, self.lake, self.shop, days, cutoff, users=users)
         return self._profiles[step]
@@ -200,11 +251,13 @@ class LakeHistory:
     def _days(self, champion: int) -> DailyCounts:
         """Read every day since the champion's cutoff once, with the item and user snapshots of each check."""
         if champion not in self._daily:
-            pairs = self.spark.read.parquet(self.lake.path(f"{self._set(champion).place}/pairs"))
+            model, learnt = self.serving(champion), self._learnt(champion)
+            taught = self._set(champion) if learnt == self.moments[champion].cutoff else self._whole_set(champion)
+            pairs = self.spark.read.parquet(self.lake.path(f"{taught.place}/pairs"))
             people = pairs.select(Columns.USER).distinct().persist()
-            items = self.spark.createDataFrame(pa.table({Columns.ITEM: self.model(champion).items}))
+            items = self.spark.createDataFrame(pa.table({Columns.ITEM: model.items}))
             found: DailyCounts = {}
-            since = self.moments[champion].cutoff.date()
+            since = learnt.date()
             for _, group in groupby(self.moments[champion + 1 :], self._known):
                 until = list(group)[-1].as_of
                 days = days_before(self.lake, until)

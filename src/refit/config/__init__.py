@@ -6,7 +6,7 @@ from refit.config.approval import Approvals
 from refit.config.cleaning import Bots, Cleaning, Normalise, Outliers
 from refit.config.data import Calendar, Events, Validation
 from refit.config.drift import Drift
-from refit.config.evaluation import Evaluation, Promotion
+from refit.config.evaluation import Evaluation, Promotion, RefitGuards
 from refit.config.kinds import Blend, ClosedForm, Models, ModelSettings, Neighbours, RepeatWeight
 from refit.config.list_gate import ListGate
 from refit.config.lists import Boost, Lists
@@ -39,6 +39,7 @@ __all__ = [
     "Outliers",
     "Promotion",
     "Range",
+    "RefitGuards",
     "RepeatWeight",
     "Retention",
     "Shop",

@@ -103,3 +103,23 @@ class Promotion(Section):
                 f"{self.max_total_loss:g} in all; raise max_total_loss or lower margin"
             )
         return self
+
+
+class RefitGuards(Section):
+    """
+    How far a refitted model may be from its judged twin.
+
+    The refitted model has seen the holdout, so nothing here is evidence that it is good: the guards notice a training
+    that went wrong. Outside one of them the twin is offered instead.
+    """
+
+    min_overlap: Share = 0.3
+    """Smallest mean share of a person's list that both models have in common."""
+    max_metric_loss: Share = 0.02
+    """Tolerated loss of the refitted model on the holdout, which it has seen, as a share of the twin's metric."""
+    max_narrowing: Share = 0.2
+    """Tolerated loss of catalogue coverage, as a share of the twin's coverage."""
+    max_norm_ratio: Annotated[float, Field(gt=1)] = 2.0
+    """Largest ratio, in either direction, of root mean squares: of all item factors, and of all links."""
+    max_shrinkage: Share = 0.02
+    """Tolerated loss of pairs, people or items: more days teach more, but for what was cancelled later."""

@@ -13,7 +13,7 @@ from refit.config.approval import Approvals
 from refit.config.cleaning import Cleaning
 from refit.config.data import Calendar, Events, Validation
 from refit.config.drift import Drift
-from refit.config.evaluation import Evaluation, Promotion
+from refit.config.evaluation import Evaluation, Promotion, RefitGuards
 from refit.config.kinds import PARTS_OF, Blend, ClosedForm, Kind, Models, ModelSettings, Neighbours, RepeatWeight
 from refit.config.lists import Lists
 from refit.config.model import Als, Confidence, Training
@@ -55,6 +55,12 @@ class Shop(Section):
     tuning: Tuning = Tuning()
     evaluation: Evaluation
     promotion: Promotion = Promotion()
+    refit: bool = True
+    """
+    Whether a proposed challenger is trained again, with the same settings, on every day before `as_of`; what is
+    approved and serves is then that model. False: the model that was judged is approved and serves.
+    """
+    refit_guards: RefitGuards = RefitGuards()
     approval: Approvals = Approvals()
     drift: Drift = Drift()
     lists: Lists = Lists()

@@ -87,7 +87,8 @@ def judge_drift(
     Return `retrain`, `skip` or `refuse`, with every statistic, its sample size and its limit.
 
     A forced retraining or the champion's age (*cutoff* is its training cutoff) is sufficient alone. Otherwise at least
-    `drift.moved_windows` windows must be readable, or the verdict is `refuse`. *forced* says who demands a retraining
+    `drift.moved_windows` windows must be readable, or the verdict is `refuse`; `skip` if the champion is so young that
+    there cannot be as many, or not even one whole window. *forced* says who demands a retraining
     and why.
     """
     age = (as_of - cutoff).total_seconds() / 86_400
@@ -116,6 +117,9 @@ def judge_drift(
     enough = len(moved) >= drift.moved_windows
     if asked:
         return verdict("retrain", *asked, *([seen] if enough else []))
+    needed = drift.moved_windows * drift.window_days
+    if age < drift.window_days or (age < needed and len(readable) < drift.moved_windows):
+        return verdict("skip", f"the champion's training ended {age:.0f} days ago, {needed} are compared")
     if len(readable) < drift.moved_windows:
         return verdict("refuse", _too_little(windows, readable, drift))
     if enough and age < drift.min_age_days:
@@ -137,6 +141,12 @@ def first_training(forced: str | None) -> Verdict:
     """Return the verdict if there is no champion to compare with."""
     reasons = ["there is no champion yet"] + ([f"forced by {forced}"] if forced else [])
     return Verdict(gate="drift", decision="retrain", measures=(), reasons=tuple(reasons))
+
+
+def nothing_new(cutoff: datetime) -> Verdict:
+    """Return the verdict if the champion has learnt from every day before *cutoff*, the moment of the check."""
+    reason = f"the champion has learnt from every day before {cutoff.date()}; nothing is new"
+    return Verdict(gate="drift", decision="skip", measures=(), reasons=(reason,))
 
 
 def forced_training(forced: str) -> Verdict:

@@ -59,8 +59,13 @@ def find_anchor(
     kept = champion.tags.get(ANCHOR_TAG)
     what = f"the anchor of champion version {champion.version}"
     settings = read_settings(json.loads(kept), what) if kept else settings_of(models[CHAMPION])
-    if settings is None or settings == settings_of(models[CHALLENGER]):
+    challenger = models[CHALLENGER]
+    if settings is None or settings == settings_of(challenger):
         return Anchor(settings=settings)
+    judged = models[CHAMPION]  # its recipe on the challenger's days, if it has seen some that judge
+    taught = judged.facts.get("training_set")
+    if settings == settings_of(judged) and taught is not None and taught == challenger.facts.get("training_set"):
+        return Anchor(settings=settings, model=judged)
     try:
         return Anchor(settings=settings, model=train(settings))
     except NotEnoughDataError as error:

@@ -36,10 +36,21 @@ def metrics_of(compared: Comparison) -> dict[str, float]:
     return found
 
 
-def record_of(verdict: Verdict, compared: Comparison, champion: int | None) -> dict[str, Any]:
-    """Return the verdict with all measurements, as plain JSON values."""
-    measured = compared.as_record()
-    return {**verdict.as_record(), "metrics": compared.means(), "champion": champion, "measured": measured}
+def record_of(
+    verdict: Verdict, compared: Comparison, champion: int | None, *, champion_judged_by: str
+) -> dict[str, Any]:
+    """
+    Return the verdict with all measurements, as plain JSON values.
+
+    *champion_judged_by* is that of `refit.evaluation.fair_champion.FairChampion`.
+    """
+    return {
+        **verdict.as_record(),
+        "metrics": compared.means(),
+        "champion": champion,
+        "champion_judged_by": champion_judged_by,
+        "measured": compared.as_record(),
+    }
 
 
 def page_of(
@@ -52,8 +63,14 @@ def page_of(
     champion: int | None,
     trials: Sequence[Mapping[str, Any]],
     drift: Mapping[str, Any],
+    offered: str = "",
 ) -> bytes:
-    """Return the page; *counts* describe the training set, *trials* the tuning, *drift* the drift check."""
+    """
+    Return the page.
+
+    *counts* describe the training set, *trials* the tuning, *drift* the drift check; *offered* says which model a
+    person is asked about, if it is not the one on the page.
+    """
     challenger = models[CHALLENGER]
     page = dossier_page(
         Dossier(
@@ -69,6 +86,7 @@ def page_of(
             notes=found.notes,
             tuning=trials,
             drift=drift,
+            offered=offered,
         )
     )
     return page.encode()

@@ -52,6 +52,8 @@ class Dossier:
     """Trials in order, each with number, kind, values, scores and state."""
     drift: Mapping[str, Any] = field(default_factory=dict)
     """Result of the drift check before training: decision, reasons, statistics and address."""
+    offered: str = ""
+    """Sentence on the model that a person is asked about; empty if it is the one on this page."""
 
 
 def dossier_page(dossier: Dossier) -> str:
@@ -79,14 +81,17 @@ def dossier_page(dossier: Dossier) -> str:
         sections,
         kicker=dossier.shop,
         verdict=badge(dossier.verdict.decision, _DECISIONS.get(dossier.verdict.decision, "neutral")),
-        summary=_top(dossier.verdict.reasons, f"{compared.people:,} people judged · lists of {compared.k} · {rival}"),
+        summary=_top(
+            dossier.verdict.reasons,
+            [f"{compared.people:,} people judged · lists of {compared.k} · {rival}", dossier.offered],
+        ),
         foot="Intervals are of means over people. Definitions: metrics, beyond_accuracy, cohorts in refit.evaluation.",
     )
 
 
-def _top(reasons: Sequence[str], below: str) -> Markup:
+def _top(reasons: Sequence[str], below: Sequence[str]) -> Markup:
     lines = tag("ul", *(tag("li", reason[:1].upper() + reason[1:]) for reason in reasons))
-    return join([lines, tag("p", below, class_="note")])
+    return join([lines, *(tag("p", line, class_="note") for line in below if line)])
 
 
 def _spelt(metric: str) -> str:

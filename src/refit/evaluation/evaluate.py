@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from refit.cleaning import without_cancelled
 from refit.columns import Columns
 from refit.config import Evaluation, ModelSettings, Shop
 from refit.evaluation.baselines import PairSample, PeopleNeighbours, collect_pairs, item_neighbours, recent_popularity
@@ -19,12 +21,14 @@ from refit.evaluation.holdout_lists import CHALLENGER, CHAMPION, Judged, judge_p
 from refit.evaluation.list_examples import Example, examples
 from refit.evaluation.rankers import ByModel, ByPeople, Contender
 from refit.evaluation.ratings import ITEM_MEAN, ByItemMean
+from refit.evaluation.refit_guards import REFITTED, judge_refit
 from refit.lake.lake import Lake
 from refit.lake.pairs import histories
 from refit.model.item_factors import ItemFactors
 from refit.storage.object_store import ObjectStore
 from refit.training.model_settings import pairs_of, settings_of
-from refit.training.training_set import Recipe
+from refit.training.training_set import Recipe, holdout
+from refit.verdicts import Verdict
 
 _SHOWN = 10
 """Number of people whose lists are shown."""
@@ -48,18 +52,21 @@ def judge_challenger(
     place: str,
     manifest: Mapping[str, Any],
     models: Mapping[str, ItemFactors],
+    *,
+    wanted_since: datetime | None = None,
 ) -> Judgement:
     """
     Judge `challenger`, and `champion` if *models* has one, on the training set at *place* with *manifest*.
 
     Every model gets histories with its own confidences, made from the same events before the cutoff. Baselines learn
-    from the challenger's pairs.
+    from the challenger's pairs. With *wanted_since* only what people wanted from that instant on is judged.
     """
     recipe = Recipe.from_manifest(manifest)
     challenger, settings = models[CHALLENGER], shop.evaluation.drawn_for(manifest["digest"])
     wanted = {name: settings_of(model) for name, model in models.items()}
     made = {name: pairs_of(each, spark, lake, place, manifest) for name, each in wanted.items()}
-    counted = "left_out" in manifest.get("content", {})
+    # What a holdout leaves out is counted for the whole of it.
+    counted = "left_out" in manifest.get("content", {}) and wanted_since is None
     pairs = made[CHALLENGER].persist()
     try:
         events = recipe.history(spark, lake)
@@ -73,7 +80,9 @@ def judge_challenger(
         challenger_histories = histories(pairs)
         judged = judge_people(
             challenger_histories,
-            holdout_of(spark, lake, place),
+            holdout_of(spark, lake, place)
+            if wanted_since is None
+            else _holdout_since(spark, lake, place, recipe, wanted_since),
             models,
             settings,
             own={
@@ -93,7 +102,7 @@ def judge_challenger(
             shop.promotion,
             everybody=manifest["counts"]["people"],
             sample=sample,
-            asked=manifest.get("asked"),
+            asked=manifest.get("asked") if wanted_since is None else None,
             judges=manifest["counts"]["judges"],
         )
         catalogue = lake.snapshot("items", recipe.cutoff)
@@ -109,13 +118,49 @@ def judge_challenger(
     finally:
         pairs.unpersist()
     return Judgement(
-        judged=judged, compared=compared, examples=tuple(found), notes=_notes(judged, sample, settings, counted)
+        judged=judged,
+        compared=compared,
+        examples=tuple(found),
+        notes=_notes(judged, sample, settings, counted or wanted_since is not None),
     )
+
+
+def judge_refitted(
+    spark: SparkSession,
+    lake: Lake,
+    shop: Shop,
+    place: str,
+    manifest: Mapping[str, Any],
+    twin: ItemFactors,
+    refitted: ItemFactors,
+) -> Verdict:
+    """Return the verdict of the refit guards on *refitted*; its *twin* was judged on the set at *place*."""
+    pairs = pairs_of(settings_of(twin), spark, lake, place, manifest)
+    judged = judge_people(
+        histories(pairs),
+        holdout_of(spark, lake, place),
+        {CHALLENGER: twin, REFITTED: refitted},
+        shop.evaluation.drawn_for(manifest["digest"]),
+    )
+    return judge_refit(judged, twin, refitted, shop.refit_guards, metric=shop.promotion.metric)
 
 
 def holdout_of(spark: SparkSession, lake: Lake, place: str) -> DataFrame:
     """Return the holdout of the training set at *place*."""
     return spark.read.parquet(lake.path(f"{place}/holdout"))
+
+
+def _holdout_since(spark: SparkSession, lake: Lake, place: str, recipe: Recipe, since: datetime) -> DataFrame:
+    """Return the part of the holdout of *recipe* that people wanted from *since* on, as `holdout` does."""
+    wanted = without_cancelled(recipe.events_before(spark, lake, recipe.as_of), recipe.events)
+    return holdout(
+        wanted,
+        spark.read.parquet(lake.path(f"{place}/pairs")),
+        cutoff=since,
+        as_of=recipe.as_of,
+        events=recipe.events,
+        ratings=recipe.confidence if recipe.rated else None,
+    )
 
 
 def baselines(

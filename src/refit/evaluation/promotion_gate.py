@@ -44,7 +44,7 @@ def comparison_verdict(difference: Interval, margin: float, *, least: int) -> St
     return "worse" if difference.below_zero else "unclear"
 
 
-def judge_promotion(compared: Comparison, policy: Promotion) -> Verdict:
+def judge_promotion(compared: Comparison, policy: Promotion, *, same_recipe: bool = False) -> Verdict:
     """
     Return `propose` or `refuse`, with all refusals first and the merits after them.
 
@@ -60,8 +60,10 @@ def judge_promotion(compared: Comparison, policy: Promotion) -> Verdict:
       `unclear_cohorts = "refuse"` the latter is a refusal;
     - must not show a smaller part of the catalogue than the champion by more than the limit.
 
-    A shop without a champion requires only that popularity is beaten. Too few judged people are no evidence, and
-    missing evidence is a refusal. Every baseline with a higher mean is named, but does not cause a refusal.
+    A shop without a champion requires only that popularity is beaten. With *same_recipe* the champion's recipe is the
+    challenger's own, so that there is nothing to compare: their lists are equal by construction. Too few judged people
+    are no evidence, and missing evidence is a refusal. Every baseline with a higher mean is named, but does not cause a
+    refusal.
     """
     gate = _Gate(compared, policy)
     min_people = policy.min_people or 1
@@ -70,10 +72,13 @@ def judge_promotion(compared: Comparison, policy: Promotion) -> Verdict:
     if not enough:
         reason = f"{compared.people:,} people could be judged, at least {min_people:,} are needed as evidence"
         return Verdict(gate="promotion", decision="refuse", measures=tuple(gate.measures), reasons=(reason,))
-    gate.against_champion()
+    if same_recipe:
+        gate.merits.append("made by the champion's recipe, from newer days")
+    else:
+        gate.against_champion()
     gate.against_anchor()
     gate.against_popularity([rival for rival in _POPULAR if rival in compared.against])
-    if CHAMPION in compared.against:
+    if CHAMPION in compared.against and not same_recipe:
         elsewhere = [*gate.in_cohorts(), *gate.width()]
         if elsewhere:
             gate.merits.append("; ".join(elsewhere))

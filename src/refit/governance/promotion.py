@@ -41,7 +41,7 @@ from refit.interfaces import ModelRegistry, ModelVersion, Tracker
 from refit.model.item_factors import load_verified
 
 _TRIES = 10
-_EVIDENCE_TAGS = ("training_set", "evaluation_run", "dossier", "code", "requested_by", "judged_against")
+_EVIDENCE_TAGS = ("training_set", "evaluation_run", "dossier", "code", "requested_by", "judged_against", "twin")
 """Evidence tags copied into a promotion record, so that it can be read without the registry."""
 
 
@@ -209,7 +209,9 @@ class Promotions:
 
     def _older_than_champion(self, challenger: ModelVersion) -> Objection | None:
         record = self.log.state().current
-        if record is None or record.cutoff <= challenger.cutoff:
+        # A twin that is offered instead of its refitted model knows fewer days than its judgement.
+        known = max(challenger.cutoff, challenger.tags.get("as_of", ""))
+        if record is None or record.cutoff <= known:
             return None
         return Objection(
             "older",

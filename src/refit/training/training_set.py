@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from refit.cleaning import without_cancelled
 from refit.columns import Columns
 from refit.config import Confidence, Events, Shop, Training
-from refit.digests import digest_of
+from refit.digests import canonical_json, digest_of
 from refit.errors import NotEnoughDataError, NotFoundError
 from refit.lake.consent import events_of_consenting
 from refit.lake.lake import Lake, Landed
@@ -71,6 +71,10 @@ class Recipe:
             users=users,
             rated=shop.als.preferences == "explicit",
         )
+
+    def whole(self) -> Recipe:
+        """Return the recipe of the set with every day before `as_of` and an empty holdout, from the same versions."""
+        return replace(self, cutoff=self.as_of)
 
     def ingredients(self) -> dict[str, Any]:
         """Return the recipe as plain JSON values."""
@@ -132,6 +136,20 @@ class Recipe:
         Only events of people who consent at `as_of` are included.
         """
         return without_cancelled(self.events_before(spark, lake, self.cutoff), self.events)
+
+    def store(self, spark: SparkSession, lake: Lake, place: str, before_manifest: Callable[[Written], object]) -> bool:
+        """
+        Write the set below *place* unless it is finished already; return whether it was written.
+
+        The manifest is written last: a set without one is unfinished and is built again. *before_manifest* may refuse
+        the set, or add to it.
+        """
+        if lake.store.get(f"{place}/manifest.json") is not None:
+            return False
+        written = self.write(spark, lake, place)
+        before_manifest(written)
+        lake.store.create(f"{place}/manifest.json", canonical_json(self.manifest(written)))
+        return True
 
     def write(self, spark: SparkSession, lake: Lake, place: str) -> Written:
         """Write `pairs`, `holdout` and `left_out` below the folder *place*, relative to the lake."""

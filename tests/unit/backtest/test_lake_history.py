@@ -116,6 +116,7 @@ def planted_shop(**changes: Any) -> Shop:
     """Return the shop, judged by lists of five."""
     shop = load_shop(REPOSITORY / "shops", "simulated")
     small = {
+        "refit": False,
         "als": shop.als.model_copy(update={"rank": 4, "iterations": 8, "regularisation": 0.05}),
         "training": Training(holdout_days=7, window_days=180, min_interactions=10, min_people=10, min_items=2),
         "evaluation": shop.evaluation.model_copy(
@@ -343,6 +344,60 @@ def test_a_step_can_be_judged_when_days_enough_are_landed_after_it(
 ) -> None:
     """Days are landed up to the 91st, so seven follow the check on the 84th."""
     assert past.judgeable(days) == expected
+
+
+@pytest.fixture(scope="module")
+def refitting(spark: SparkSession, lake: Lake) -> LakeHistory:
+    """Give the past of a shop that refits, judged on seven days, with checks as far apart or nearer."""
+    shop = planted_shop(refit=True)
+    at = backtest_steps(FIRST + STEPS[0] * DAY, FIRST + STEPS[-1] * DAY, 7 * DAY, shop)
+    at.insert(2, backtest_steps(FIRST + 80 * DAY, FIRST + 80 * DAY, DAY, shop)[0])
+    return LakeHistory(spark, lake, shop, at, "replays/refitting", ImplicitLibrary(1), OptunaProposer())
+
+
+def test_what_serves_after_a_refit_knows_the_days_up_to_its_check(refitting: LakeHistory) -> None:
+    """Which items it knows and what lists of everything can reach is told from raw rows alone."""
+    touched = {
+        n: {row[1] for row in ROWS if row[3] < FIRST + day * DAY} for n, day in ((0, 70), (1, 77), (2, 80), (3, 84))
+    }
+    assert set(refitting.serving(0).items.to_pylist()) == touched[0] != known_at(0)
+    assert refitting.serving(0).facts["cutoff"] == (FIRST + 70 * DAY).isoformat()
+    assert set(refitting.model(0).items.to_pylist()) == known_at(0)
+    assert refitting.cost(0).training > refitting._trained(0)[1]
+    everything = refitting.shop.evaluation.model_copy(update={"k": 50, "ks": (50,)})
+    shop = planted_shop(refit=True, evaluation=everything, promotion=Promotion(metric="recall", min_people=20))
+    now, end = FIRST + 84 * DAY, FIRST + 91 * DAY
+    expected = {step: best_recall(touched[step], touched[3], now, end) for step in (0, 3)}
+    assert replace(refitting, shop=shop, _quality={}).quality(3, [0, 3], 7) == pytest.approx(expected)
+    assert expected[3] == 1.0
+
+
+def test_drift_is_measured_from_the_days_that_the_refitted_model_has_learnt(refitting: LakeHistory) -> None:
+    verdict = refitting.verdict(0, 1, refitting.shop.drift)
+    measured = {measure.name: measure for measure in verdict.measures}
+    window = [row for row in ROWS if FIRST + 70 * DAY <= row[3] < FIRST + 77 * DAY]
+    known = {row[1] for row in ROWS if row[3] < FIRST + 70 * DAY}
+    assert {row[1] for row in window} <= known
+    # It is compared with days in which the new items came up.
+    assert measured["new_items.new"].value < -0.1
+    assert measured["age_days"].value == 7
+
+
+def test_a_champion_that_has_seen_days_of_the_holdout_is_judged_by_its_recipe(refitting: LakeHistory) -> None:
+    """The check on the 80th day holds out the days from the 73rd on; the model of the 77th has learnt four of them."""
+    verdict = refitting.gates(2, [1])[1]
+    assert verdict.reasons[0] == "made by the champion's recipe, from newer days"
+    assert verdict.decision == "propose"
+    assert refitting._fair(1, 2) is refitting.model(2)
+    assert refitting._fair(0, 2) is refitting.serving(0)
+    plain = refitting.shop.model_settings("als")
+    other = plain.model_copy(update={"als": plain.als.model_copy(update={"regularisation": 0.06})})
+    searches = {0: (plain, 0.0), 1: (other, 0.0), 2: (plain, 0.0)}
+    tuned = replace(refitting, tuned=True, _searches=searches, _models={}, _serving={}, _gates={})
+    recipe = tuned._fair(1, 2)
+    assert recipe.facts["cutoff"] == (FIRST + 73 * DAY).isoformat()
+    assert recipe.facts["settings"] == other.model_dump(mode="json")
+    assert tuned.gates(2, [1])[1].reasons[0] != "made by the champion's recipe, from newer days"
 
 
 def replay(

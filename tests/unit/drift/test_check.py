@@ -282,6 +282,8 @@ def test_nothing_landed_since_the_training_is_a_refusal_that_is_kept(
     spark: SparkSession, tmp_path: Path, champion_files: dict[str, bytes]
 ) -> None:
     shop = corner(tmp_path, spark, champion_files, cutoff=AS_OF)
+    daily = shop.shop.drift.model_copy(update={"window_days": 1})
+    shop = replace(shop, shop=shop.shop.model_copy(update={"drift": daily}))
     with pytest.raises(NotEnoughDataError, match="too little data to tell: 0 of 0 windows"):
         shop.check(as_of=AS_OF + timedelta(days=1))
     assert json.loads(shop.last()["drift_verdict.json"])["decision"] == "refuse"
@@ -293,7 +295,8 @@ def test_a_champion_that_has_seen_everything_is_a_mistake_of_the_caller(
 ) -> None:
     shop = corner(tmp_path, spark, champion_files, cutoff=AS_OF)
     with pytest.raises(ConfigurationError, match="there is nothing new to compare; give a later as_of"):
-        shop.check()
+        shop.check(as_of=AS_OF - timedelta(days=1))
+    assert shop.check().reasons == ["the champion has learnt from every day before 2026-03-19; nothing is new"]
     assert shop.opened == 0
 
 

@@ -134,6 +134,20 @@ def test_too_little_data_are_refused_and_not_called_quiet() -> None:
     assert judge().decision == "refuse"
 
 
+@pytest.mark.parametrize(("days", "decision"), [(6, "skip"), (7, "refuse"), (20, "refuse")])
+def test_a_champion_younger_than_what_is_compared_is_left_alone(days: int, decision: str) -> None:
+    """A refitted champion has learnt from yesterday: for a week there cannot be a week since then."""
+    verdict = judge(moved(0.9, 9.0, n=99), days=days)
+    assert verdict.decision == decision
+    if decision == "skip":
+        assert verdict.reasons == ("the champion's training ended 6 days ago, 7 are compared",)
+    twice = LIMITS.model_copy(update={"windows": 3, "moved_windows": 2})
+    assert judge(moved(0.2), days=13, policy=twice).decision == "skip"
+    assert judge(moved(0.2), days=14, policy=twice).decision == "refuse"
+    assert judge(moved(0.2), days=days).decision == ("skip" if days < 7 else "retrain")
+    assert judge(moved(0.2), days=days, forced="dana: new catalogue").decision == "retrain"
+
+
 def test_too_little_data_do_not_stop_a_retraining_that_age_or_a_person_asks_for() -> None:
     """The distances are then no reason, since they mean nothing."""
     few = moved(0.9, 9.0, n=99)
@@ -187,7 +201,7 @@ def test_so_many_of_the_last_windows_must_have_moved() -> None:
     verdict = judge(moved(0.2), moved(), moved(0.2), policy=policy)
     assert verdict.decision == "retrain"
     assert verdict.reasons[0].startswith("2 of the last 3 windows of 7 days moved, 2 ask for a retraining")
-    assert judge(moved(0.2), moved(n=9), moved(n=9), policy=policy).decision == "refuse"
+    assert judge(moved(0.2), moved(n=9), moved(n=9), days=14, policy=policy).decision == "refuse"
     assert judge(moved(0.2), moved(0.2), policy=policy).decision == "retrain"
 
 

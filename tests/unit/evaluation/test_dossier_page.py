@@ -142,7 +142,12 @@ def test_nobody_judged_is_a_page_too() -> None:
     )
     made = dossier(empty)
     assert made.compared.means()["challenger"] == dict.fromkeys(METRICS, 0.0)
-    assert json.loads(canonical_json(record_of(made.verdict, made.compared, None)))["decision"] == "refuse"
+    assert (
+        json.loads(canonical_json(record_of(made.verdict, made.compared, None, champion_judged_by="itself")))[
+            "decision"
+        ]
+        == "refuse"
+    )
     told = text_of(dossier_page(made))
     assert "0 people could be judged, at least 1 are needed as evidence" in told
 

@@ -71,7 +71,7 @@ def landed(tmp_path: Path) -> Lake:
     return lake
 
 
-def _check(lake: Lake, as_of: datetime, *, force: bool) -> check_drift.Receipt:
+def _check(lake: Lake, as_of: datetime, *, force: bool, refit: bool = True) -> check_drift.Receipt:
     tracker, registry, log = FakeTracker(), FakeRegistry(), AuditLog(FakeObjectStore())
     model = ItemFactors(
         items=pa.array(["a"]),
@@ -95,7 +95,7 @@ def _check(lake: Lake, as_of: datetime, *, force: bool) -> check_drift.Receipt:
         force,
         "what would it have looked like" if force else "",
         "dana",
-        shop=load_shop(REPOSITORY / "shops", "simulated"),
+        shop=load_shop(REPOSITORY / "shops", "simulated").model_copy(update={"refit": refit}),
         open_spark=never,
         lake=lake,
         addresses=Addresses("corner", "unused", ""),
@@ -106,11 +106,14 @@ def _check(lake: Lake, as_of: datetime, *, force: bool) -> check_drift.Receipt:
     )
 
 
-def test_a_retraining_as_of_a_day_that_the_champion_knows_goes_on_when_it_is_forced(landed: Lake) -> None:
-    """It says first what it is, before hours are spent on it."""
-    receipt = _check(landed, datetime(2026, 2, 20, tzinfo=UTC), force=True)
+@pytest.mark.parametrize(("refit", "learnt"), [(True, "2026-02-20"), (False, "2026-02-13")])
+def test_a_retraining_as_of_a_day_that_the_champion_knows_goes_on_when_it_is_forced(
+    landed: Lake, refit: bool, learnt: str
+) -> None:
+    """It says first what it is, before hours are spent on it; a refitted model learns from the holdout, too."""
+    receipt = _check(landed, datetime(2026, 2, 20, tzinfo=UTC), force=True, refit=refit)
     assert receipt.retrain
-    assert receipt.reasons[0].startswith("an experiment on the past: training ends before 2026-02-13")
+    assert receipt.reasons[0].startswith(f"an experiment on the past: training ends before {learnt}")
     assert receipt.reasons[1:] == [
         "forced by dana: what would it have looked like",
         "nothing is compared: the champion has learnt from everything before that day",
@@ -120,3 +123,19 @@ def test_a_retraining_as_of_a_day_that_the_champion_knows_goes_on_when_it_is_for
 def test_without_force_it_says_how_to_get_an_experiment(landed: Lake) -> None:
     with pytest.raises(ConfigurationError, match="give a later as_of, or force=true and a reason for an experiment"):
         _check(landed, datetime(2026, 2, 20, tzinfo=UTC), force=False)
+
+
+def test_a_champion_that_has_learnt_from_every_day_is_no_failure_of_the_check(landed: Lake) -> None:
+    """A refitted champion on the day it was made: the weekly check has nothing to say."""
+    receipt = _check(landed, datetime(2026, 3, 2, tzinfo=UTC), force=False)
+    assert (receipt.decision, receipt.retrain) == ("skip", False)
+    assert receipt.reasons == ["the champion has learnt from every day before 2026-03-02; nothing is new"]
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_forced_retraining_as_of_the_day_of_the_champion_is_an_experiment_only_without_refitting(
+    landed: Lake, refit: bool
+) -> None:
+    receipt = _check(landed, datetime(2026, 3, 2, tzinfo=UTC), force=True, refit=refit)
+    assert receipt.retrain
+    assert receipt.reasons[0].startswith("an experiment on the past") is not refit

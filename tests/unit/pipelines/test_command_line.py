@@ -20,7 +20,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipelines import __main__ as command_line
-from pipelines import evaluate_model, register_model, wiring
+from pipelines import evaluate_model, refit_model, register_model, wiring
 from pipelines.__main__ import STEPS, main
 from pipelines.instants import Instant, landed_as_of
 from pipelines.settings import REPOSITORY
@@ -235,6 +235,9 @@ def test_examples_of_receipts_and_answers_are_what_the_steps_read_out_of_them() 
     needed = set(re.findall(r"""\bevaluation\[["'](\w+)["']\]""", inspect.getsource(register_model)))
     assert set(json.loads(given.example)) == needed - {"anchor"}, "an anchor is read only where there is one"
     assert needed <= {field.name for field in dataclasses.fields(evaluate_model.Receipt)}
+    offer = next(one for one in parameters_of(register_model.main) if one.name == "refitted")
+    read = set(re.findall(r"""\boffer(?:\[|\.get\()["'](\w+)["']""", inspect.getsource(register_model)))
+    assert set(json.loads(offer.example)) == read <= {field.name for field in dataclasses.fields(refit_model.Receipt)}
 
 
 def test_a_parameter_that_nobody_has_described_is_an_error() -> None:

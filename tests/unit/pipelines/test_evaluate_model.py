@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from markdown_it import MarkdownIt
 from pyspark.sql import SparkSession
+from scipy.sparse import csr_array
 from support.tea_shop import TeaShop
 
 from pipelines import build_training_set, evaluate_model, rebuild_training_set, register_model
@@ -31,6 +32,7 @@ from refit.governance.audit_log import AuditLog
 from refit.governance.champions import AliasMovedError
 from refit.interfaces import ModelVersion
 from refit.model.item_factors import ItemFactors
+from refit.model.item_links import ItemItemWeights
 from refit.rendering.markdown import plain_text
 from refit.testing import FakeObjectStore, FakeRegistry, FakeTracker, crown
 from refit.training.training_set import load_manifest
@@ -329,6 +331,8 @@ def test_a_champion_that_knows_more_is_kept_and_the_person_reads_why(world: Worl
         world.training_set,
         **kept,
         evaluation={
+            "run_id": receipt.run_id,
+            "as_of": receipt.as_of,
             "proposed": receipt.proposed,
             "reasons": receipt.reasons,
             "metrics": receipt.metrics,
@@ -360,11 +364,78 @@ def test_a_champion_is_who_the_audit_log_names(world: World) -> None:
 
 def test_a_challenger_that_is_older_than_the_champion_is_measured_and_never_proposed(world: World) -> None:
     """However much better it is: the champion has learnt from days that the challenger does not know."""
+    world = replace(world, shop=world.shop.model_copy(update={"refit": False}))
     world.crown(model(knows=False), CUTOFF + timedelta(days=1))
     receipt = world.judge(world.keep(model(knows=True)))
     assert not receipt.proposed
     assert receipt.reasons[0].startswith("an experiment on the past: training ends before 2026-01-18")
     assert receipt.metrics["challenger"]["recall"] > receipt.metrics["champion"]["recall"]
+
+
+def memory(settings: dict[str, Any] | None) -> ItemFactors:
+    """Return a model of links from what each person had to what the same person came to want in the holdout."""
+    weights = np.zeros((len(ITEMS), len(ITEMS)), np.float32)
+    had, wanted = ({name: set[str]() for name, *_ in events()} for _ in range(2))
+    for name, item, at in events():
+        (had if at < CUTOFF else wanted)[name].add(item)
+    for name, items in had.items():
+        for item in items:
+            for other in wanted[name]:
+                weights[ITEMS.index(item), ITEMS.index(other)] += 1
+    sparse = csr_array(weights)
+    facts = {**model(knows=True).facts, **({"settings": settings} if settings else {})}
+    links = ItemItemWeights(sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data)
+    return replace(model(knows=True), factors=np.empty((len(ITEMS), 0), np.float32), links=links, facts=facts)
+
+
+def test_a_champion_that_remembers_the_holdout_does_not_win_by_it(world: World) -> None:
+    """Believed to have seen nothing it wins; by what it has seen, its recipe is judged in its place."""
+    poor = settings_of_shop(world, regularisation=1e6)
+    better = replace(model(knows=True), facts={**model(knows=True).facts, "settings": settings_of_shop(world)})
+    cheated = replace(world, registry=FakeRegistry(), log=AuditLog(FakeObjectStore()))
+    cheated.crown(memory(poor))
+    believed = cheated.judge(cheated.keep(better))
+    assert believed.metrics["champion"]["ndcg"] > believed.metrics["challenger"]["ndcg"]
+    assert not believed.proposed
+
+    world.crown(memory(poor), AS_OF - timedelta(days=1))
+    kept = world.keep(better)
+    receipt = world.judge(kept)
+    assert receipt.proposed
+    assert receipt.metrics["champion"]["ndcg"] < receipt.metrics["challenger"]["ndcg"]
+    assert receipt.judged == believed.judged
+    assert any(
+        "has seen 13 of the 14 days that judge; its recipe, trained before 2026-01-18" in why for why in receipt.reasons
+    )
+    run = world.tracker.runs[kept["run_id"]]
+    assert json.loads(run.files[VERDICT_FILE])["champion_judged_by"] == "recipe"
+    page = run.files["dossier.html"].decode()
+    assert "has seen 13 of the 14 days" in page
+    assert "the same recipe trained again on every day before 2026-02-01" in page
+
+
+def test_the_champions_own_recipe_from_newer_days_is_proposed(world: World) -> None:
+    """There is nothing to compare and nothing to lose but what the anchor counts: only the days are newer."""
+    mine = settings_of_shop(world)
+    world.crown(memory(mine), AS_OF - timedelta(days=1))
+    better = replace(model(knows=True), facts={**model(knows=True).facts, "settings": mine})
+    receipt = world.judge(world.keep(better))
+    assert receipt.proposed
+    assert receipt.reasons[0] == "made by the champion's recipe, from newer days"
+    assert receipt.metrics["champion"] == receipt.metrics["challenger"]
+
+
+def test_a_champion_without_a_recipe_is_judged_on_the_days_that_it_has_not_seen(world: World) -> None:
+    """All wishes of the holdout are of one day, the 31st of January: it has seen none of them, and then all."""
+    world.crown(memory(None), CUTOFF + timedelta(days=13))
+    receipt = world.judge(world.keep(model(knows=True)))
+    assert receipt.judged == PEOPLE
+    assert any("all models are judged on the days from 2026-01-31 on" in reason for reason in receipt.reasons)
+    later = replace(world, registry=FakeRegistry(), log=AuditLog(FakeObjectStore()))
+    later.crown(memory(None), AS_OF)
+    nobody = later.judge(later.keep(model(knows=True)))
+    assert (nobody.judged, nobody.proposed) == (0, False)
+    assert nobody.reasons[0] == "0 people could be judged, at least 10 are needed as evidence"
 
 
 def test_the_same_model_again_is_no_news_in_any_cohort(world: World) -> None:

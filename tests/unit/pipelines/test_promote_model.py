@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from support.audited_shop import ANSWERED, AuditedShop, KilledError, dying, in_airflow
+from support.audited_shop import ANSWERED, CUTOFF, AuditedShop, KilledError, dying, in_airflow
 
 from pipelines import promote_model
 from refit.adapters.airflow_answers import read_answer
@@ -108,6 +108,16 @@ def test_an_older_model_replaces_a_newer_one_only_by_rollback(shop: AuditedShop,
         shop.approve(older)
     tell("an older challenger", str(refused.value))
     assert shop.log.verified()[-1].facts["cause"] == "older"
+
+
+def test_a_twin_offered_instead_of_its_refitted_model_is_as_new_as_the_days_that_judged_it(shop: AuditedShop) -> None:
+    """The champion was refitted on days that judged the twin; it is older only if its judgement is older, too."""
+    shop.approve(shop.challenger(days=10))
+    as_of = {days: (CUTOFF + timedelta(days=days)).isoformat() for days in (9, 10)}
+    older = shop.challenger(days=5, against=1, as_of=as_of[9])
+    with pytest.raises(NotApprovedError, match="an older model replaces a newer one only by rollback"):
+        shop.approve(older)
+    assert shop.approve(shop.challenger(days=5, against=1, as_of=as_of[10])).promoted
 
 
 def test_of_two_promotions_at_once_one_wins_and_the_other_is_judged_again(shop: AuditedShop) -> None:

@@ -29,8 +29,10 @@ def trained(shop: AuditedShop) -> ModelVersion:
     return shop.challenger()
 
 
-def evaluation(champion: int | None = None, *, proposed: bool = True) -> dict[str, Any]:
+def evaluation(champion: int | None = None, *, proposed: bool = True, run_id: str = "run-1") -> dict[str, Any]:
     return {
+        "run_id": run_id,
+        "as_of": "2026-03-02T00:00:00+00:00",
         "proposed": proposed,
         "reasons": ["better than the champion", "beats popularity"],
         "metrics": {"popularity": METRICS, "challenger": METRICS},
@@ -42,7 +44,12 @@ def evaluation(champion: int | None = None, *, proposed: bool = True) -> dict[st
 
 
 def register(
-    shop: AuditedShop, trained: ModelVersion, judged: dict[str, Any], now: datetime = REGISTERED, code: str = "commit 1"
+    shop: AuditedShop,
+    trained: ModelVersion,
+    judged: dict[str, Any],
+    now: datetime = REGISTERED,
+    code: str = "commit 1",
+    refitted: dict[str, Any] | None = None,
 ) -> tuple[register_model.Receipt, ModelVersion]:
     shop.registry.challengers = "corner-challengers"
     receipt = register_model.run(
@@ -52,6 +59,7 @@ def register(
         trained.digest,
         judged,
         "dana",
+        refitted,
         code=code,
         now=now,
         registry=shop.registry,
@@ -70,6 +78,7 @@ def test_a_challenger_carries_everything_that_its_approval_is_judged_with(
         "run_id": trained.run_id,
         "digest": trained.digest,
         "cutoff": trained.cutoff,
+        "as_of": "2026-03-02T00:00:00+00:00",
         "training_set": "d" * 64,
         "evaluation_run": trained.run_id,
         "dossier": f"{address}/artifacts/dossier.html",
@@ -93,7 +102,7 @@ def test_the_person_reads_reasons_dossier_numbers_and_the_line_for_mlflow(
     lines = register(shop, trained, evaluation())[0].summary.splitlines()
     assert lines[:2] == ["- better than the champion", "- beats popularity"]
     assert "/artifacts/dossier.html)**, to be read in two minutes (" in lines[3]
-    assert "judged by 1,234 people" in lines[3]
+    assert "Trained on data before 2026-02-20; judged by 1,234 people" in lines[3]
     assert "([the page alone](memory://fake/runs/run-1/files/dossier.html), as a file)" in lines[3]
     assert lines[5] == "| model | recall@20 | capped recall@20 | ndcg@20 | hit rate@20 |"
     assert lines[7].startswith("| challenger | 0.3000 | 0.5000 | 0.4000 | 0.9000 |")
@@ -115,6 +124,33 @@ def test_the_person_reads_who_could_not_judge_and_what_everybody_would_say(
     assert "(1,234 of 2,000 people who came to want something can judge\\: 766 were new)" in lines[3]
     assert lines[5].endswith("| ndcg@20 over everybody |")
     assert [line.split(" | ")[-1] for line in lines[7:9]] == ["0.2469 |", "0.2468 |"]
+
+
+def test_a_refitted_model_is_registered_with_the_evidence_of_its_twin(shop: AuditedShop, trained: ModelVersion) -> None:
+    """The person approves the digest that will serve, and reads in one line what was judged and what is offered."""
+    judged_run = shop.tracker.log_run("train", params={}, metrics={}, tags={}, files={})
+    offer = {"refitted": True, "twin": "e" * 64, "offered": "the judged model [trained] again; lists share 80%"}
+    told = evaluation(run_id=judged_run)
+    receipt, challenger = register(shop, trained, told, refitted=offer)
+    assert challenger.digest == trained.digest
+    assert (challenger.tags["twin"], challenger.tags["evaluation_run"]) == ("e" * 64, judged_run)
+    assert challenger.tags["dossier"] == f"{shop.tracker.run_address(judged_run)}/artifacts/dossier.html"
+    lines = receipt.summary.splitlines()
+    assert lines[3] == r"Offered is the judged model \[trained\] again; lists share 80%."
+    assert "judged was its twin, digest `eeeeeeeeeeeeeeee`, by 1,234 people" in lines[5]
+    assert f"Digest `{trained.digest[:16]}`. [Run]({shop.tracker.run_address(trained.run_id)})" in lines[5]
+    promoted = shop.approve(challenger)
+    assert promoted.promoted
+    assert shop.log.verified()[-1].facts["twin"] == "e" * 64
+
+
+def test_a_twin_that_is_kept_says_so_and_is_nobodys_twin(shop: AuditedShop, trained: ModelVersion) -> None:
+    kept = {"refitted": False, "twin": trained.digest, "offered": "the judged model itself: too far apart"}
+    receipt, challenger = register(shop, trained, evaluation(), refitted=kept)
+    assert "twin" not in challenger.tags
+    assert "Offered is the judged model itself" in receipt.summary
+    silent = register(shop, trained, evaluation(), refitted={**kept, "offered": ""})[0]
+    assert "Offered is" not in silent.summary
 
 
 def test_registering_again_changes_nothing(shop: AuditedShop, trained: ModelVersion) -> None:

@@ -23,7 +23,7 @@ from refit.digests import canonical_json
 from refit.evaluation.anchors import find_anchor, next_anchor
 from refit.evaluation.dossier import metrics_of, page_of, record_of
 from refit.evaluation.dossier_page import DOSSIER_FILE
-from refit.evaluation.evaluate import holdout_of, judge_challenger, trials_beside
+from refit.evaluation.evaluate import holdout_of, judge_challenger, stopped_early, trials_beside
 from refit.evaluation.exports import LISTS_FILE, export_lists
 from refit.evaluation.fair_champion import find_fair_champion
 from refit.evaluation.promotion_gate import judge_promotion
@@ -114,7 +114,8 @@ def run(
     verdict = replace(verdict, reasons=(*verdict.reasons, *notes))
     version = champion.version if champion else None
     shown = {"counts": manifest["counts"], "champion": version, "drift": drift or {}}
-    shown |= {"trials": trials_beside(lake.store, settings), "offered": _offered(shop, recipe, verdict)}
+    shown |= {"trials": trials_beside(lake.store, settings), "stopped": stopped_early(lake.store, settings)}
+    shown |= {"offered": _offered(shop, recipe, verdict)}
     files = {
         VERDICT_FILE: canonical_json(record_of(verdict, found.compared, version, champion_judged_by=fair.judged_by)),
         DOSSIER_FILE: page_of(verdict, found, models, shop, **shown),

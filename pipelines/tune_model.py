@@ -44,6 +44,8 @@ class Receipt:
     """Mean score of the winner over the folds; null if there was nothing to choose from."""
     trials: int
     pruned: int
+    stopped: str
+    """Sentence on trials that the time budget left out; empty if all were run."""
     folds: list[str]
     """Cut-offs of the folds."""
     address: str
@@ -96,6 +98,7 @@ def run(
         score=tuned.score,
         trials=len(tuned.trials),
         pruned=sum(trial.state == "pruned" for trial in tuned.trials),
+        stopped=tuned.stopped,
         folds=[cutoff.isoformat() for cutoff in folds.cutoffs()],
         address=tracker.run_address(stored_trials.run_id),
     )

@@ -45,7 +45,14 @@ class ClosedForm(Section):
     power: Power = 0.5
     """A pair counts r ** power: 0 for all alike, 1 for its confidence."""
     max_items: Count = 10_000
-    """Largest number of items: time grows with its cube, memory is 8 bytes times its square."""
+    """
+    Largest number of items that are all in one equation: time grows with its cube, memory is 8 bytes times its square.
+    In a larger catalogue each item is explained by its closest `neighbourhood` items alone.
+    """
+    neighbourhood: Count = 200
+    """Number of items that explain one in a catalogue of more than `max_items`."""
+    held: Count = 1_000
+    """Largest number of common counts held for each item of such a catalogue, those with the largest cosines."""
 
 
 class RepeatWeight(Section):

@@ -63,13 +63,14 @@ def page_of(
     champion: int | None,
     trials: Sequence[Mapping[str, Any]],
     drift: Mapping[str, Any],
+    stopped: str = "",
     offered: str = "",
 ) -> bytes:
     """
     Return the page.
 
-    *counts* describe the training set, *trials* the tuning, *drift* the drift check; *offered* says which model a
-    person is asked about, if it is not the one on the page.
+    *counts* describe the training set, *trials* the tuning and *stopped* why it ended early, *drift* the drift check;
+    *offered* says which model a person is asked about, if it is not the one on the page.
     """
     challenger = models[CHALLENGER]
     page = dossier_page(
@@ -86,6 +87,7 @@ def page_of(
             notes=found.notes,
             tuning=trials,
             drift=drift,
+            stopped=stopped,
             offered=offered,
         )
     )

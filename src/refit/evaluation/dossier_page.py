@@ -50,6 +50,8 @@ class Dossier:
     notes: Sequence[str] = ()
     tuning: Sequence[Mapping[str, Any]] = ()
     """Trials in order, each with number, kind, values, scores and state."""
+    stopped: str = ""
+    """Why fewer trials than planned were run; empty if all were."""
     drift: Mapping[str, Any] = field(default_factory=dict)
     """Result of the drift check before training: decision, reasons, statistics and address."""
     offered: str = ""
@@ -70,7 +72,7 @@ def dossier_page(dossier: Dossier) -> str:
     if dossier.examples:
         sections.append(Section(f"{len(dossier.examples)} people, drawn by chance", people_drawn(dossier.examples)))
     if dossier.tuning:
-        sections.append(Section("Tuning", _tuning(dossier.tuning)))
+        sections.append(Section("Tuning", _tuning(dossier.tuning, dossier.stopped)))
     if learnt := _learning(dossier.facts):
         sections.append(Section("Learning", learnt))
     sections.append(Section("Data", _data(dossier)))
@@ -233,7 +235,7 @@ def _difference(found: Interval | None) -> str:
     return "" if found is None else f"{found.mean:+.4f}"
 
 
-def _tuning(trials: Sequence[Mapping[str, Any]]) -> Markup:
+def _tuning(trials: Sequence[Mapping[str, Any]], stopped: str) -> Markup:
     scored = [(trial, float(np.mean(trial["scores"]))) for trial in trials if trial.get("scores")]
     worth = [score if trial.get("state") == "done" else None for trial, score in scored]
     best: list[float | None] = []
@@ -251,7 +253,8 @@ def _tuning(trials: Sequence[Mapping[str, Any]]) -> Markup:
         (str(trial.get("number", "")), str(trial.get("kind", "")), _values(trial.get("values", {})), f"{score:.4f}")
         for trial, score in leading
     ]
-    return join([chart, table(("trial", "kind", "settings", "mean"), rows, numeric={3})])
+    note = [tag("p", f"{stopped}.", class_="note")] if stopped else []
+    return join([chart, table(("trial", "kind", "settings", "mean"), rows, numeric={3}), *note])
 
 
 def _learning(facts: Mapping[str, Any]) -> Markup | None:

@@ -189,6 +189,12 @@ def trials_beside(store: ObjectStore, settings: str) -> list[dict[str, Any]]:
     return [json.loads(stored.content) for stored in found if stored is not None]
 
 
+def stopped_early(store: ObjectStore, settings: str) -> str:
+    """Return why the study that wrote the file *settings* in *store* ran fewer trials than planned; mostly empty."""
+    stored = store.get(settings) if settings else None
+    return str(json.loads(stored.content).get("stopped", "")) if stored is not None else ""
+
+
 def same_histories(left: ModelSettings | None, right: ModelSettings | None) -> bool:
     """Return whether both settings give the same confidences; None stands for those of the training set."""
     if left is None or right is None:

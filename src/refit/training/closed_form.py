@@ -11,14 +11,22 @@ from refit.config import ClosedForm
 from refit.errors import NotEnoughDataError
 from refit.model.item_links import ItemItemWeights
 from refit.training.matrices import PairMatrix
+from refit.training.restricted_closed_form import restricted_bytes, restricted_links
 from refit.training.sparse_rows import strongest
 
 _AT_ONCE = 256
 """Number of rows computed or mirrored together; keeps the memory besides the matrix small."""
 
 
+def is_restricted(items: int, settings: ClosedForm) -> bool:
+    """Return whether a catalogue of *items* items is too large for one matrix, see `restricted_links`."""
+    return items > settings.max_items
+
+
 def closed_form_bytes(items: int, settings: ClosedForm) -> int:
     """Return the bytes needed to compute the links of *items* items: one matrix, some rows, the links."""
+    if is_restricted(items, settings):
+        return restricted_bytes(items, settings)
     rows = 3 * 12 * min(_AT_ONCE, items) * items
     return 8 * items**2 + rows + 24 * items * min(settings.links, items)
 
@@ -29,17 +37,15 @@ def closed_form_links(pairs: PairMatrix, settings: ClosedForm) -> ItemItemWeight
 
     That is the least-squares solution of X = X B with a zero diagonal (Steck, "Embarrassingly Shallow Autoencoders for
     Sparse Data", 2019). For each past item, the `links` largest weights by absolute value are kept. Only one items x
-    items matrix in double precision is held: XtX becomes P, and P becomes B, in the same memory.
+    items matrix in double precision is held: XtX becomes P, and P becomes B, in the same memory. More than `max_items`
+    items do not share an equation; see `restricted_links`.
 
     Raises:
-        NotEnoughDataError: more items than `max_items`; time grows with the cube of the number of items.
+        NotEnoughDataError: the Gram matrix is singular without more regularisation.
     """
     count = len(pairs.items)
-    if count > settings.max_items:
-        raise NotEnoughDataError(
-            f"a closed-form model of {count:,} items would invert a matrix of {count:,} x {count:,}; at most "
-            f"{settings.max_items:,} items are allowed: raise closed_form.max_items, or train neighbours or als instead"
-        )
+    if is_restricted(count, settings):
+        return restricted_links(pairs, settings)
     matrix = _gram(pairs.powered(settings.power))
     matrix[np.diag_indices(count)] += settings.regularisation
     _invert(matrix)

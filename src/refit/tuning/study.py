@@ -58,6 +58,8 @@ class Tuned:
     trials: Sequence[Trial]
     searched: Sequence[str]
     """Names of the settings that were searched for a model of this kind."""
+    stopped: str = ""
+    """Why fewer trials than planned were run; empty if all were."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +92,14 @@ class Study:
         if self.planned == 1:
             return self._tuned(next(iter(self.starts.values())), None, trials)
         folds: Sequence[Fold] = () if len(trials) >= self.planned else self.folds()
+        stopped = ""
         for number in range(len(trials), self.planned):
             # Measure every candidate once regardless of the budget: otherwise there is no choice to make.
             if number >= len(self.starts) and self.clock() - began > self.tuning.seconds:
+                stopped = (
+                    f"{number:,} of {self.planned:,} trials were run in the {self.tuning.seconds:,.0f} s that "
+                    "tuning.seconds allows"
+                )
                 break
             trials.append(book.write(self._run_trial(number, folds, trials)))
         done = [trial for trial in trials if trial.state == DONE]
@@ -101,7 +108,7 @@ class Study:
                 f"none of {len(trials)} trials could be trained on every fold; the first said: {trials[0].why}"
             )
         best = max(done, key=lambda trial: mean(trial.scores))
-        return self._tuned(self._settings(best.kind, best.values), mean(best.scores), trials)
+        return self._tuned(self._settings(best.kind, best.values), mean(best.scores), trials, stopped)
 
     @property
     def planned(self) -> int:
@@ -150,8 +157,9 @@ class Study:
         )
         return kind, values
 
-    def _tuned(self, settings: ModelSettings, score: float | None, trials: Sequence[Trial]) -> Tuned:
-        return Tuned(settings=settings, score=score, trials=trials, searched=sorted(self.space(settings.kind)))
+    def _tuned(self, settings: ModelSettings, score: float | None, trials: Sequence[Trial], stopped: str = "") -> Tuned:
+        searched = sorted(self.space(settings.kind))
+        return Tuned(settings=settings, score=score, trials=trials, searched=searched, stopped=stopped)
 
     def _settings(self, kind: Kind, values: Mapping[str, Any]) -> ModelSettings:
         return self.starts[kind].with_values(values)

@@ -67,6 +67,7 @@ class StoredTrials:
     def keep(self, tuned: Tuned) -> str:
         """Store the winning settings under a content-addressed key, log them in the parent run, and return the key."""
         record = {"settings": tuned.settings.model_dump(mode="json"), "metric": self.metric, "score": tuned.score}
+        record |= {"stopped": tuned.stopped} if tuned.stopped else {}
         key = f"{self.folder}/settings-{digest_of(record)[:16]}.json"
         self.store.create(key, canonical_json(record))
         trials = canonical_json([trial.as_record() for trial in tuned.trials])

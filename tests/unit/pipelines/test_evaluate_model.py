@@ -556,6 +556,15 @@ def test_tuning_is_shown_where_the_settings_come_from_a_study(world: World) -> N
     page = world.tracker.runs[kept["run_id"]].files["dossier.html"].decode()
     assert "Tuning" in page
     assert "als.rank 8" in page
+    assert "tuning.seconds" not in page
+    record = {
+        "settings": settings_of_shop(world),
+        "stopped": "3 of 9 trials were run in the 5 s that tuning.seconds allows",
+    }
+    world.tea.lake.store.create(f"{folder}/settings-2.json", canonical_json(record))
+    world.judge(kept, settings=f"{folder}/settings-2.json")
+    page = world.tracker.runs[kept["run_id"]].files["dossier.html"].decode()
+    assert "3 of 9 trials were run in the 5 s that tuning.seconds allows." in page
 
 
 def test_a_champion_of_other_items_cannot_be_compared(world: World, tell: Callable[[str, str], None]) -> None:

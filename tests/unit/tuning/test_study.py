@@ -306,6 +306,8 @@ def test_retraining_begins_with_what_the_champion_has_and_spends_only_its_budget
     assert (tuned.trials[0].values["als.alpha"], tuned.trials[0].values["als.rank"]) == (12.5, 6)
     assert (tuned.settings.als.alpha, tuned.settings.als.iterations) == (12.5, 10)
     assert len(tuned.trials) == 4
+    assert tuned.stopped == "4 of 13 trials were run in the 350 s that tuning.seconds allows"
+    assert study(limited, champion=champion, clock=lambda: 0.0).run(MemoryBook()).stopped == ""
 
 
 def test_without_trials_the_settings_stay_and_nothing_is_read(shop: Callable[..., Shop]) -> None:

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from support.corner import Corner, day
 from support.tea_shop import TeaShop
 
-from pipelines import build_training_set, evaluate_model, rebuild_training_set, train_model
+from pipelines import build_training_set, evaluate_model, rebuild_training_set, refit_model, train_model
 from pipelines.addresses import VERDICT_FILE, Addresses
 from refit.adapters.implicit import ImplicitLibrary
 from refit.config import Shop
@@ -150,6 +150,21 @@ def test_ratings_are_learnt_predicted_and_compared(spark: SparkSession, lake: La
     assert run.metrics["item_mean.mae"] == theirs["mae"]["mean"]
     page = run.files[judged.dossier].decode()
     assert f"{2 * PEOPLE} ratings by {PEOPLE} people" in page
+
+    offered = refit_model.run(
+        *(made.training_set, made.run_id, made.model_id, made.digest),
+        {"proposed": True},
+        shop=shop,
+        open_spark=lambda: spark,
+        lake=lake,
+        addresses=PLACES,
+        tracker=tracker,
+        factoriser=ImplicitLibrary(1),
+    )
+    assert offered.refitted, offered.offered
+    refitted = ItemFactors.from_files(tracker.model_files(offered.model_id))
+    assert (refitted.implicit, refitted.facts["engine"]["name"]) == (False, "mllib")
+    assert refitted.people.sum() > ItemFactors.from_files(tracker.model_files(made.model_id)).people.sum()
 
     again = rebuild_training_set.run(built.training_set, spark=spark, lake=lake, addresses=PLACES)
     assert not again.restored

@@ -64,7 +64,7 @@ def test_without_a_champion_nothing_is_judged() -> None:
 
 def test_one_that_has_seen_some_is_judged_by_its_recipe_on_the_days_of_the_challenger() -> None:
     fair, _ = found(CUTOFF + timedelta(days=5), OTHER)
-    assert fair.judged_by == "recipe"
+    assert (fair.judged_by, fair.same_recipe) == ("recipe", False)
     assert fair.since is None
     assert fair.model is not None
     assert fair.model.facts == model(OTHER, CUTOFF).facts
@@ -90,6 +90,7 @@ def test_a_recipe_that_cannot_be_trained_leaves_the_days_that_the_champion_has_n
     for settings, why in ((OTHER, "its recipe can no longer be trained (it does not fit)"), (None, "are not stored")):
         fair, itself = found(seen, settings, refuse)
         assert (fair.judged_by, fair.since, fair.model) == ("unseen days", seen, itself)
+        assert not fair.same_recipe
         assert why in fair.note
         assert "all models are judged on the days from 2026-01-23 on" in fair.note
 

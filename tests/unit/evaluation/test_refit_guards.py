@@ -74,8 +74,10 @@ def test_a_model_like_its_twin_is_offered_with_every_number_and_its_limit() -> N
         ("people", 100, 98),
         ("items", 10, pytest.approx(9.8)),
     ]
-    assert "2 people share 100%" in found.reasons[0]
-    assert "which only the twin has not seen" in found.reasons[1]
+    assert found.reasons == (
+        "the lists of 2 people share 100% with those of the twin",
+        "recall@2 on the holdout, which only the twin has not seen, is 0.5000 against 0.5000",
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,6 +129,34 @@ def test_links_are_measured_too_and_a_part_that_vanishes_is_noticed() -> None:
     alone = judge_refit(SAME, unlinked, unlinked, limits, metric="recall")
     assert "factors_norm_ratio" not in {each.name for each in alone.measures}
     assert alone.decision == OFFER
+
+
+def test_a_reason_says_what_is_asked_for_and_in_which_direction() -> None:
+    lists = judged([[0, 1], [2, 3]], [[0, 4], [2, 5]])
+    assert verdict(lists, min_overlap=0.51).reasons == (
+        "the lists of 2 people share 50% with those of the twin; at least 0.51 is asked for",
+    )
+    assert verdict(SAME, model(3.0)).reasons == (
+        "the root mean square of all factors is 3 times that of the twin; at most 2 either way is asked for",
+    )
+
+
+@pytest.mark.parametrize(
+    ("scale", "twin_scale", "ratio", "decision"),
+    [
+        (3.0, 2.0, 1.5, OFFER),
+        (2.0, 3.0, pytest.approx(2 / 3), OFFER),
+        (0.0, 2.0, 0.0, KEEP_TWIN),
+        (2.0, 0.0, None, KEEP_TWIN),
+        (float("inf"), 2.0, None, KEEP_TWIN),
+    ],
+)
+def test_norms_are_compared_as_a_ratio_and_nothing_is_no_norm(
+    scale: float, twin_scale: float, ratio: Any, decision: str
+) -> None:
+    found = judge_refit(SAME, model(twin_scale), model(scale), RefitGuards(), metric="recall")
+    assert {each.name: each.value for each in found.measures}["factors_norm_ratio"] == ratio
+    assert found.decision == decision
 
 
 def test_new_items_take_places_from_the_overlap() -> None:

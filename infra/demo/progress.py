@@ -23,6 +23,8 @@ class Progress:
         self._planned = planned
         self._say = say
         self._began = time.monotonic()
+        self._reached = 0
+        """Place of the last planned step that was named; steps beside the plan are told at that place."""
         self.seconds: dict[str, float] = {}
 
     @property
@@ -40,8 +42,7 @@ class Progress:
 
     def begin(self, name: str) -> None:
         """Say that a step begins."""
-        place = self._planned.index(name) + 1 if name in self._planned else len(self.seconds) + 1
-        self._say(f"[{place:>2}/{len(self._planned)}] {name} ...")
+        self._say(f"[{self._place(name):>2}/{len(self._planned)}] {name} ...")
 
     def still(self, name: str, seconds: float) -> None:
         """Say that a step is still at work."""
@@ -57,8 +58,13 @@ class Progress:
         """Say that a step is not needed."""
         self._say(f"        {name}: {why}")
 
+    def _place(self, name: str) -> int:
+        if name in self._planned:
+            self._reached = self._planned.index(name) + 1
+        return self._reached
+
     def _left(self, name: str) -> str:
-        left = len(self._planned) - self._planned.index(name) - 1 if name in self._planned else 0
+        left = len(self._planned) - self._place(name)
         return f"{left} step{'' if left == 1 else 's'}"
 
 

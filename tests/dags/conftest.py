@@ -77,7 +77,7 @@ def answer(client: Any) -> Iterator[Callable[[str, str], None]]:
     threads: list[threading.Thread] = []
 
     def wait_and_answer(option: str, reason: str) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
             found = client.get(
                 "/api/v2/dags/~/dagRuns/~/hitlDetails", params={"dag_id": "retrain", "response_received": False}

@@ -28,7 +28,7 @@ from pipelines.settings import REPOSITORY
 from refit.adapters.folder import FolderObjectStore
 from refit.adapters.implicit import ImplicitLibrary
 from refit.columns import Columns
-from refit.config import Cleaning, Shop, load_shop
+from refit.config import Shop, load_shop
 from refit.evaluation.holdout_lists import CHALLENGER, Judged, judge_people
 from refit.evaluation.intervals import bootstrap
 from refit.evaluation.refit_guards import REFITTED, judge_refit
@@ -52,7 +52,7 @@ def measure() -> None:
         root = Path(Addresses("online_retail", os.environ.get("BENCH_LAKE", folder), "").lake_root)
         lake = Lake(str(root), LAKE_CATALOG, FolderObjectStore(root), as_it_is.calendar.clock)
         if not lake.days("interactions", _DATES[-1], JUDGED_UNTIL):
-            land(as_it_is.model_copy(update={"cleaning": Cleaning()}), spark, lake)
+            land(as_it_is, spark, lake)
         past = _Past(spark, lake, as_it_is)
         for date in _DATES:
             past.judge_refitting(date)

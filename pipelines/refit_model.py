@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 from pipelines import wiring
 from pipelines.addresses import PROFILE_FILE, REFIT_VERDICT_FILE, Addresses
 from pipelines.parameters import Evaluation, ModelDigest, ModelId, RunId, TrainingSet
-from refit.config import Shop
+from refit.config import ModelSettings, Shop
 from refit.digests import canonical_json, digest_of_files
 from refit.drift.profile_store import stored_profile
 from refit.errors import NotEnoughDataError
@@ -87,18 +87,19 @@ def run(
     twin = verified(tracker.model_files(model_id), digest, f"challenger {model_id}")
     set_folder = addresses.training_set(training_set)
     manifest = load_manifest(lake, set_folder)
-    recipe = Recipe.from_manifest(manifest).whole()
+    recipe, settings = Recipe.from_manifest(manifest).whole(), settings_of(twin)
     again = f"trained again on every day before {recipe.as_of.date()}"
     keeping = f"the judged model itself, trained on data before {str(twin.facts['cutoff'])[:10]}: {again}"
+    if settings is None:
+        return replace(itself, offered=f"{keeping} it may be another model, for its settings are not stored with it")
     try:
-        files, whole = _refit(twin, recipe, shop, open_spark, lake, addresses, factoriser)
+        files, whole = _refit(settings, recipe, shop, open_spark, lake, addresses, factoriser)
     except NotEnoughDataError as error:
         return replace(itself, offered=f"{keeping}, it does not fit ({error})", reasons=[str(error)])
     model = ItemFactors.from_files(files)
     verdict = judge_refitted(open_spark(), lake, shop, set_folder, manifest, twin, model)
     measures = {measure.name: measure.value for measure in verdict.measures}
-    settings = settings_of(model)
-    shown = settings.parameters() if settings else {}
+    shown = settings.parameters()
     own_run = tracker.log_run(
         f"refit {recipe.as_of.date()}: {verdict.decision}",
         params={**shown, "training_set": whole["digest"], "cutoff": recipe.cutoff.isoformat(), "twin": digest},
@@ -123,7 +124,7 @@ def run(
 
 
 def _refit(
-    twin: ItemFactors,
+    settings: ModelSettings,
     recipe: Recipe,
     shop: Shop,
     open_spark: Callable[[], SparkSession],
@@ -135,7 +136,6 @@ def _refit(
     set_folder = addresses.training_set(recipe.digest)
     recipe.store(open_spark(), lake, set_folder, lambda _: stored_profile(open_spark, lake, shop, recipe, set_folder))
     manifest = load_manifest(lake, set_folder)
-    settings = settings_of(twin) or shop.model_settings(shop.models.candidates[0])
     model = train_on_set(settings, open_spark, lake, shop, set_folder, manifest, factoriser=factoriser)
     profile = stored_profile(open_spark, lake, shop, recipe, set_folder)
     return {**model.to_files(), PROFILE_FILE: profile}, manifest

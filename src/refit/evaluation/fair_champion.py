@@ -31,7 +31,7 @@ class FairChampion:
     model: ItemFactors | None = None
     """None if there is no champion."""
     judged_by: str = ITSELF
-    """One of "itself", "recipe", "same recipe" (as the challenger's) and "unseen days"."""
+    """One of "itself", "recipe", "same recipe" (the challenger's, which learns from newer days) and "unseen days"."""
     since: datetime | None = None
     """Only days from this instant on are judged; None: the whole holdout."""
     note: str = ""
@@ -73,7 +73,7 @@ def find_fair_champion(
         f"the {(as_of - cutoff).days} days that judge"
     )
     settings = settings_of(model)
-    if settings is not None and settings == settings_of(challenger):
+    if settings is not None and settings == settings_of(challenger) and seen < as_of:
         return FairChampion(
             model=challenger,
             judged_by=SAME_RECIPE,

@@ -75,11 +75,18 @@ def test_one_that_has_seen_some_is_judged_by_its_recipe_on_the_days_of_the_chall
 
 
 def test_the_challengers_own_recipe_is_not_trained_twice() -> None:
-    fair, _ = found(CUTOFF + timedelta(days=14), SETTINGS, not_asked)
+    fair, _ = found(CUTOFF + timedelta(days=13), SETTINGS, not_asked)
     assert fair.same_recipe
     assert fair.model is not None
     assert fair.model.facts == model(SETTINGS, CUTOFF).facts
-    assert "14 of the 14 days" in fair.note
+    assert "13 of the 14 days" in fair.note
+
+
+@pytest.mark.parametrize("days", [14, 15])
+def test_the_challengers_own_recipe_without_a_newer_day_is_compared_like_any_other(days: int) -> None:
+    """Nothing would be new: the gate finds no difference and proposes nothing."""
+    fair, _ = found(CUTOFF + timedelta(days=days), SETTINGS)
+    assert (fair.judged_by, fair.same_recipe) == ("recipe", False)
 
 
 def test_a_recipe_that_cannot_be_trained_leaves_the_days_that_the_champion_has_not_seen() -> None:

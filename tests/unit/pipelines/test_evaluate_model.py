@@ -280,7 +280,7 @@ def test_lists_are_exported_only_where_they_are_asked_for(world: World) -> None:
     assert "judged_lists.parquet" not in world.tracker.runs[kept["run_id"]].files
 
 
-def test_names_from_data_are_text_in_the_question_and_on_the_page(world: World) -> None:
+def test_names_nothing_newer_are_text_in_the_question_and_on_the_page(world: World) -> None:
     """A country that is a picture and a heading, in which the challenger is worse."""
     country = "![x](https://example.org/a.png)\n\n# Approve <b>this</b>"
     tea = TeaShop.empty(world.spark, Path(world.tea.lake.root).parent.parent / "hostile" / "corner")
@@ -423,6 +423,11 @@ def test_the_champions_own_recipe_from_newer_days_is_proposed(world: World) -> N
     assert receipt.proposed
     assert receipt.reasons[0] == "made by the champion's recipe, from newer days"
     assert receipt.metrics["champion"] == receipt.metrics["challenger"]
+
+    again = replace(world, registry=FakeRegistry(), log=AuditLog(FakeObjectStore()))
+    again.crown(memory(mine), AS_OF)
+    nothing_newer = again.judge(again.keep(replace(better, facts={**better.facts, "training_set": "a set"})))
+    assert "made by the champion's recipe, from newer days" not in nothing_newer.reasons
 
 
 def test_a_champion_without_a_recipe_is_judged_on_the_days_that_it_has_not_seen(world: World) -> None:

@@ -218,6 +218,19 @@ def test_a_set_that_no_longer_fits_leaves_the_twin(world: World) -> None:
     assert "it does not fit (" in receipt.offered
 
 
+def test_a_model_without_its_settings_is_not_trained_again_with_others(world: World) -> None:
+    twin = world.model(world.twin["model_id"])
+    facts = {name: value for name, value in twin.facts.items() if name != "settings"}
+    files = replace(twin, facts=facts).to_files()
+    run_id = world.tracker.log_run("train", params={}, metrics={}, tags={}, files={})
+    model_id = world.tracker.log_model(run_id, files, params={})
+    receipt = replace(
+        world, twin={**world.twin, "run_id": run_id, "model_id": model_id, "digest": digest_of_files(files)}
+    ).refit()
+    assert (receipt.refitted, receipt.model_id) == (False, model_id)
+    assert receipt.offered.endswith("its settings are not stored with it")
+
+
 def test_a_twin_of_other_bytes_is_not_refitted(world: World) -> None:
     with pytest.raises(ModelDamagedError):
         replace(world, twin={**world.twin, "digest": "0" * 64}).refit()

@@ -4,7 +4,7 @@ Land one day of the shop's data: read, pseudonymise, validate, commit.
 **When.** Daily at `[calendar] lands_after` by the shop's clock, one day per run. A missing or incomplete day is retried
 every ten minutes for `wait_hours`. The `look_back_days` before it are read again, and landed again if they changed. By
 hand with `since` and `until` for any range of past days; without them a run with a logical date lands the day before
-it. Manual runs and backfills neither wait nor look back.
+it. Manual runs and backfills neither wait nor look back. A run by hand does not queue behind one that waits.
 
 **If this fails.** Nothing of the interval became visible; yesterday's data still serve. The last line of the log says
 which rule was broken, by how many rows, and what to fix. A slow run is normal when a long history is landed at once.
@@ -40,7 +40,8 @@ _EVERY = timedelta(minutes=10)
     start_date=_SCHEDULE.first,
     end_date=_SCHEDULE.end,
     catchup=False,
-    max_active_runs=1,
+    # A run that waits for its day must not keep others from being landed by hand.
+    max_active_runs=2,
     dagrun_timeout=timedelta(hours=12),
     tags=["refit", "data"],
     doc_md=__doc__,

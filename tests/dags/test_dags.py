@@ -32,7 +32,8 @@ def test_house_policy(dagbag: Any, name: str) -> None:
     """Owner, tags, retries that wait longer each time, time limits and a runbook are not optional."""
     dag = dagbag.dags[name]
     assert "refit" in dag.tags
-    assert dag.max_active_runs == 1
+    # A landing that waits for its day, up to eight hours, must not hold up one by hand.
+    assert dag.max_active_runs == (2 if name == "ingest" else 1)
     assert dag.catchup is False
     assert all(words in dag.doc_md for words in ("**When.**", "**If this fails.**", "**Safe to re-run.**"))
     for task in dag.tasks:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ SETTINGS = """
 title = "A small shop"
 [calendar]
 first_day = {first}
+lands_after = {lands_after}
 look_back_days = 1
 [first_run]
 as_of = {last}
@@ -160,7 +161,8 @@ class Init:
 @contextlib.contextmanager
 def open_shop(folder: Path, **further: str) -> Iterator[Shop]:
     """Generate the shop in *folder* and start its stack with *further* settings; both end with the block."""
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    now = datetime.now(UTC)
+    yesterday = now.date() - timedelta(days=1)
     first = yesterday - timedelta(days=59)
     small = folder / "shops" / "small"
     small.mkdir(parents=True)
@@ -169,7 +171,8 @@ def open_shop(folder: Path, **further: str) -> Iterator[Shop]:
         f"[simulation]\nseed = 1\nfirst_day = {first}\ndays = 60\npeople = 600\nitems = 200\n"
         "events = 40000\ncategories = 10\n"
     )
-    settings = SETTINGS.format(first=first, last=yesterday)
+    # The scheduled run is due since at most four hours, so that no other one comes due during the tests.
+    settings = SETTINGS.format(first=first, last=yesterday, lands_after=time(min(now.hour, 20)))
     # A shop that is alive has no last day; the generator needs one, so it gets a configuration of its own.
     (small / "shop.toml").write_text(
         settings.replace("[first_run]", f"last_day = {yesterday}\n[first_run]") + simulation, encoding="utf-8"

@@ -67,6 +67,10 @@ def open_session(
         .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
+        # Noting the place in our code behind each column takes several calls of the JVM per column; no message uses it.
+        .config("spark.python.sql.dataFrameDebugging.enabled", "false")
+        # Plans are described for pages that nobody serves here.
+        .config("spark.sql.ui.explainMode", "simple")
         # Do not publish who runs what.
         .config("spark.eventLog.enabled", "false")
     )

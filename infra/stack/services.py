@@ -45,8 +45,8 @@ FAST_START = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 """
 A step on a small shop ends before the thorough compiler has paid for itself; this saves a quarter of it.
 
-Without that compiler the JVM reserves 48 MB for compiled code instead of 240. A replay fills them within minutes, and from
-then on nothing is compiled.
+Without that compiler the JVM reserves 48 MB for compiled code instead of 240. A replay fills them within minutes, and
+from then on nothing is compiled.
 """
 _CONNECT_ARGS = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS"
 _DATABASES = ("REFIT_AIRFLOW_DATABASE", "REFIT_MLFLOW_DATABASE")

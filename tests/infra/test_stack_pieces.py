@@ -22,6 +22,7 @@ from infra.host.processes import MARK, Process, kill_marked, start, terminate, w
 from infra.stack.control import down, main, running, up
 from infra.stack.credentials import keep_credentials, write_private
 from infra.stack.env_file import load_env_file
+from infra.stack.services import FAST_START
 from infra.stack.settings import StackSettings, read_stack_settings
 from infra.stack.state import Stack, read_stack, write_stack
 from pipelines.settings import REPOSITORY, Settings
@@ -230,6 +231,18 @@ def test_without_a_java_the_error_says_what_was_found_and_how_to_install_one(tmp
         find_java({"JAVA_HOME": str(old), "PATH": ""}, folders=tmp_path / "none")
     with pytest.raises(ConfigurationError, match="found none"):
         find_java({"JAVA_HOME": str(tmp_path / "gone"), "PATH": ""}, folders=tmp_path / "none")
+
+
+def test_the_jvm_of_a_step_has_as_much_room_for_compiled_code_as_with_both_compilers():
+    """Once its 48 MB were full, a long step went on interpreted."""
+    java = find_java(os.environ).home / "bin" / "java"
+
+    def reserved(*options: str) -> int:
+        asked = [java, *options, "-XX:+PrintFlagsFinal", "-version"]
+        told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        return int(re.search(r"ReservedCodeCacheSize\s*=\s*(\d+)", told)[1])
+
+    assert reserved("-XX:TieredStopAtLevel=1") < reserved() <= reserved(*FAST_START.split())
 
 
 # --- processes ---------------------------------------------------------------------------------------

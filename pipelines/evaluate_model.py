@@ -102,7 +102,7 @@ def run(
     def train(settings: ModelSettings) -> ItemFactors:
         return train_on_set(settings, lambda: spark, lake, shop, set_folder, manifest, factoriser=factoriser)
 
-    fair = find_fair_champion(champion, models, as_of=recipe.as_of, train=train)
+    fair = find_fair_champion(champion, models, as_of=recipe.as_of, refits=shop.refit, train=train)
     models |= fair.contender
     anchor = find_anchor(champion, models, train)
     found = judge_challenger(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import json
 from datetime import timedelta
-from pathlib import Path
 
 import boto3
 import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from support.small_shop import CANARY, ROOT, SILENT, Shop
+from support.small_shop import CANARY, SILENT, Shop
 
 import refit
 from infra.airflow.api import AirflowApi
@@ -24,7 +23,6 @@ from refit.lake.pseudonyms import PseudonymKey
 from refit.publication import read_manifest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
-REAL_DAYS = ROOT.parent / "shared" / "data" / "online_retail" / "by_day"
 _SECONDS = 900.0
 
 
@@ -184,36 +182,3 @@ def test_a_planted_raw_id_is_found_nowhere_outside_the_warehouse(shop: Shop) -> 
     assert objects > 10
     assert files > 100
     assert known >= 3, "the people's snapshot, the events and the lists hold the pseudonym"
-
-
-@pytest.mark.skipif(not REAL_DAYS.is_dir(), reason="the real days of online_retail lie beside the checkout")
-def test_real_days_are_landed_as_an_independent_reading_counts_them(shop: Shop, tmp_path: Path) -> None:
-    """
-    Order lines of known customers and real products are read; exact repeats among them are left out and counted.
-
-    What a cancellation takes back of the same day is counted too, and the sum is exact.
-    """
-    names = [f"2011-05-{day:02}" for day in range(9, 14)]
-    frames = [pd.read_csv(REAL_DAYS / f"{name}.csv.gz", dtype=str) for name in names]
-    raw = pd.concat(frames)
-    wanted = (
-        raw["CustomerID"].notna()
-        & ((raw["Quantity"].astype(float) > 0) | raw["InvoiceNo"].str.startswith("C"))
-        & (raw["UnitPrice"].astype(float) > 0)
-        & raw["StockCode"].str.match(r"\d{5}")
-    )
-    done = shop.step(
-        "land_interactions",
-        "since=2011-05-09",
-        "until=2011-05-14",
-        REFIT_SHOP="online_retail",
-        REFIT_SHOPS=str(ROOT / "shops"),
-        REFIT_DATA=str(REAL_DAYS),
-        REFIT_LAKE=str(tmp_path),
-    )
-    assert done.returncode == 0, done.stderr
-    receipt = json.loads(done.stdout)
-    assert receipt["rows_in"] == int(wanted.sum())
-    assert receipt["removed"]["exact_repeats"] == int(raw[wanted].duplicated().sum())
-    assert receipt["rows_in"] == receipt["quarantined"] + sum(receipt["removed"].values()) + receipt["rows"]
-    assert receipt["open_days"] == 5

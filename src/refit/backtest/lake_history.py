@@ -97,7 +97,7 @@ class LakeHistory:
         missing = [champion for champion in dict.fromkeys(requested) if (step, champion) not in self._gates]
         if missing:
             made, shop = self._set(step), self._gate_shop
-            same = {n for n in missing if n is not None and self._has_seen(n, step) and self._same_recipe(n, step)}
+            same = {n for n in missing if n is not None and self._only_days_differ(n, step)}
             models = {CHALLENGER: self.model(step)}
             models |= {_name(n): self._fair(n, step) for n in missing if n is not None}
             found = judge_challenger(self.spark, self.lake, shop, made.place, made.manifest, models)
@@ -211,12 +211,16 @@ class LakeHistory:
     def _same_recipe(self, champion: int, step: int) -> bool:
         return self._settings(champion) == self._settings(step)
 
+    def _only_days_differ(self, champion: int, step: int) -> bool:
+        """Return whether there is nothing to compare; see `refit.evaluation.fair_champion`."""
+        return self._same_recipe(champion, step) and (self.shop.refit or self._has_seen(champion, step))
+
     def _fair(self, champion: int, step: int) -> ItemFactors:
         """Return what is judged as *champion* at *step*; see `refit.evaluation.fair_champion`."""
+        if self._only_days_differ(champion, step):
+            return self.model(step)
         if not self._has_seen(champion, step):
             return self.serving(champion)
-        if self._same_recipe(champion, step):
-            return self.model(step)
         return self._train(self._set(step), self._settings(champion))[0]
 
     def _settings(self, step: int) -> ModelSettings:

@@ -6,6 +6,9 @@ it is, it would win by memory. Its recipe, the settings it was trained with, is 
 and judged in its place. Days that the champion has not seen are used only if the recipe cannot be trained: on those
 days it is also fresher than the challenger, whose training ended earlier, so every retraining would look worse than it
 is.
+
+Where models are refitted, a challenger of the champion's own recipe is not compared at all. What is offered learns from
+every day before `as_of`, while its judged twin ends a holdout earlier, where it may know no more than the champion.
 """
 
 from __future__ import annotations
@@ -53,27 +56,37 @@ def find_fair_champion(
     models: Mapping[str, ItemFactors],
     *,
     as_of: datetime,
+    refits: bool,
     train: Callable[[ModelSettings], ItemFactors],
 ) -> FairChampion:
     """
     Return the model to judge as *champion* on a holdout that ends at *as_of*.
 
     *models* are `challenger` and, if there is one, `champion`; *train* trains settings on the challenger's days.
+    *refits* says whether the challenger, if proposed, is trained again on every day before *as_of*.
     """
     if champion is None:
         return FairChampion()
     model, challenger = models[CHAMPION], models[CHALLENGER]
     cutoff = datetime.fromisoformat(str(challenger.facts["cutoff"]))
     seen = datetime.fromisoformat(champion.cutoff)
-    if seen <= cutoff:
+    settings = settings_of(model)
+    same = settings is not None and settings == settings_of(challenger) and seen < as_of
+    if seen <= cutoff and not (refits and same):
         return FairChampion(model=model)
+    if seen <= cutoff:
+        return FairChampion(
+            model=challenger,
+            judged_by=SAME_RECIPE,
+            note=f"the champion (version {champion.version}) was trained on data before {seen.date()} by the "
+            "challenger's own recipe, so they differ only in the days they learn from",
+        )
     days = (min(seen, as_of) - cutoff).days
     what = (
         f"the champion (version {champion.version}) was trained on data before {seen.date()} and has seen {days} of "
         f"the {(as_of - cutoff).days} days that judge"
     )
-    settings = settings_of(model)
-    if settings is not None and settings == settings_of(challenger) and seen < as_of:
+    if same:
         return FairChampion(
             model=challenger,
             judged_by=SAME_RECIPE,

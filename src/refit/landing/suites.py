@@ -115,24 +115,25 @@ class Inspection:
         self._what = what
         self._critical: list[str] = []
         self._may_come = True
+        self._loaded: dict[str, dict[str, Any]] = {}
         self.checks: list[Check] = []
         self.warnings: list[str] = []
 
     def suite(self, table: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the suite of *table* with its parameters; ConfigurationError if it is missing or malformed."""
-        suite = fill(load_suite(self._folder, table), parameters)
+        suite = fill(self._suite(table), parameters)
         self._validator.require_known(suite)
         return suite
 
     def whys(self, table: str) -> dict[str, str]:
         """Return rule name -> why the rule exists, for *table*."""
-        return {rule["name"]: rule["why"] for rule in load_suite(self._folder, table)["expectations"]}
+        return {rule["name"]: rule["why"] for rule in self._suite(table)["expectations"]}
 
     def look(
         self, table: str, frame: DataFrame, parameters: Mapping[str, Any], *, tell: Callable[[Check], str] | None = None
     ) -> tuple[Check, ...]:
         """Check *frame* against the suite of *table*; *tell* writes the sentence on a broken rule."""
-        suite = fill(load_suite(self._folder, table), parameters)
+        suite = fill(self._suite(table), parameters)
         may_come = {rule["name"] for rule in suite["expectations"] if rule["may_come"]}
         results = self._validator.validate(frame, suite)
         self.checks += results
@@ -142,6 +143,12 @@ class Inspection:
                 found.append(f"{table}: {(tell or _describer(table, check))(check)}")
                 self._may_come &= check.severity != "critical" or check.name in may_come
         return results
+
+    def _suite(self, table: str) -> dict[str, Any]:
+        """Return the suite of *table* without its parameters; each file is parsed once."""
+        if table not in self._loaded:
+            self._loaded[table] = load_suite(self._folder, table)
+        return self._loaded[table]
 
     @property
     def reasons(self) -> list[str]:

@@ -42,22 +42,38 @@ def not_asked(settings: ModelSettings) -> ItemFactors:
     raise AssertionError("nothing is to be trained")
 
 
-def found(seen: datetime, settings: ModelSettings | None, trainer: Any = train) -> tuple[FairChampion, ItemFactors]:
+def found(
+    seen: datetime, settings: ModelSettings | None, trainer: Any = train, *, refits: bool = True
+) -> tuple[FairChampion, ItemFactors]:
     itself = model(settings, seen, "old")
     models = {"challenger": model(SETTINGS, CUTOFF), "champion": itself}
-    return find_fair_champion(champion(seen), models, as_of=AS_OF, train=trainer), itself
+    return find_fair_champion(champion(seen), models, as_of=AS_OF, refits=refits, train=trainer), itself
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, OTHER, None])
-def test_a_champion_that_has_seen_no_day_that_judges_is_judged_as_it_is(settings: ModelSettings | None) -> None:
+@pytest.mark.parametrize(("settings", "refits"), [(SETTINGS, False), (OTHER, True), (OTHER, False), (None, True)])
+def test_a_champion_that_has_seen_no_day_that_judges_is_judged_as_it_is(
+    settings: ModelSettings | None, refits: bool
+) -> None:
     for seen in (CUTOFF - timedelta(days=3), CUTOFF):
-        fair, itself = found(seen, settings, not_asked)
+        fair, itself = found(seen, settings, not_asked, refits=refits)
         assert fair == FairChampion(model=itself)
         assert fair.contender == {"champion": itself}
 
 
+@pytest.mark.parametrize("days", [0, 1, 40])
+def test_where_models_are_refitted_the_challengers_own_recipe_is_a_merit_however_old_the_champion_is(days: int) -> None:
+    """A champion refitted one holdout ago is the judged twin itself: compared, nobody would fare differently."""
+    fair, _ = found(CUTOFF - timedelta(days=days), SETTINGS, not_asked)
+    assert fair.same_recipe
+    assert fair.model is not None
+    assert fair.model.facts == model(SETTINGS, CUTOFF).facts
+    assert fair.since is None
+    assert fair.note.endswith("by the challenger's own recipe, so they differ only in the days they learn from")
+
+
 def test_without_a_champion_nothing_is_judged() -> None:
-    fair = find_fair_champion(None, {"challenger": model(SETTINGS, CUTOFF)}, as_of=AS_OF, train=not_asked)
+    models = {"challenger": model(SETTINGS, CUTOFF)}
+    fair = find_fair_champion(None, models, as_of=AS_OF, refits=True, train=not_asked)
     assert fair.contender == {}
     assert not fair.same_recipe
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pyspark.sql import SparkSession
 from support.postgres_server import Server, serving
@@ -27,6 +28,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # In a worker of pytest-xdist the main module has no file. PySpark takes that for its own doctests and ends the process.
 if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__file__ = pytest.__file__
+
+# A property is right or wrong, however busy the machine is.
+hypothesis.settings.register_profile("refit", deadline=None)
+hypothesis.settings.load_profile("refit")
 
 _FOR_A_FEW_ROWS = {
     "spark.sql.codegen.wholeStage": "false",

@@ -276,7 +276,7 @@ def test_the_histories_of_a_model_are_made_with_its_own_confidences(past: LakeHi
     plain = past.shop.model_settings("als")
     other = plain.model_copy(update={"weights": {"view": 1e-6, "cart": 1e-6, "purchase": 1e-6}})
     expected = replace(past, _quality={}).quality(2, [0, 1, 2], 7)
-    searches = {0: (plain, 0.0), 1: (other, 0.0), 2: (plain, 0.0)}
+    searches = {0: (other, 0.0), 1: (other, 0.0), 2: (plain, 0.0)}
     found = replace(past, tuned=True, _searches=searches, _quality={}).quality(2, [0, 1, 2], 7)
     assert (found[0], found[2]) == (expected[0], expected[2])
     assert found[1] != expected[1]
@@ -389,7 +389,7 @@ def test_a_champion_that_has_seen_days_of_the_holdout_is_judged_by_its_recipe(re
     assert verdict.reasons[0] == "made by the champion's recipe, from newer days"
     assert verdict.decision == "propose"
     assert refitting._fair(1, 2) is refitting.model(2)
-    assert refitting._fair(0, 2) is refitting.serving(0)
+    assert refitting._fair(0, 2) is refitting.model(2)
     plain = refitting.shop.model_settings("als")
     other = plain.model_copy(update={"als": plain.als.model_copy(update={"regularisation": 0.06})})
     searches = {0: (plain, 0.0), 1: (other, 0.0), 2: (plain, 0.0)}
@@ -397,6 +397,7 @@ def test_a_champion_that_has_seen_days_of_the_holdout_is_judged_by_its_recipe(re
     recipe = tuned._fair(1, 2)
     assert recipe.facts["cutoff"] == (FIRST + 73 * DAY).isoformat()
     assert recipe.facts["settings"] == other.model_dump(mode="json")
+    assert tuned._fair(0, 2) is tuned.serving(0)
     assert tuned.gates(2, [1])[1].reasons[0] != "made by the champion's recipe, from newer days"
 
 

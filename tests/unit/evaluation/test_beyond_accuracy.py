@@ -28,7 +28,7 @@ def test_gini_of_one_item_shown_always_is_nearly_1_and_of_all_alike_0() -> None:
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=30).filter(any))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_gini_is_half_the_mean_difference_over_the_mean(counts: list[int]) -> None:
     """The definition that needs no order: sum |x - y| / (2 n^2 mean)."""
     found = np.array(counts)

@@ -125,7 +125,7 @@ def test_a_single_hit_at_rank_3_by_hand() -> None:
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=8), st.integers(1, 6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_people_are_independent_and_every_value_is_a_share(rows: list[list[bool]], k: int) -> None:
     """Asked alone, a person has the same values; booleans and numbers say the same."""
     hits = np.array(rows)[:, :k]

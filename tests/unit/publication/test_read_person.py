@@ -142,7 +142,7 @@ def test_somebody_who_has_no_list_is_none(store: CountingStore, user_id: str, re
     assert len(store.requests) == requests
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     people=st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=40, unique=True),
     files=st.integers(1, 3),

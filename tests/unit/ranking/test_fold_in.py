@@ -133,7 +133,7 @@ def test_ratings_are_predicted_over_the_history_alone(model: ItemFactors) -> Non
         np.testing.assert_allclose(vector, expected, rtol=1e-10, atol=1e-13)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), rank=st.integers(1, 12), people=st.integers(1, 30), longest=st.integers(0, 40))
 def test_many_people_at_once_are_the_same_as_one_after_the_other(
     seed: int, rank: int, people: int, longest: int

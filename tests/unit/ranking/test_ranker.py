@@ -135,7 +135,7 @@ def questions(draw: st.DrawFn) -> tuple[ItemFactors, Histories, CandidateSet, in
     return model, histories_of(draw(people)), candidate_set, draw(st.integers(1, 17))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(question=questions())
 def test_it_equals_sorting_every_score_in_double_precision(
     question: tuple[ItemFactors, Histories, CandidateSet, int],
@@ -145,7 +145,7 @@ def test_it_equals_sorting_every_score_in_double_precision(
     assert_same(best(model, histories, candidate_set, k), brute_force(model, histories, candidate_set, k))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), rank=st.integers(1, 24), skew=st.floats(0, 2), with_links=st.booleans())
 def test_it_is_exact_where_most_items_are_never_looked_at(seed: int, rank: int, skew: float, with_links: bool) -> None:
     """4,000 items whose lengths fall like those of a shop; equal items and near ties among them."""
@@ -235,7 +235,7 @@ TIED = st.sampled_from([-2.5, -1.0, 0.0, 0.25, 0.5, 3.0])
 ANY = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     scores=st.one_of(st.lists(TIED, max_size=30), st.lists(ANY, max_size=30)),
     forbidden=st.sets(st.integers(0, 29)),

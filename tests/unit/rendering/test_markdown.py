@@ -48,7 +48,7 @@ def test_a_value_from_data_is_text_and_nothing_else(value: str) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_it_is(value: str) -> None:
     assert set(shown("x" + markdown_text(value))) <= {*shown("France"), "text_special"}
 

@@ -35,7 +35,7 @@ def dense(found: object) -> NDArray[np.float64]:
     return np.asarray(csr_array(parts, shape=(count, count)).toarray(), dtype=np.float64)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(40, 90),
     st.integers(2, 12),

@@ -11,8 +11,10 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from support.corner import ONLY_MONDAYS, STOCK, TOLERANT, Corner, day
+from support.lasting_corner import lasting_corner
 
 from infra.stack.services import FAST_START
 from pipelines.land_interactions import Receipt
@@ -44,92 +46,138 @@ ODD = {
 """Name -> line of the file, and the rule that must be told of it."""
 
 
+SCRIPTS = ("größe-1", "茶", "日本")
+MONDAYS = (5, 12, 19, 26)
+
+
+def is_empty(lake: Lake) -> bool:
+    """Return whether no row of *lake* is visible, and it holds no file but pages that tell why."""
+    files = [path for path in Path(lake.root).rglob("*") if path.is_file() and not path.name.startswith(".")]
+    data = [path for path in files if "reports" not in path.parts]
+    return not data and lake.days("interactions", day(1), day(31, 12)) == []
+
+
 @pytest.fixture
 def nothing_landed(lake: Lake) -> Callable[[], bool]:
-    """Give whether the lake is as empty as before: no row visible, no file but the page that tells why."""
-
-    def empty() -> bool:
-        files = [path for path in Path(lake.root).rglob("*") if path.is_file() and not path.name.startswith(".")]
-        data = [path for path in files if "reports" not in path.parts]
-        return not data and lake.days("interactions", day(1), day(31, 12)) == []
-
-    return empty
+    """Give whether the lake of the test is as empty as before."""
+    return lambda: is_empty(lake)
 
 
-def test_odd_rows_are_set_apart_and_the_rest_of_the_day_is_landed(corner: Corner, lake: Lake, tell: Tell) -> None:
-    corner.write("2026-01-05", [*GOOD, *[line for line, _ in ODD.values()]])
-    receipt = corner.lenient().land(day(5), day(6))
-    assert (receipt.rows, receipt.quarantined) == (len(GOOD), len(ODD))
-    whys = {rule["name"]: rule["why"] for rule in load_suite(corner.suites, "interactions")["expectations"]}
+@pytest.fixture(scope="module")
+def mondays(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Corner:
+    """
+    Give a shop, open on Mondays only, whose days differ little and may lose a lot.
+
+    Of a hundred events each, the first Monday has odd rows and ids of any script besides, and the fourth only 60.
+    """
+    corner = lasting_corner(spark, tmp_path_factory.mktemp("mondays"))
+    for number in MONDAYS:
+        corner.write(f"2026-01-{number:02d}", good_lines(number)[: 60 if number == 26 else 100])
+    scripts = [f"ann,{item},2026-01-05 10:00:00,1" for item in SCRIPTS]
+    corner.write("2026-01-05", [*GOOD, *scripts, *[line for line, _ in ODD.values()]])
+    return corner.lenient("days")
+
+
+def good_lines(number: int) -> list[str]:
+    """Return GOOD on another day of January."""
+    return [line.replace("2026-01-05", f"2026-01-{number:02d}") for line in GOOD]
+
+
+def land_mondays(corner: Corner, since: int, until: int) -> Receipt:
+    """Land some of the Mondays."""
+    shop = corner.shop(TOLERANT + "min_weekday_ratio = 0.85\n", replace=ONLY_MONDAYS)
+    stock = STOCK + "".join(f"{item},{item},1\n" for item in SCRIPTS)
+    return corner.land(day(since), day(until), shop=shop, stock=stock)
+
+
+@pytest.fixture(scope="module")
+def three_landed(mondays: Corner) -> Receipt:
+    """Land the first three Mondays."""
+    return land_mondays(mondays, 5, 20)
+
+
+def test_odd_rows_are_set_apart_and_the_rest_of_the_day_is_landed(
+    mondays: Corner, three_landed: Receipt, tell: Tell
+) -> None:
+    assert (three_landed.rows, three_landed.quarantined) == (3 * len(GOOD) + len(SCRIPTS), len(ODD))
+    entries = mondays.lake.days("interactions", day(1), day(31))
+    assert entries[0].rows == len(GOOD) + len(SCRIPTS)
+    whys = {rule["name"]: rule["why"] for rule in load_suite(mondays.suites, "interactions")["expectations"]}
     told = [rule for _, rule in ODD.values()]
     for name, (_, rule) in ODD.items():
-        assert receipt.broken[rule] >= told.count(rule)
+        assert three_landed.broken[rule] >= told.count(rule)
         tell(name, f"set apart by {rule}: {whys[rule]}")
 
 
-def test_ids_of_any_script_are_landed_unharmed(corner: Corner, lake: Lake) -> None:
-    stock = STOCK + "größe-1,A,1\n茶,B,1\n日本,C,1\n"
-    corner.write("2026-01-05", [f"ann,{item},2026-01-05 10:00:00,1" for item in ("größe-1", "茶", "日本")])
-    assert corner.lenient().land(day(5), day(6), stock=stock).rows == 3
-    assert [item for _, item in corner.kept()] == ["größe-1", "日本", "茶"]
+@pytest.mark.usefixtures("three_landed")
+def test_ids_of_any_script_are_landed_unharmed(mondays: Corner) -> None:
+    landed = mondays.lake.read(mondays.spark, "interactions", mondays.lake.days("interactions", day(5), day(6)))
+    assert sorted(row["item_id"] for row in landed.where("item_id <> 'tea'").collect()) == sorted(SCRIPTS)
 
 
 REFUSED = {
     "a column of nothing but nulls": (
-        [line.rsplit(",", 1)[0] + "," for line in GOOD],
+        [line.rsplit(",", 1)[0] + "," for line in good_lines(5)],
         "of 2026-01-05 100 of 100 events break rules, 100.0%: value_present 100",
     ),
-    "an empty day": ([], "2026-01-05 has 0 events"),
+    "an empty day": ([], "2026-01-06 has 0 events"),
     "the rows of a whole partition twice": (
-        GOOD * 2,
-        "of 2026-01-05 cleaning leaves out 100 of 200 events, 50.0%: exact_repeats 100",
+        good_lines(7) * 2,
+        "of 2026-01-07 cleaning leaves out 100 of 200 events, 50.0%: exact_repeats 100",
     ),
     "a thousand bad rows of a thousand and a hundred": (
-        [*GOOD, *[f"u{n},tea,2026-01-05 10:00:00,-1" for n in range(1_000)]],
-        "of 2026-01-05 1,000 of 1,100 events break rules, 90.9%: value_in_range 1,000",
+        [*good_lines(8), *[f"u{n},tea,2026-01-08 10:00:00,-1" for n in range(1_000)]],
+        "of 2026-01-08 1,000 of 1,100 events break rules, 90.9%: value_in_range 1,000",
     ),
 }
+"""What is wrong with Monday, Tuesday, Wednesday and Thursday, and how it is told."""
+
+
+@pytest.fixture(scope="module")
+def refused(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corner, str]:
+    """Land a week of which only Friday is good, and give what is said of it."""
+    corner = lasting_corner(spark, tmp_path_factory.mktemp("refused")).lenient("days")
+    for number, lines in enumerate([*[lines for lines, _ in REFUSED.values()], good_lines(9)], start=5):
+        corner.write(f"2026-01-{number:02d}", lines)
+    with pytest.raises(DataRefusedError) as refusal:
+        corner.land(day(5), day(10), shop=corner.shop(""))
+    return corner, str(refusal.value)
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_bad_day_is_refused_and_nothing_of_it_is_landed(
-    corner: Corner, nothing_landed: Callable[[], bool], tell: Tell, name: str
-) -> None:
-    lines, sentence = REFUSED[name]
-    corner.write("2026-01-05", lines)
-    with pytest.raises(DataRefusedError) as refusal:
-        corner.lenient("days").land(day(5), day(6), shop=corner.shop(""))
-    assert sentence in str(refusal.value)
-    assert nothing_landed()
-    tell(name, str(refusal.value).replace(corner.lake.root, "LAKE"))
+def test_a_bad_day_is_refused_and_nothing_of_it_is_landed(refused: tuple[Corner, str], tell: Tell, name: str) -> None:
+    """A sentence on a rule is part of the refusal only if the rule refuses the landing: warnings are told apart."""
+    corner, refusal = refused
+    _, sentence = REFUSED[name]
+    (told,) = [part for part in refusal.split("; ") if sentence in part]
+    assert is_empty(corner.lake)
+    assert "2026-01-09" not in refusal.replace("2026-01-05 to 2026-01-10", "")
+    tell(name, told)
 
 
+@pytest.mark.usefixtures("three_landed")
 def test_a_day_of_which_two_fifths_are_missing_is_refused_and_the_day_before_serves(
-    corner: Corner, lake: Lake, tell: Tell
+    mondays: Corner, tell: Tell
 ) -> None:
     """Three Mondays of 100 events, then one of 60, in a shop whose days differ little."""
-    corner = corner.lenient("days")
-    shop = corner.shop("\n[validation]\nmin_weekday_ratio = 0.85\n", replace=ONLY_MONDAYS)
-    for monday in (5, 12, 19, 26):
-        lines = [line.replace("2026-01-05", f"2026-01-{monday:02d}") for line in GOOD]
-        corner.write(f"2026-01-{monday:02d}", lines[: 60 if monday == 26 else 100])
-    corner.land(day(5), day(20), shop=shop)
-    before = lake.days("interactions", day(1), day(31))
+    before = mondays.lake.days("interactions", day(1), day(31))
     with pytest.raises(
         DataRefusedError, match=r"2026-01-26 has 60 events, 60% of the usual 100 of a Monday"
     ) as refusal:
-        corner.land(day(26), day(27), shop=shop)
-    assert lake.days("interactions", day(1), day(31)) == before
-    tell("40 % of a day missing", str(refusal.value).replace(lake.root, "LAKE"))
+        land_mondays(mondays, 26, 27)
+    assert mondays.lake.days("interactions", day(1), day(31)) == before
+    assert [entry.day for entry in before] == ["2026-01-05", "2026-01-12", "2026-01-19"]
+    tell("40 % of a day missing", str(refusal.value).replace(mondays.lake.root, "LAKE"))
 
 
-def test_a_day_landed_twice_is_there_once(corner: Corner, lake: Lake, tell: Tell) -> None:
-    corner.write("2026-01-05", GOOD)
-    first = corner.lenient().land(day(5), day(6))
-    second = corner.lenient().land(day(5), day(6))
-    assert (first.digest, first.rows) == (second.digest, second.rows)
-    assert [(entry.day, entry.rows) for entry in lake.days("interactions", day(1), day(31))] == [
-        ("2026-01-05", len(GOOD))
+def test_a_day_landed_twice_is_there_once(mondays: Corner, three_landed: Receipt, tell: Tell) -> None:
+    second = land_mondays(mondays, 5, 20)
+    assert second.landing != three_landed.landing
+    assert (three_landed.digest, three_landed.rows) == (second.digest, second.rows)
+    assert [(entry.day, entry.rows) for entry in mondays.lake.days("interactions", day(1), day(31))] == [
+        ("2026-01-05", len(GOOD) + len(SCRIPTS)),
+        ("2026-01-12", len(GOOD)),
+        ("2026-01-19", len(GOOD)),
     ]
     tell("a day landed twice", f"replaced by an equal version: {second.rows} events, digest {second.digest[:16]}")
 
@@ -160,7 +208,7 @@ def test_a_misspelt_expectation_stops_the_landing_before_anything_is_read(
     corner.suites = suite.parent
     corner.write("2026-01-05", GOOD)
     with pytest.raises(ConfigurationError) as refusal:
-        corner.land(day(5), day(6))
+        corner.lenient("interactions").land(day(5), day(6))
     assert str(refusal.value) == (
         "suite 'interactions' has expectation types that do not exist: "
         "expect_column_values_in_set, expect_column_values_in_set; correct them"

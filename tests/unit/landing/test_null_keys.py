@@ -12,7 +12,7 @@ VIEWS = [
     "ann,tea,2026-01-05 10:00:00,1,view,",
     "ann,tea,2026-01-05 10:05:00,1,view,",
 ]
-ORDER = "ann,tea,2026-01-05 10:06:00,1,purchase,77"
+ORDER = "ann,tea,2026-01-05 10:06:00,1,purchase,order-77"
 HEADER = "customer,sku,at,pieces,kind,order_no"
 COLUMNS = '"customer STRING, sku STRING, at STRING, pieces STRING"'
 MAPPING = """
@@ -63,4 +63,4 @@ def test_events_without_an_order_number_that_agree_in_everything_are_one(corner:
 def test_the_order_number_of_a_person_is_no_part_of_a_message(corner: Corner) -> None:
     with pytest.raises(DataRefusedError) as found:
         land(corner, [*VIEWS, ORDER, ORDER.replace("10:06", "10:07")], NO_CLEANING)
-    assert "77" not in str(found.value)
+    assert "order-77" not in str(found.value)

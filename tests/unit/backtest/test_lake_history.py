@@ -444,12 +444,8 @@ def replay(
 
 
 def played(past: LakeHistory, checks: int) -> Replay:
-    """
-    Return the replay of the first checks of *past*.
-
-    Everything is asked anew but sets, models and profiles, which are of the days before a check.
-    """
-    asked = replace(past, moments=past.moments[:checks], _daily={}, _gates={}, _quality={}, _searches={})
+    """Return the replay of the first checks of *past*, which is asked anew for everything but sets and models."""
+    asked = replace(past, moments=past.moments[:checks], _profiles={}, _daily={}, _gates={}, _quality={}, _searches={})
     return Replay(asked, 7, asked.shop.promotion.margin, lambda _: None)
 
 
@@ -493,12 +489,11 @@ def test_a_replay_asks_at_each_step_what_could_be_known_then(
 
 def test_a_shop_whose_models_never_pass_the_gate_has_nothing_to_replay(past: LakeHistory) -> None:
     hopeless = replace(past, shop=planted_shop(promotion=Promotion(min_people=1_000)))
-    with pytest.raises(NotEnoughDataError, match=r"proposes no model of the 1 steps up to 2026-03-12.*people could be"):
-        played(hopeless, 2).play({CONFIGURED: hopeless.shop.drift})
+    with pytest.raises(NotEnoughDataError, match=r"proposes no model of the 2 steps up to 2026-03-19.*people could be"):
+        played(hopeless, 3).play({CONFIGURED: hopeless.shop.drift})
 
 
-def test_too_little_before_a_step_is_refused(spark: SparkSession, lake: Lake) -> None:
-    """The step that replays says so, and its training sets are deleted."""
+def test_too_little_before_a_step_is_refused_and_leaves_nothing(spark: SparkSession, lake: Lake) -> None:
     folder, training = Path(lake.root), planted_shop().training
     before = sorted(path.name for path in (folder / "replays").glob("*"))
     greedy = planted_shop(training=training.model_copy(update={"min_people": 1_000}))

@@ -1,13 +1,9 @@
-"""
-The step that trains a proposed challenger again: on which days, within which limits, and what is offered else.
-
-The challenger is trained once, and offered once; tests of other offers give the step other limits or another twin.
-"""
+"""The step that trains a proposed challenger again: on which days, within which limits, and what is offered else."""
 
 from __future__ import annotations
 
 import json
-from copy import deepcopy
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,13 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
-from support.lasting_corner import lasting_corner
 from support.tea_shop import TeaShop
 
 from pipelines import build_training_set, rebuild_training_set, refit_model, register_model, train_model
 from pipelines.addresses import PROFILE_FILE, REFIT_VERDICT_FILE, Addresses
 from refit.adapters.implicit import ImplicitLibrary
-from refit.config import Shop
+from refit.config import Shop, load_shop
 from refit.digests import digest_of_files
 from refit.errors import ModelDamagedError
 from refit.model.item_factors import ItemFactors
@@ -83,50 +78,38 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Give the challenger, whose runs and models tests must not add to."""
-    root = tmp_path_factory.mktemp("refit")
-    tea = TeaShop.empty(spark, root / "lake" / "corner")
+def landed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> TeaShop:
+    tea = TeaShop.empty(spark, tmp_path_factory.mktemp("refit") / "lake" / "corner")
     tea.sell(events())
     tea.stock({name: ("tea", 4.0, True) for name in [*ITEMS, "c0", "d0"]}, CUTOFF - timedelta(days=1))
-    shop = lasting_corner(spark, root).shop(
-        SETTINGS, replace={"[evaluation]\nseed = 1": "[evaluation]\nseed = 1\nk = 3"}
+    return tea
+
+
+@pytest.fixture
+def world(spark: SparkSession, landed: TeaShop, write_shop: Callable[..., Path]) -> World:
+    shop = load_shop(
+        write_shop(replace={"[evaluation]\nseed = 1": "[evaluation]\nseed = 1\nk = 3"}, append=SETTINGS), "corner"
     )
     shop = shop.model_copy(update={"als": shop.als.model_copy(update={"rank": 2, "regularisation": 0.1})})
-    addresses = Addresses(shop="corner", lake=str(Path(tea.lake.root).parent), bucket="refit")
-    built = build_training_set.run(AS_OF, shop=shop, spark=spark, lake=tea.lake, addresses=addresses)
+    addresses = Addresses(shop="corner", lake=str(Path(landed.lake.root).parent), bucket="refit")
+    built = build_training_set.run(AS_OF, shop=shop, spark=spark, lake=landed.lake, addresses=addresses)
     tracker = FakeTracker()
     trained = train_model.run(
         built.training_set,
         shop=shop,
         open_spark=lambda: spark,
-        lake=tea.lake,
+        lake=landed.lake,
         addresses=addresses,
         tracker=tracker,
         factoriser=ImplicitLibrary(1),
     )
     named = {key: getattr(trained, key) for key in ("training_set", "run_id", "model_id", "digest")}
-    return World(shop, spark, tea, addresses, tracker, named)
+    return World(shop, spark, landed, addresses, tracker, named)
 
 
-@pytest.fixture
-def world(trained: World) -> World:
-    """Give the challenger with runs and models of the test's own."""
-    return replace(trained, tracker=deepcopy(trained.tracker))
-
-
-@pytest.fixture(scope="module")
-def offered(trained: World) -> tuple[World, refit_model.Receipt]:
-    """Give what the step offers of the challenger, with its runs and models."""
-    world = replace(trained, tracker=deepcopy(trained.tracker))
-    return world, world.refit()
-
-
-def test_what_is_offered_has_learnt_from_every_day_before_as_of_and_from_none_after_it(
-    offered: tuple[World, refit_model.Receipt],
-) -> None:
+def test_what_is_offered_has_learnt_from_every_day_before_as_of_and_from_none_after_it(world: World) -> None:
     """How many people touched each item is counted here from the raw events."""
-    world, receipt = offered
+    receipt = world.refit()
     assert receipt.refitted, receipt.offered
     model = world.model(receipt.model_id)
     bought: dict[str, set[str]] = {}
@@ -155,11 +138,8 @@ def test_what_is_offered_has_learnt_from_every_day_before_as_of_and_from_none_af
     assert run.metrics["overlap"] == receipt.measures["overlap"]
 
 
-def test_again_it_is_the_same_digest_and_its_training_set_can_be_built_again(
-    offered: tuple[World, refit_model.Receipt],
-) -> None:
-    world, first = offered
-    second = replace(world, tracker=deepcopy(world.tracker)).refit()
+def test_again_it_is_the_same_digest_and_its_training_set_can_be_built_again(world: World) -> None:
+    first, second = world.refit(), world.refit()
     assert (first.digest, first.training_set) == (second.digest, second.training_set)
     assert first.training_set != world.twin["training_set"]
     again = rebuild_training_set.run(

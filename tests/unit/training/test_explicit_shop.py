@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 from support.corner import Corner, day
-from support.lasting_corner import lasting_corner
 from support.tea_shop import TeaShop
 
 from pipelines import build_training_set, evaluate_model, rebuild_training_set, refit_model, train_model
@@ -17,7 +16,6 @@ from pipelines.addresses import VERDICT_FILE, Addresses
 from refit.adapters.implicit import ImplicitLibrary
 from refit.config import Shop
 from refit.governance.audit_log import AuditLog
-from refit.lake.as_of import days_before
 from refit.lake.lake import Lake
 from refit.model.item_factors import ItemFactors
 from refit.testing import FakeObjectStore, FakeRegistry, FakeTracker
@@ -91,21 +89,14 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return tea.lake
 
 
-@pytest.fixture(scope="module")
-def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+@pytest.fixture
+def shop(corner: Corner) -> Shop:
     """Give the shop of explicit preferences."""
-    return lasting_corner(spark, tmp_path_factory.mktemp("explicit")).shop(STARS, replace=EXPLICIT)
+    return corner.shop(STARS, replace=EXPLICIT)
 
 
-@pytest.fixture(scope="module")
-def built(spark: SparkSession, lake: Lake, shop: Shop) -> build_training_set.Receipt:
-    """Give the training set of the shop."""
-    return build_training_set.run(day(8), shop=shop, spark=spark, lake=lake, addresses=PLACES)
-
-
-def test_ratings_are_learnt_predicted_and_compared(
-    spark: SparkSession, lake: Lake, shop: Shop, built: build_training_set.Receipt
-) -> None:
+def test_ratings_are_learnt_predicted_and_compared(spark: SparkSession, lake: Lake, shop: Shop) -> None:
+    built = build_training_set.run(day(8), shop=shop, spark=spark, lake=lake, addresses=PLACES)
     place = PLACES.training_set(built.training_set)
     holdout = {row[0]: row for row in spark.read.parquet(lake.path(f"{place}/holdout")).collect()}
     mine = holdout["u01"]
@@ -189,10 +180,12 @@ def test_ratings_are_tuned_by_the_engine_that_knows_them(spark: SparkSession, la
 
 
 def test_a_shop_without_ratings_names_its_sets_as_before(
-    spark: SparkSession, lake: Lake, corner: Corner, built: build_training_set.Receipt
+    spark: SparkSession, lake: Lake, corner: Corner, shop: Shop
 ) -> None:
-    implicit = Recipe.of(corner.shop(STARS), day(8), days_before(lake, day(8)), None)
-    written = implicit.write(spark, lake, "implicit")
-    assert "rated" not in implicit.manifest(written)["ingredients"]
-    assert spark.read.parquet(lake.path("implicit/holdout")).columns == ["user_id", "relevant"]
-    assert built.training_set != implicit.digest
+    implicit = corner.shop(STARS)
+    built = build_training_set.run(day(8), shop=implicit, spark=spark, lake=lake, addresses=PLACES)
+    place = PLACES.training_set(built.training_set)
+    assert "rated" not in load_manifest(lake, place)["ingredients"]
+    assert spark.read.parquet(lake.path(f"{place}/holdout")).columns == ["user_id", "relevant"]
+    asked = build_training_set.run(day(8), shop=shop, spark=spark, lake=lake, addresses=PLACES)
+    assert asked.training_set != built.training_set

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 from support.corner import Corner, day
-from support.lasting_corner import lasting_corner
 
 from pipelines import build_training_set, rebuild_training_set
 from pipelines.addresses import Addresses
-from refit.adapters.folder import FolderObjectStore
 from refit.errors import DataRefusedError, NotFoundError
-from refit.lake.as_of import days_before
 from refit.lake.lake import Lake
-from refit.training.training_set import Recipe
 
 SMALL = """
 [training]
@@ -29,51 +24,35 @@ min_items = 1
 PLACES = Addresses("corner", "lake", "refit")
 
 
+@pytest.fixture(name="corner")
+def _without_suites(corner: Corner) -> Corner:
+    """Give the corner shop without suites: what is landed is as good as it looks."""
+    return corner.lenient()
+
+
 def lines(number: int, people: int = 6) -> list[str]:
     return [f"u{n},{'tea' if n % 2 else 'mug'},2026-01-{number:02d} 10:{n:02d}:00,1" for n in range(people)]
 
 
-@pytest.fixture(scope="module")
-def landed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Corner:
-    """
-    Give the corner shop with four landed days; on the last of them people buy what they did not have.
-
-    It is landed without suites: what is landed is as good as it looks.
-    """
-    corner = lasting_corner(spark, tmp_path_factory.mktemp("landed")).lenient()
+@pytest.fixture
+def built(spark: SparkSession, lake: Lake, corner: Corner) -> build_training_set.Receipt:
+    """Give the set made of 5 to 7 January, judged by the 8th, on which people buy what they did not have."""
     for number in (5, 6, 7):
         corner.write(f"2026-01-{number:02d}", lines(number))
     corner.write("2026-01-08", [f"u{n},{'mug' if n % 2 else 'tea'},2026-01-08 10:{n:02d}:00,1" for n in range(6)])
     corner.land(day(5), day(9), shop=corner.shop(SMALL))
-    return corner
-
-
-@pytest.fixture(scope="module")
-def built(spark: SparkSession, landed: Corner) -> build_training_set.Receipt:
-    """Give the set made of 5 to 7 January, judged by the 8th."""
-    return build_training_set.run(None, shop=landed.shop(SMALL), spark=spark, lake=landed.lake, addresses=PLACES)
-
-
-@pytest.fixture
-def lake(landed: Corner, built: build_training_set.Receipt, tmp_path: Path) -> Lake:
-    """Give a copy of the lake with the set, for a test to damage."""
-    assert built.built
-    root = tmp_path / "lake" / "corner"
-    shutil.copytree(landed.lake.root, root)
-    return replace(landed.lake, root=str(root), store=FolderObjectStore(root))
+    return build_training_set.run(None, shop=corner.shop(SMALL), spark=spark, lake=lake, addresses=PLACES)
 
 
 def test_a_set_whose_rows_are_gone_is_restored_to_the_last_bit(
-    spark: SparkSession, lake: Lake, landed: Corner, built: build_training_set.Receipt
+    spark: SparkSession, lake: Lake, corner: Corner, built: build_training_set.Receipt
 ) -> None:
     """Tuesday was landed again meanwhile, with other events: the set is made from what Tuesday was, and says so."""
     assert (built.built, built.pairs, built.judges) == (True, 6, 6)
     place = Path(lake.path(PLACES.training_set(built.training_set)))
     before = sorted(spark.read.parquet(f"{place}/pairs").collect())
-    corner, shop = replace(landed, lake=lake), landed.shop(SMALL)
-    assert Recipe.of(shop, day(9), days_before(lake, day(9)), None).digest == built.training_set
     corner.write("2026-01-06", lines(6, people=2))
-    corner.land(day(6), day(7), shop=shop)
+    corner.land(day(6), day(7), shop=corner.shop(SMALL))
     shutil.rmtree(place / "pairs")
 
     again = rebuild_training_set.run(built.training_set, spark=spark, lake=lake, addresses=PLACES)
@@ -89,8 +68,8 @@ def test_a_set_whose_rows_are_gone_is_restored_to_the_last_bit(
     ]
     assert not rebuild_training_set.run(built.training_set, spark=spark, lake=lake, addresses=PLACES).restored
 
-    anew = Recipe.of(shop, day(9), days_before(lake, day(9)), None)
-    assert anew.digest != built.training_set
+    anew = build_training_set.run(None, shop=corner.shop(SMALL), spark=spark, lake=lake, addresses=PLACES)
+    assert anew.training_set != built.training_set
 
 
 def test_a_set_whose_inputs_are_gone_is_not_made_from_others(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 
 import pytest
 from pyspark.sql import SparkSession
 from support.corner import Corner, day
-from support.tea_shop import TeaShop
 
 from pipelines import build_training_set, train_model, tune_model
 from pipelines.addresses import Addresses
@@ -76,16 +74,14 @@ def test_tuning_finds_settings_that_training_uses_and_the_next_tuning_begins_wit
 
     Training with the settings of the set itself finds everything beside it and opens no Spark.
     """
+    stock = "sku,name,price\n" + "".join(f"{item},{item},1\n" for item in ITEMS)
     shop = corner.shop(
         TUNED, replace={"seed = 1\n\n[evaluation]": "seed = 1\nrank = 2\niterations = 2\n\n[evaluation]"}
     )
-    tea = TeaShop(spark, lake)
-    tea.sell(
-        (f"u{n}", ITEMS[n % 2 + 2 * (number // 2 % 2)], day(number) + timedelta(hours=10, minutes=n))
-        for number in (5, 6, 7, 8, 9, 10, 12, 13, 14, 15)
-        for n in range(6)
-    )
-    tea.stock({item: (None, 1.0, True) for item in ITEMS}, day(15))
+    for number in (5, 6, 7, 8, 9, 10, 12, 13, 14, 15):
+        lines = [f"u{n},{ITEMS[n % 2 + 2 * (number // 2 % 2)]},2026-01-{number:02d} 10:{n:02d}:00,1" for n in range(6)]
+        corner.write(f"2026-01-{number:02d}", lines)
+    corner.land(day(5), day(16), shop=shop, stock=stock)
     built = build_training_set.run(day(16), shop=shop, spark=spark, lake=lake, addresses=PLACES)
     tracker, registry, log = FakeTracker(), FakeRegistry(), AuditLog(FakeObjectStore())
 

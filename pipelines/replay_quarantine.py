@@ -8,15 +8,13 @@ Re-run: safe; landed events are not in the new quarantine, so they are landed ex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from functools import reduce
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipelines import wiring
@@ -27,10 +25,10 @@ from refit.config import Shop
 from refit.errors import NotFoundError
 from refit.interfaces import Validator
 from refit.lake.consent import consenting
-from refit.lake.lake import Lake, Landed
+from refit.lake.lake import Lake
 from refit.lake.people import with_segment
 from refit.landing.day_landing import DayLanding, Totals, describe_losses, totals
-from refit.landing.raw_events import keep_consenting
+from refit.landing.raw_events import keep_consenting, landed_raw_events
 from refit.landing.staging import staging
 from refit.landing.suites import Inspection
 
@@ -65,7 +63,7 @@ def run(
     if len(raw_events) != len(apart):
         raise NotFoundError(f"the intake of some of {', '.join(apart)} is gone; land these days again from the source")
     replacing = [entry for entry in lake.days("interactions", since, until) if entry.day in apart]
-    before = _read(spark, lake, raw_events)
+    before = landed_raw_events(spark, lake, raw_events)
     if people is not None:
         before = keep_consenting(before, consenting(with_segment(lake.read(spark, "users", [people]), None)))
     inspection = Inspection(validator, suites, f"replaying {since.date()} to {until.date()}")
@@ -93,25 +91,6 @@ def run(
         report=day_landing.reports.address(stage.landing, days[-1].day),
         warnings=[*inspection.warnings, *describe_losses(sums)],
     )
-
-
-def _read(spark: SparkSession, lake: Lake, raw_events: Sequence[Landed]) -> DataFrame:
-    """
-    Return the raw events of the days of *raw_events*.
-
-    The raw events of a landing lie together, so a folder may hold a day that was landed again since; each folder is
-    asked only for the days that are current there.
-    """
-    days: dict[str, list[Landed]] = {}
-    for entry in raw_events:
-        days.setdefault(entry.path, []).append(entry)
-    parts = [
-        lake.read(spark, "intake", entries[:1]).where(
-            F.col(Columns.EVENT_DATE).isin([date.fromisoformat(entry.day) for entry in entries])
-        )
-        for entries in days.values()
-    ]
-    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
 
 
 def main(since: Since, until: Until) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def open_shop(folder: Path, **further: str) -> Iterator[Shop]:
         f"[simulation]\nseed = 1\nfirst_day = {first}\ndays = 60\npeople = 600\nitems = 200\n"
         "events = 40000\ncategories = 10\n"
     )
-    # The scheduled run is due since at most four hours, so that no other one comes due during the tests.
+    # The scheduled run came due within the last four hours, so the next one is twenty hours away.
     settings = SETTINGS.format(first=first, last=yesterday, lands_after=time(min(now.hour, 20)))
     # A shop that is alive has no last day; the generator needs one, so it gets a configuration of its own.
     (small / "shop.toml").write_text(

@@ -33,26 +33,23 @@ class GreatExpectations:
         source = context.data_sources.add_spark("spark", persist=False)
         batch = source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("whole")
 
-        def judge(rules: Any, result_format: str) -> dict[int, Any]:
+        def judge(rules: Any, result_format: str) -> dict[int, dict[str, Any]]:
             definition = gx.ValidationDefinition(name=rules.name, data=batch, suite=context.suites.add(rules))
             outcome = context.validation_definitions.add(definition).run(
                 batch_parameters={"dataframe": frame}, result_format=result_format
             )
-            return {result.expectation_config.meta["place"]: result for result in outcome.results}
+            found = {result.expectation_config.meta["place"]: result.to_json_dict() for result in outcome.results}
+            for position in sorted(found):
+                _require_run(suite, suite["expectations"][position], found[position])
+            return found
 
         results = judge(built, "BOOLEAN_ONLY")
-        for position, rule in enumerate(suite["expectations"]):
-            # Asked again for counts it would fail again, after as many tries.
-            _require_run(suite, rule, results[position].to_json_dict())
-        broken = [rule for rule in built.expectations if not results[rule.meta["place"]].success]
+        broken = [rule for rule in built.expectations if not results[rule.meta["place"]]["success"]]
         if broken:
             # Counts and examples cost a Spark job per rule, so they are computed for broken rules only.
             again = gx.ExpectationSuite(name=f"{suite['name']}, broken", expectations=[copy(rule) for rule in broken])
             results |= judge(again, "SUMMARY")
-        return tuple(
-            _check(suite, suite["expectations"][position], results[position].to_json_dict())
-            for position in sorted(results)
-        )
+        return tuple(_check(suite, suite["expectations"][position], results[position]) for position in sorted(results))
 
 
 def _build(suite: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -98,6 +95,7 @@ def _quiet() -> None:
 
 
 def _require_run(suite: Mapping[str, Any], rule: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError if *rule* could not run."""
     trouble = result.get("exception_info") or {}
     raised = trouble.get("raised_exception") or any(
         isinstance(entry, Mapping) and entry.get("raised_exception") for entry in trouble.values()
@@ -110,7 +108,6 @@ def _require_run(suite: Mapping[str, Any], rule: Mapping[str, Any], result: Mapp
 
 
 def _check(suite: Mapping[str, Any], rule: Mapping[str, Any], result: Mapping[str, Any]) -> Check:
-    _require_run(suite, rule, result)
     found = dict(result.get("result", {}))
     if rule["type"] == "unexpected_rows_expectation":
         found["unexpected_count"] = found.get("observed_value", 0)

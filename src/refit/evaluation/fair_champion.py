@@ -72,26 +72,18 @@ def find_fair_champion(
     seen = datetime.fromisoformat(champion.cutoff)
     settings = settings_of(model)
     same = settings is not None and settings == settings_of(challenger) and seen < as_of
-    if seen <= cutoff and not (refits and same):
-        return FairChampion(model=model)
-    if seen <= cutoff:
-        return FairChampion(
-            model=challenger,
-            judged_by=SAME_RECIPE,
-            note=f"the champion (version {champion.version}) was trained on data before {seen.date()} by the "
-            "challenger's own recipe, so they differ only in the days they learn from",
-        )
-    days = (min(seen, as_of) - cutoff).days
-    what = (
-        f"the champion (version {champion.version}) was trained on data before {seen.date()} and has seen {days} of "
-        f"the {(as_of - cutoff).days} days that judge"
-    )
-    if same:
+    what = f"the champion (version {champion.version}) was trained on data before {seen.date()}"
+    if seen > cutoff:
+        days = (min(seen, as_of) - cutoff).days
+        what += f" and has seen {days} of the {(as_of - cutoff).days} days that judge"
+    if same and (refits or seen > cutoff):
         return FairChampion(
             model=challenger,
             judged_by=SAME_RECIPE,
             note=f"{what}; its recipe is the challenger's own, so they differ only in the days they learn from",
         )
+    if seen <= cutoff:
+        return FairChampion(model=model)
     failed = "its settings are not stored with it"
     if settings is not None:
         try:

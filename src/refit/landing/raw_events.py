@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime
+from functools import reduce
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from refit.clocks.shop_clock import ShopClock
 from refit.clocks.spark_columns import clock_day
 from refit.columns import Columns
+from refit.lake.lake import Lake, Landed
 
 _AROUND = "INTERVAL 14 HOURS"
 """The largest UTC offset on earth: the file of a local day holds no event further than this from that day."""
@@ -34,6 +37,29 @@ def events_of(events: DataFrame, since: datetime, until: datetime, clock: ShopCl
     # A source can push this plain comparison down to its storage.
     mine = (time >= F.lit(since)) & (time < F.lit(until))
     return dated.where(F.when(lost, (day >= first) & (day < end)).otherwise(mine))
+
+
+def landed_raw_events(spark: SparkSession, lake: Lake, entries: Sequence[Landed]) -> DataFrame:
+    """
+    Return the raw events of the days of *entries*, as they were read for their current landing.
+
+    Columns have the widest type that they have in any of the landings. The raw events of a landing share a folder, and
+    it may also hold a day that was landed again since. So each folder is asked only for the days that are current there.
+
+    Raises:
+        IncompatibleTypesError: a column has types without a common type.
+    """
+    folders: dict[str, list[Landed]] = {}
+    for entry in entries:
+        folders.setdefault(entry.path, []).append(entry)
+    wide = lake.read(spark, "intake", [found[0] for found in folders.values()]).schema
+    parts = [
+        lake.read(spark, "intake", found[:1])
+        .where(F.col(Columns.EVENT_DATE).isin([date.fromisoformat(entry.day) for entry in found]))
+        .to(wide)
+        for found in folders.values()
+    ]
+    return reduce(DataFrame.union, parts)
 
 
 def with_known_items(events: DataFrame, catalogue: DataFrame) -> DataFrame:

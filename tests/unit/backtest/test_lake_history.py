@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +28,7 @@ from refit.adapters.folder import FolderObjectStore
 from refit.adapters.implicit import ImplicitLibrary
 from refit.adapters.optuna import OptunaProposer
 from refit.backtest.lake_history import LakeHistory
-from refit.backtest.replay import CONFIGURED, Replay, backtest_steps
+from refit.backtest.replay import backtest_steps
 from refit.config import Drift, Promotion, Range, Shop, Training, Tuning, load_shop
 from refit.digests import canonical_json, digest_of_files
 from refit.errors import ConfigurationError, NotEnoughDataError
@@ -152,24 +151,6 @@ def past(spark: SparkSession, lake: Lake) -> LakeHistory:
     return LakeHistory(spark, lake, shop, at, "replays/shared", ImplicitLibrary(1), OptunaProposer())
 
 
-def step_that_builds(past: LakeHistory, step: int) -> tuple[str, Addresses]:
-    """
-    Return the training set that `build_training_set` names on the day of *step*, and where the steps find it.
-
-    It is the one that the past has made, in the place where the step would have written it: the step finds it finished.
-    """
-    lake, made = past.lake, past._set(step)
-    places = Addresses(Path(lake.root).name, str(Path(lake.root).parent), "unused")
-    place = places.training_set(made.manifest["digest"])
-    if lake.store.get(f"{place}/manifest.json") is None:
-        shutil.copytree(lake.path(made.place), lake.path(place))
-        lake.store.create(f"{place}/manifest.json", canonical_json(made.manifest))
-    as_of = past.moments[step].as_of
-    receipt = build_training_set.run(as_of, shop=past.shop, spark=past.spark, lake=lake, addresses=places)
-    assert (receipt.training_set, receipt.built) == (made.manifest["digest"], False)
-    return receipt.training_set, places
-
-
 def best_recall(known: set[str], catalogue: set[str], now: datetime, end: datetime) -> float:
     """
     Return the mean share of what each person came to want in [now, end) that lists of everything can hold.
@@ -215,11 +196,13 @@ def test_models_of_every_age_are_judged_on_the_catalogue_of_the_newest(past: Lak
 
 def test_the_gate_says_what_the_step_that_judges_says(spark: SparkSession, lake: Lake, past: LakeHistory) -> None:
     """Each verdict equals that of `evaluate_model` on the training set of that day with the same two models."""
-    shop = past.shop
+    shop, places = past.shop, Addresses(Path(lake.root).name, str(Path(lake.root).parent), "unused")
     found = past.gates(2, [0, 1, None])
     assert found[0].decision == "propose"
     assert found[0].reasons[0].startswith("better than the champion")
-    built, places = step_that_builds(past, 2)
+    built = build_training_set.run(
+        past.moments[2].as_of, shop=shop, spark=spark, lake=lake, addresses=places
+    ).training_set
     for champion, verdict in found.items():
         tracker, registry, log = FakeTracker(), FakeRegistry(), AuditLog(FakeObjectStore())
 
@@ -257,6 +240,12 @@ def test_a_model_is_that_of_the_steps_of_the_loop(past: LakeHistory) -> None:
     assert past.model(1) is model
     assert set(past.model(2).items.to_pylist()) - set(model.items.to_pylist()) == set()
     assert known_at(0) == {item for item in known_at(1) if item.startswith("old")}
+
+
+def test_too_little_before_a_step_is_refused(past: LakeHistory) -> None:
+    greedy = planted_shop(training=past.shop.training.model_copy(update={"min_people": 1_000}))
+    with pytest.raises(NotEnoughDataError, match=r"61 people \(at least 1,000\)"):
+        replace(past, shop=greedy, _sets={}, _models={}).model(0)
 
 
 def test_tuning_that_finds_nothing_to_choose_costs_nothing(past: LakeHistory) -> None:
@@ -315,11 +304,11 @@ def test_a_check_of_the_past_decides_as_the_step_that_checks(
     spark: SparkSession, lake: Lake, past: LakeHistory
 ) -> None:
     """The verdict on the second check equals that of `check_drift` on that day with the same champion."""
-    shop = past.shop
-    built, places = step_that_builds(past, 0)
+    shop, places = past.shop, Addresses(Path(lake.root).name, str(Path(lake.root).parent), "unused")
+    built = build_training_set.run(past.moments[0].as_of, shop=shop, spark=spark, lake=lake, addresses=places)
     tracker, registry, log = FakeTracker(), FakeRegistry(), AuditLog(FakeObjectStore())
-    assert past.model(0).facts["training_set"] == built
-    files = {**past.model(0).to_files(), PROFILE_FILE: canonical_json(past._profile(0).to_json())}
+    model = replace(past.model(0), facts={**past.model(0).facts, "training_set": built.training_set})
+    files = {**model.to_files(), PROFILE_FILE: canonical_json(past._profile(0).to_json())}
     model_id = tracker.log_model(tracker.log_run("t", params={}, metrics={}, tags={}, files={}), files, params={})
     tags = {"digest": digest_of_files(files), "cutoff": past.moments[0].cutoff.isoformat()}
     crown(registry, registry.register(model_id=model_id, run_id="run-1", tags=tags), log)
@@ -358,32 +347,19 @@ def test_a_step_can_be_judged_when_days_enough_are_landed_after_it(
 
 
 @pytest.fixture(scope="module")
-def refitting(spark: SparkSession, lake: Lake, past: LakeHistory) -> LakeHistory:
-    """
-    Give the past of a shop that refits, judged on seven days, with checks as far apart or nearer.
-
-    The models that are judged at the checks of the other past are those of the shop that does not refit.
-    """
+def refitting(spark: SparkSession, lake: Lake) -> LakeHistory:
+    """Give the past of a shop that refits, judged on seven days, with checks as far apart or nearer."""
     shop = planted_shop(refit=True)
     at = backtest_steps(FIRST + STEPS[0] * DAY, FIRST + STEPS[-1] * DAY, 7 * DAY, shop)
-    at.insert(1, backtest_steps(FIRST + 76 * DAY, FIRST + 76 * DAY, DAY, shop)[0])
-    same = {0: 0, 2: 1, 3: 2}
-    return LakeHistory(
-        spark,
-        lake,
-        shop,
-        at,
-        "replays/refitting",
-        ImplicitLibrary(1),
-        OptunaProposer(),
-        _sets={here: past._set(there) for here, there in same.items()},
-        _models={here: past._trained(there) for here, there in same.items()},
-    )
+    at.insert(2, backtest_steps(FIRST + 80 * DAY, FIRST + 80 * DAY, DAY, shop)[0])
+    return LakeHistory(spark, lake, shop, at, "replays/refitting", ImplicitLibrary(1), OptunaProposer())
 
 
 def test_what_serves_after_a_refit_knows_the_days_up_to_its_check(refitting: LakeHistory) -> None:
     """Which items it knows and what lists of everything can reach is told from raw rows alone."""
-    touched = {n: {row[1] for row in ROWS if row[3] < FIRST + day * DAY} for n, day in ((0, 70), (3, 84))}
+    touched = {
+        n: {row[1] for row in ROWS if row[3] < FIRST + day * DAY} for n, day in ((0, 70), (1, 77), (2, 80), (3, 84))
+    }
     assert set(refitting.serving(0).items.to_pylist()) == touched[0] != known_at(0)
     assert refitting.serving(0).facts["cutoff"] == (FIRST + 70 * DAY).isoformat()
     assert set(refitting.model(0).items.to_pylist()) == known_at(0)
@@ -397,7 +373,7 @@ def test_what_serves_after_a_refit_knows_the_days_up_to_its_check(refitting: Lak
 
 
 def test_drift_is_measured_from_the_days_that_the_refitted_model_has_learnt(refitting: LakeHistory) -> None:
-    verdict = refitting.verdict(0, 2, refitting.shop.drift)
+    verdict = refitting.verdict(0, 1, refitting.shop.drift)
     measured = {measure.name: measure for measure in verdict.measures}
     window = [row for row in ROWS if FIRST + 70 * DAY <= row[3] < FIRST + 77 * DAY]
     known = {row[1] for row in ROWS if row[3] < FIRST + 70 * DAY}
@@ -408,21 +384,21 @@ def test_drift_is_measured_from_the_days_that_the_refitted_model_has_learnt(refi
 
 
 def test_a_champion_that_has_seen_days_of_the_holdout_is_judged_by_its_recipe(refitting: LakeHistory) -> None:
-    """The check on the 76th day holds out the days from the 69th on; the model of the 70th has learnt one of them."""
-    verdict = refitting.gates(1, [0])[0]
+    """The check on the 80th day holds out the days from the 73rd on; the model of the 77th has learnt four of them."""
+    verdict = refitting.gates(2, [1])[1]
     assert verdict.reasons[0] == "made by the champion's recipe, from newer days"
     assert verdict.decision == "propose"
-    assert refitting._fair(0, 1) is refitting.model(1)
-    assert refitting._fair(0, 3) is refitting.model(3)
+    assert refitting._fair(1, 2) is refitting.model(2)
+    assert refitting._fair(0, 2) is refitting.model(2)
     plain = refitting.shop.model_settings("als")
     other = plain.model_copy(update={"als": plain.als.model_copy(update={"regularisation": 0.06})})
-    searches = {0: (other, 0.0), 1: (plain, 0.0), 3: (plain, 0.0)}
+    searches = {0: (other, 0.0), 1: (other, 0.0), 2: (plain, 0.0)}
     tuned = replace(refitting, tuned=True, _searches=searches, _models={}, _serving={}, _gates={})
-    recipe = tuned._fair(0, 1)
-    assert recipe.facts["cutoff"] == (FIRST + 69 * DAY).isoformat()
+    recipe = tuned._fair(1, 2)
+    assert recipe.facts["cutoff"] == (FIRST + 73 * DAY).isoformat()
     assert recipe.facts["settings"] == other.model_dump(mode="json")
-    assert tuned._fair(0, 3) is tuned.serving(0)
-    assert tuned.gates(1, [0])[0].reasons[0] != "made by the champion's recipe, from newer days"
+    assert tuned._fair(0, 2) is tuned.serving(0)
+    assert tuned.gates(2, [1])[1].reasons[0] != "made by the champion's recipe, from newer days"
 
 
 def replay(
@@ -443,25 +419,17 @@ def replay(
     )
 
 
-def played(past: LakeHistory, checks: int) -> Replay:
-    """Return the replay of the first checks of *past*, which is asked anew for everything but sets and models."""
-    asked = replace(past, moments=past.moments[:checks], _profiles={}, _daily={}, _gates={}, _quality={}, _searches={})
-    return Replay(asked, 7, asked.shop.promotion.margin, lambda _: None)
-
-
 def rows_of(tracker: FakeTracker, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(tracker.runs["run-1"].files[name].decode())))
 
 
-def test_a_replay_asks_at_each_step_what_could_be_known_then(
-    spark: SparkSession, lake: Lake, past: LakeHistory
-) -> None:
+def test_a_replay_asks_at_each_step_what_could_be_known_then(spark: SparkSession, lake: Lake) -> None:
     """
     Up to the second check the past is the same, whatever came later: its row is the same in a replay that ends there.
 
     The first model is put before the gate without a champion; then a week of new items asks for others.
     """
-    whole, folder, shop = FakeTracker(), Path(lake.root), planted_shop()
+    whole, part, folder, shop = FakeTracker(), FakeTracker(), Path(lake.root), planted_shop()
     before = sorted(path.name for path in (folder / "replays").glob("*"))
     receipt = replay(spark, folder, 84, whole, shop)
     configured, always, never = receipt.policies
@@ -476,9 +444,8 @@ def test_a_replay_asks_at_each_step_what_could_be_known_then(
     assert [row["promotion gate"] for row in (first, second)] == ["propose", "refuse"]
     assert (second["champion trained at"], second["decision"]) == ("2026-03-19", "retrain")
     assert "; promotion: may be worse than the champion" in second["reasons"]
-    part = played(past, 2)
-    part.play({CONFIGURED: shop.drift})
-    assert [dict(zip(first, row, strict=True)) for row in part.rows()] == [first]
+    replay(spark, folder, 77, part, shop)
+    assert rows_of(part, "checks.csv") == [first]
     assert set(whole.runs["run-1"].files) == {"replay.html", "policies.csv", "checks.csv"}
     assert {row["weeks"] for row in rows_of(whole, "policies.csv")} == {"all", "first half", "second half"}
     assert "2026-03-26" in whole.runs["run-1"].files["replay.html"].decode()
@@ -487,19 +454,10 @@ def test_a_replay_asks_at_each_step_what_could_be_known_then(
     assert sorted(path.name for path in (folder / "replays").glob("*")) == before
 
 
-def test_a_shop_whose_models_never_pass_the_gate_has_nothing_to_replay(past: LakeHistory) -> None:
-    hopeless = replace(past, shop=planted_shop(promotion=Promotion(min_people=1_000)))
+def test_a_shop_whose_models_never_pass_the_gate_has_nothing_to_replay(spark: SparkSession, lake: Lake) -> None:
+    hopeless = planted_shop(promotion=Promotion(min_people=1_000))
     with pytest.raises(NotEnoughDataError, match=r"proposes no model of the 2 steps up to 2026-03-19.*people could be"):
-        played(hopeless, 3).play({CONFIGURED: hopeless.shop.drift})
-
-
-def test_too_little_before_a_step_is_refused_and_leaves_nothing(spark: SparkSession, lake: Lake) -> None:
-    folder, training = Path(lake.root), planted_shop().training
-    before = sorted(path.name for path in (folder / "replays").glob("*"))
-    greedy = planted_shop(training=training.model_copy(update={"min_people": 1_000}))
-    with pytest.raises(NotEnoughDataError, match=r"61 people \(at least 1,000\)"):
-        replay(spark, folder, 84, FakeTracker(), greedy)
-    assert sorted(path.name for path in (folder / "replays").glob("*")) == before
+        replay(spark, Path(lake.root), 84, FakeTracker(), hopeless)
 
 
 def test_a_replay_needs_two_checks(spark: SparkSession, lake: Lake) -> None:

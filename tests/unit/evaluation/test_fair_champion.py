@@ -62,13 +62,14 @@ def test_a_champion_that_has_seen_no_day_that_judges_is_judged_as_it_is(
 
 @pytest.mark.parametrize("days", [0, 1, 40])
 def test_where_models_are_refitted_the_challengers_own_recipe_is_a_merit_however_old_the_champion_is(days: int) -> None:
-    """A champion refitted one holdout ago is the judged twin itself: compared, nobody would fare differently."""
+    """A champion refitted one holdout ago has learnt up to the same day as the judged twin."""
     fair, _ = found(CUTOFF - timedelta(days=days), SETTINGS, not_asked)
     assert fair.same_recipe
     assert fair.model is not None
     assert fair.model.facts == model(SETTINGS, CUTOFF).facts
     assert fair.since is None
-    assert fair.note.endswith("by the challenger's own recipe, so they differ only in the days they learn from")
+    assert "days that judge" not in fair.note
+    assert fair.note.endswith("; its recipe is the challenger's own, so they differ only in the days they learn from")
 
 
 def test_without_a_champion_nothing_is_judged() -> None:

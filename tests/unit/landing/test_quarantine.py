@@ -26,6 +26,7 @@ from pipelines.replay_quarantine import Receipt as Replay
 from refit.errors import ConflictError
 from refit.lake.lake import Lake, Landed
 from refit.landing.day_ledger import DayLedger
+from tests.unit.conftest import SOURCES
 
 THOUSAND = TOLERANT + "max_value = 1000\n"
 TEN_THOUSAND = TOLERANT + "max_value = 10000\n"
@@ -305,19 +306,27 @@ def test_the_volume_of_a_day_is_compared_with_the_same_weekday_of_the_weeks_befo
 
 
 def test_days_landed_at_once_and_one_of_them_alone_again_are_replayed_together(lake: Lake, corner: Corner) -> None:
-    """Two folders hold Monday's raw events, the first of them out of date; each event is judged once, as it is now."""
-    strict, mended = (corner.lenient().shop(TOLERANT + f"max_value = {most}\n") for most in (1_000, 10_000))
+    """
+    Two folders hold Monday's raw events, the first of them out of date; each event is judged once, as it is now.
+
+    A column has a wider type in the second landing.
+    """
     corner = corner.lenient()
+    wider = {"interactions": SOURCES["interactions"].replace("AS value", "AS value, CAST(7 AS BIGINT) AS shelf")}
+    narrow = {"interactions": wider["interactions"].replace("BIGINT", "INT")}
     for number in (5, 6):
         corner.write(
             f"2026-01-{number:02d}",
             [f"ann,tea,2026-01-{number:02d} 10:00:00,2", f"cem,tea,2026-01-{number:02d} 12:00:00,5000"],
         )
-    corner.land(day(5), day(7), shop=strict)
+    corner.land(day(5), day(7), shop=corner.shop(THOUSAND, sources=narrow))
     corner.write("2026-01-05", ["ben,mug,2026-01-05 10:00:00,1", "cem,tea,2026-01-05 12:00:00,5000"])
-    corner.land(day(5), day(6), shop=strict)
-    replayed = corner.replay(day(5), day(7), shop=mended)
+    corner.land(day(5), day(6), shop=corner.shop(THOUSAND, sources=wider))
+    replayed = corner.replay(day(5), day(7), shop=corner.shop(TEN_THOUSAND, sources=wider))
     assert (replayed.days, replayed.replayed) == (["2026-01-05", "2026-01-06"], 2)
     assert (replayed.rows_in, replayed.quarantined, replayed.removed, replayed.rows) == (4, 0, {}, 4)
     assert corner.kept() == [("ann", "tea"), ("ben", "mug"), ("cem", "tea"), ("cem", "tea")]
     assert not any(entry.rows for entry in lake.days("quarantine", day(5), day(7)))
+    rows = lake.read(corner.spark, "interactions", lake.days("interactions", day(5), day(7)))
+    assert dict(rows.dtypes)["shelf"] == "bigint"
+    assert [row["shelf"] for row in rows.collect()] == [7, 7, 7, 7]

@@ -44,7 +44,7 @@ def landed_raw_events(spark: SparkSession, lake: Lake, entries: Sequence[Landed]
     Return the raw events of the days of *entries*, as they were read for their current landing.
 
     Columns have the widest type that they have in any of the landings. The raw events of a landing share a folder, and
-    it may also hold a day that was landed again since. So each folder is asked only for the days that are current there.
+    it may also hold a day that was landed again since; each folder is asked only for the days that are current there.
 
     Raises:
         IncompatibleTypesError: a column has types without a common type.
